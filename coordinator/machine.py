@@ -1,0 +1,99 @@
+"""What a machine is: a pure function over one partition of a log.
+
+`step(record) -> outputs` is lazy: the loop appends outputs while the machine still makes them, so a completion with
+100,000 waiters needs no memory for 100,000 records. State changes as the iterator is consumed; who stops half-way has to
+throw the machine away and restore a checkpoint. A machine never looks at a clock, a random source, the environment or
+a set's order: the same prefix gives the same outputs and the same snapshot bytes in every process, for ever.
+"""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
+
+from schemas.codec import Undecodable
+from schemas.facts import Answered
+from schemas.fields import Record
+from schemas.log import Genesis
+from schemas.reasons import Outcome, Reason
+from schemas.settings import Forwarded, RulesSet
+from schemas.topics import Topic
+
+RULES_VERSION = 1
+
+
+class Seen(NamedTuple):
+    """One record as a machine sees it: where it stands, when it was appended, what its bytes digest to, what it says."""
+
+    log_id: str
+    offset: int
+    time: int
+    digest: str
+    body: Any
+
+
+class Output(NamedTuple):
+    """One record to append. `partition` None: where its key belongs."""
+
+    topic: Topic
+    body: Record
+    partition: int | None = None
+
+
+class NewerRules(Exception):
+    """The log asks for rules that this code does not know."""
+
+
+class Machine(Protocol):
+    """The rules of one topic, with the state that one partition's prefix has led to."""
+
+    topic: ClassVar[Topic]
+
+    def step(self, seen: Seen) -> Iterator[Output]:
+        """What follows from the record at this place. Raises only for a bug, or NewerRules."""
+        ...
+
+    def snapshot(self) -> bytes:
+        """The whole state as JSON bytes; equal states of equal prefixes give equal bytes."""
+        ...
+
+    @classmethod
+    def restore(cls, snapshot: bytes) -> Self:
+        """The machine that made the snapshot."""
+        ...
+
+
+def token_of(seen: Seen, grant: int) -> str:
+    """The token of the step's `grant`-th grant (from 0): log id, offset, rank, and the record's digest.
+
+    The digest keeps it unique even when a truncated log hands the same offset out again.
+    """
+    return f"{seen.log_id}.{seen.offset}.{grant}.{seen.digest[:16]}"
+
+
+def answered(
+    about: str, outcome: Outcome = Outcome.DONE, reason: Reason = Reason.NONE, detail: str = ""
+) -> Output:
+    """The one answer to the command of this step."""
+    return Output(Topic.FACTS, Answered(outcome=outcome, reason=reason, about=about or "-", detail=detail))
+
+
+def nothing(about: str, reason: Reason, detail: str = "") -> Output:
+    """The answer that says: accepted, and nothing followed."""
+    return answered(about, Outcome.NOTHING, reason, detail)
+
+
+def refused(about: str, reason: Reason, detail: str = "") -> Output:
+    """The answer that says no, and why."""
+    return answered(about, Outcome.REFUSED, reason, detail)
+
+
+def check_rules(body: Forwarded | RulesSet | Genesis, known: int) -> None:
+    """Raise NewerRules if a settings record asks for rules beyond `known`."""
+    change = body.change if isinstance(body, Forwarded) else body
+    if isinstance(change, RulesSet) and change.version > known:
+        raise NewerRules(f"the log asks for rules version {change.version}, this code knows {known}: upgrade crunch-reuse")
+
+
+__all__ = [
+    "Machine", "NewerRules", "Output", "RULES_VERSION", "Seen", "Undecodable",
+    "answered", "check_rules", "nothing", "refused", "token_of",
+]  # fmt: skip

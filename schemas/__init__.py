@@ -1,0 +1,1 @@
+"""What crosses the wire: commands, events, topics and their codec."""

@@ -1,0 +1,31 @@
+"""Topic `assignments`, keyed by node: what the dispatch machine tells the node's executor."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from schemas.fields import Name, Record, Token, Uuid
+from schemas.log import Genesis
+from schemas.work import Ready
+
+
+class Assigned(Record, tag="assigned", kw_only=True):
+    """This work goes to this incarnation of this node. It shows in the next `alive`, or it is lost."""
+
+    node: Annotated[Name, Meta(description="node's name")]
+    incarnation: Annotated[Uuid, Meta(description="the executor's incarnation; another one ignores it")]
+    work: Annotated[Ready, Meta(description="the work, as it became ready")]
+
+
+class Stopped(Record, tag="stopped", kw_only=True):
+    """The node must not go on with this work."""
+
+    node: Annotated[Name, Meta(description="node's name")]
+    incarnation: Annotated[Uuid, Meta(description="the executor's incarnation")]
+    token: Annotated[Token, Meta(description="which work")]
+    cause: Annotated[
+        Literal["cancelled", "fenced"], Meta(description="cancelled: with grace; fenced: at once, it was given away")
+    ]
+
+
+AssignmentRecord = Genesis | Assigned | Stopped

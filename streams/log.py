@@ -1,0 +1,111 @@
+"""The port to the log: what every adapter does, and what the loop relies on.
+
+Promises, each tested by the one contract suite that all adapters pass:
+
+- A partition is a gapless sequence of records from offset 0; offset 0 is its Genesis record.
+- An append is acknowledged only when it is durable. Records of one call keep their order within each partition.
+- A reader sees a record only when every lower offset of its partition is visible too (no slow committer).
+- Append times never decrease within what the adapter can promise, and come from the log, not from the writer.
+- A failed append raises; it may have taken effect in part (a prefix per partition) or in whole.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from schemas.log import Genesis
+from schemas.topics import Topic
+
+
+class Place(NamedTuple):
+    """A partition of a topic."""
+
+    topic: Topic
+    partition: int
+
+
+class Append(NamedTuple):
+    """One record to append: place, key (UTF-8 text) and value bytes."""
+
+    place: Place
+    key: str
+    value: bytes
+
+
+class Stored(NamedTuple):
+    """One record as the log keeps it. `time`: append time, milliseconds since 1970."""
+
+    offset: int
+    time: int
+    key: str
+    value: bytes
+
+
+class Floor(NamedTuple):
+    """How far a reader's outputs are known to be appended: first offset not yet done, digest of the record before it."""
+
+    offset: int
+    digest: str
+
+
+class LogError(Exception):
+    """The log could not do it; one line for people. The process that gets it ends."""
+
+
+class LogUnreachable(LogError):
+    """The server behind the log can't be reached or went away."""
+
+
+class LogMismatch(LogError):
+    """The log is not the one that was expected: truncated, recreated, other partition count or hash."""
+
+
+class Log(Protocol):
+    """A log of topics with partitions."""
+
+    def create(self, partitions: dict[Topic, int]) -> None:
+        """Make the topics that are missing, each partition with its Genesis. Raises LogMismatch on another count."""
+        ...
+
+    def partitions(self, topic: Topic) -> int:
+        """Number of partitions of the topic."""
+        ...
+
+    def genesis(self, place: Place) -> Genesis:
+        """The partition's first record. Raises LogMismatch if it is not there or not a Genesis."""
+        ...
+
+    def append(self, records: Sequence[Append]) -> list[int]:
+        """Append durably, in order; the offsets, one for each record. Raises LogError."""
+        ...
+
+    def read(self, place: Place, offset: int, limit: int) -> list[Stored]:
+        """Up to `limit` records from `offset` on; empty at the end. Raises LogMismatch below the start or beyond the end."""
+        ...
+
+    def end(self, place: Place) -> int:
+        """Offset that the next record of the partition will get."""
+        ...
+
+    def start(self, place: Place) -> int:
+        """Lowest offset still there: 0 unless the partition was trimmed."""
+        ...
+
+    def trim(self, place: Place, before: int) -> None:
+        """Forget records below `before`. Their offsets are never used again."""
+        ...
+
+    def wait(self, positions: dict[Place, int], timeout: float) -> bool:
+        """Return True as soon as any place holds a record at or beyond its position; False after `timeout` seconds."""
+        ...
+
+    def floor(self, reader: str, place: Place) -> Floor | None:
+        """The reader's emitted floor in this partition, or None if it never had one."""
+        ...
+
+    def move_floor(self, reader: str, place: Place, floor: Floor) -> None:
+        """Raise the floor; a lower one than the present is ignored (a zombie's). Durable when it returns."""
+        ...
+
+    def close(self) -> None:
+        """Release what the adapter holds. Wakes who waits."""
+        ...
