@@ -1,0 +1,1 @@
+"""What acts on the log: executor and runners, verifier, projector."""

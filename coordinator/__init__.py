@@ -1,0 +1,1 @@
+"""The rules: pure machines that say what follows from each record."""

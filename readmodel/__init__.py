@@ -1,0 +1,1 @@
+"""Postgres as people query it: migrations, projection, queries."""

@@ -1,0 +1,1 @@
+"""Content in Keep's format: blocks, manifests, collections."""
