@@ -9,7 +9,7 @@ from schemas.log import Genesis
 from schemas.work import Ready
 
 
-class Assigned(Record, tag="assigned", kw_only=True):
+class Assigned(Record, frozen=True, tag="assigned", kw_only=True):
     """This work goes to this incarnation of this node. It shows in the next `alive`, or it is lost."""
 
     node: Annotated[Name, Meta(description="node's name")]
@@ -17,7 +17,7 @@ class Assigned(Record, tag="assigned", kw_only=True):
     work: Annotated[Ready, Meta(description="the work, as it became ready")]
 
 
-class Stopped(Record, tag="stopped", kw_only=True):
+class Stopped(Record, frozen=True, tag="stopped", kw_only=True):
     """The node must not go on with this work."""
 
     node: Annotated[Name, Meta(description="node's name")]

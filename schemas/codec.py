@@ -17,7 +17,7 @@ class Envelope(msgspec.Struct, Generic[B], frozen=True, kw_only=True, omit_defau
     """What a record's value is on the wire: its schema version, its cause, its body."""
 
     v: Annotated[int, Meta(ge=1, description="schema version; always written out")]
-    cause: Annotated[Cause | None, Meta(description="source of a machine's output; null for a command from outside")] = None
+    cause: Annotated[Cause | None, Meta(description="what a machine's output follows from; null: from outside")] = None
     body: Annotated[B, Meta(description="the command or event, tagged by `type`")]
 
 
@@ -37,7 +37,8 @@ class _Version(msgspec.Struct):
 
 
 _DECODERS: dict[Topic, "msgspec.json.Decoder[Envelope[Any]]"] = {
-    topic: msgspec.json.Decoder(Envelope[records]) for topic, records in RECORDS.items()
+    topic: msgspec.json.Decoder(Envelope[records])  # type: ignore[valid-type]
+    for topic, records in RECORDS.items()
 }
 _VERSION = msgspec.json.Decoder(_Version)
 _ENCODER = msgspec.json.Encoder()
@@ -76,5 +77,5 @@ def _refuse_newer(topic: Topic, value: bytes) -> None:
 
 def _newer(topic: Topic, version: int) -> NewerSchema:
     return NewerSchema(
-        f"a record in topic {topic} has schema version {version}, this code knows {SCHEMA_VERSION}: upgrade crunch-reuse"
+        f"a record in topic {topic} has schema version {version}, this code knows {SCHEMA_VERSION}: upgrade the code"
     )

@@ -4,7 +4,20 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from schemas.fields import NULL, Count, Fingerprint, Locator, Milliseconds, Name, Path, Record, Signed, Text, Token, Uuid
+from schemas.fields import (
+    NULL,
+    Count,
+    Fingerprint,
+    Locator,
+    Milliseconds,
+    Name,
+    Path,
+    Record,
+    Signed,
+    Text,
+    Token,
+    Uuid,
+)
 from schemas.log import Genesis
 from schemas.reasons import Failure, Outcome, Reason
 
@@ -12,7 +25,7 @@ MaybeToken = Annotated[str, Meta(max_length=160)]
 MaybeUuid = Annotated[str, Meta(max_length=64)]
 
 
-class Answered(Record, tag="answered", kw_only=True):
+class Answered(Record, frozen=True, tag="answered", kw_only=True):
     """The one answer to one command: the command is the record that this one's cause names."""
 
     outcome: Annotated[Outcome, Meta(description="done, nothing (a no-op), or refused")]
@@ -21,7 +34,7 @@ class Answered(Record, tag="answered", kw_only=True):
     detail: Annotated[Text, Meta(description="one line for people")] = ""
 
 
-class Granted(Record, tag="granted", kw_only=True):
+class Granted(Record, frozen=True, tag="granted", kw_only=True):
     """An execution was granted."""
 
     fingerprint: Annotated[Fingerprint, Meta(description="of the request")]
@@ -34,7 +47,7 @@ class Granted(Record, tag="granted", kw_only=True):
     why: Annotated[Name, Meta(description="first, retry, redecided, refresh, conflict, quarantined")] = "first"
 
 
-class Waiting(Record, tag="waiting", kw_only=True):
+class Waiting(Record, frozen=True, tag="waiting", kw_only=True):
     """A task waits on a running execution, or on the verification of an entry."""
 
     fingerprint: Annotated[Fingerprint, Meta(description="of the request")]
@@ -44,7 +57,7 @@ class Waiting(Record, tag="waiting", kw_only=True):
     kind: Annotated[Literal["execution", "verification"], Meta(description="what it waits for")]
 
 
-class Promoted(Record, tag="promoted", kw_only=True):
+class Promoted(Record, frozen=True, tag="promoted", kw_only=True):
     """An execution's task withdrew; it goes on, untouched, for the first waiter who may see it."""
 
     fingerprint: Annotated[Fingerprint, Meta(description="of the execution")]
@@ -54,7 +67,7 @@ class Promoted(Record, tag="promoted", kw_only=True):
     owner: Annotated[Uuid, Meta(description="owner from now on")]
 
 
-class Reused(Record, tag="reused", kw_only=True):
+class Reused(Record, frozen=True, tag="reused", kw_only=True):
     """A task was given the output of an entry."""
 
     fingerprint: Annotated[Fingerprint, Meta(description="of the request")]
@@ -65,7 +78,7 @@ class Reused(Record, tag="reused", kw_only=True):
     waited: Annotated[bool, Meta(description="it had waited on the execution or on a verification")] = False
 
 
-class Redecided(Record, tag="redecided", kw_only=True):
+class Redecided(Record, frozen=True, tag="redecided", kw_only=True):
     """A waiter's reason to wait ended; it was decided anew, under its own visibility."""
 
     fingerprint: Annotated[Fingerprint, Meta(description="of the request")]
@@ -74,7 +87,7 @@ class Redecided(Record, tag="redecided", kw_only=True):
     root: Annotated[Uuid, Meta(description="its primary job")]
 
 
-class Disagreed(Record, tag="disagreed", kw_only=True):
+class Disagreed(Record, frozen=True, tag="disagreed", kw_only=True):
     """Two executions of one fingerprint have different outputs."""
 
     fingerprint: Annotated[Fingerprint, Meta(description="of both")]
@@ -87,7 +100,7 @@ ExecutionStatus = Literal[
 ]
 
 
-class ExecutionChanged(Record, tag="execution_changed", kw_only=True):
+class ExecutionChanged(Record, frozen=True, tag="execution_changed", kw_only=True):
     """An execution's status. Fields that a status does not concern keep their defaults."""
 
     fingerprint: Annotated[Fingerprint, Meta(description="of the execution")]
@@ -108,7 +121,7 @@ class ExecutionChanged(Record, tag="execution_changed", kw_only=True):
     access: Annotated[Path, Meta(description="what cost it its purity")] = ""
 
 
-class ClaimChanged(Record, tag="claim_changed", kw_only=True):
+class ClaimChanged(Record, frozen=True, tag="claim_changed", kw_only=True):
     """A fingerprint was taken out of use, or released."""
 
     fingerprint: Annotated[Fingerprint, Meta(description="which")]
@@ -120,7 +133,7 @@ JobState = Literal["queued", "running", "assembling", "complete", "failed", "can
 TaskState = Literal["todo", "claimed", "running", "complete", "copied", "failed", "cancelled"]
 
 
-class JobChanged(Record, tag="job_changed", kw_only=True):
+class JobChanged(Record, frozen=True, tag="job_changed", kw_only=True):
     """A job's state; its first record carries what was asked."""
 
     root: Annotated[Uuid, Meta(description="the primary job")]
@@ -133,7 +146,7 @@ class JobChanged(Record, tag="job_changed", kw_only=True):
     tasks: Annotated[Count, Meta(description="number of its tasks, when its levels are done")] = 0
 
 
-class TaskChanged(Record, tag="task_changed", kw_only=True):
+class TaskChanged(Record, frozen=True, tag="task_changed", kw_only=True):
     """A task's state; its first record carries what it is."""
 
     root: Annotated[Uuid, Meta(description="its primary job")]
@@ -161,7 +174,7 @@ class TaskChanged(Record, tag="task_changed", kw_only=True):
     finished_at: Annotated[Milliseconds, Meta(description="copied: the source execution's end, ms since 1970")] = 0
 
 
-class SettingChanged(Record, tag="setting_changed", kw_only=True):
+class SettingChanged(Record, frozen=True, tag="setting_changed", kw_only=True):
     """A settings change was accepted and is being forwarded; its answer comes with it."""
 
     change: Annotated[Raw, Meta(description="the change as it stands in `settings`")]

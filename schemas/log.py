@@ -10,10 +10,10 @@ from schemas.fields import Count, Name, Offset, Record, Uuid
 SCHEMA_VERSION = 1
 
 
-class Genesis(Record, tag="genesis", kw_only=True):
+class Genesis(Record, frozen=True, tag="genesis", kw_only=True):
     """First record of a partition. The first one counts; any later one is a no-op."""
 
-    log_id: Annotated[Uuid, Meta(description="this partition's identity for ever; random, made by who creates the topic")]
+    log_id: Annotated[Uuid, Meta(description="this partition's identity for ever; random, by who creates it")]
     topic: Annotated[Name, Meta(description="topic it was written to")]
     partition: Annotated[Count, Meta(description="partition number, from 0")]
     partitions: Annotated[Count, Meta(description="number of partitions of the topic; never changes once used")]

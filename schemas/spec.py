@@ -2,31 +2,31 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Raw
+from msgspec import Meta, Raw, field
 
 from schemas.fields import EMPTY_OBJECT, Count, Digest, Locator, Mebibytes, Milliseconds, Name, Part, Path, Signed, Text
 
 
-class Resources(Part, kw_only=True):
+class Resources(Part, frozen=True, kw_only=True):
     """What a task needs of a node; never part of its fingerprint."""
 
     cores: Annotated[int, Meta(ge=1, le=4096, description="processor cores, whole; source: job file")] = 1
     memory: Annotated[Mebibytes, Meta(description="memory in MiB, hard limit; source: job file")] = 256
-    scratch: Annotated[Mebibytes, Meta(description="scratch and output space in MiB, hard limit; source: job file")] = 1024
+    scratch: Annotated[Mebibytes, Meta(description="scratch and output space in MiB, hard limit")] = 1024
 
 
-class Components(Part, kw_only=True):
-    """SHA-256 hex digests of the RFC 8785 canonical JSON of each thing a pure task's output may depend on."""
+class Components(Part, frozen=True, kw_only=True):
+    """What a pure task's output may depend on: SHA-256 of the RFC 8785 canonical JSON of each; made at the edge."""
 
-    commit: Annotated[Digest, Meta(description="the code's repository-independent commit or tree; computed at the edge")]
-    script: Annotated[Digest, Meta(description="script path or argument vector; computed at the edge")]
+    commit: Annotated[Digest, Meta(description="repository-independent commit, or tree of plain files")]
+    script: Annotated[Digest, Meta(description="script path and argument vector")]
     image: Annotated[Digest, Meta(description="image content digest, or the host's identity where there is no image")]
-    parameters: Annotated[Digest, Meta(description="the task's own parameters, hints stripped; computed at the edge")]
-    inputs: Annotated[Digest, Meta(description="name to portable data hash of each input; computed at the edge")]
-    outputs: Annotated[Digest, Meta(description="declared output paths; computed at the edge")]
+    parameters: Annotated[Digest, Meta(description="the task's own parameters, normalised and hint-free")]
+    inputs: Annotated[Digest, Meta(description="name to portable data hash of each input")]
+    outputs: Annotated[Digest, Meta(description="declared output paths")]
 
 
-class TaskSpec(Part, kw_only=True):
+class TaskSpec(Part, frozen=True, kw_only=True):
     """A unit of work as its author described it, with everything resolved that was not content-addressed."""
 
     name: Annotated[Name, Meta(description="label for people; not part of the fingerprint")] = ""
@@ -35,7 +35,7 @@ class TaskSpec(Part, kw_only=True):
         tuple[Annotated[str, Meta(max_length=131072)], ...],
         Meta(max_length=4096, description="argument vector; follows the script where both are given"),
     ] = ()
-    repository: Annotated[Name, Meta(description="where the code came from, for people; not part of the fingerprint")] = ""
+    repository: Annotated[Name, Meta(description="where the code came from; not part of the fingerprint")] = ""
     commit: Annotated[Name, Meta(description="full git commit (40 hex digits), or empty for plain files")] = ""
     code: Annotated[Locator, Meta(description="portable data hash of the code tree in the store; empty: no code")] = ""
     image: Annotated[Name, Meta(description="image content digest `sha256:…`; empty: the host's own environment")] = ""
@@ -45,18 +45,16 @@ class TaskSpec(Part, kw_only=True):
     )
     inputs: Annotated[
         dict[Name, Locator], Meta(description="input name to portable data hash of a collection, mounted read-only")
-    ] = {}
-    outputs: Annotated[tuple[Path, ...], Meta(description="declared output paths; empty: all of the output directory")] = ()
-    is_pure: Annotated[bool, Meta(description="the author's promise that the output depends on the fingerprint alone")] = (
-        False
-    )
+    ] = field(default_factory=dict)
+    outputs: Annotated[tuple[Path, ...], Meta(description="declared output paths; empty: all that it leaves")] = ()
+    is_pure: Annotated[bool, Meta(description="promised: the output depends on the fingerprint alone")] = False
     ineligible: Annotated[Text, Meta(description="why a task declared pure can't be reused; empty: it can")] = ""
     job_parameters: Annotated[
         tuple[Name, ...] | Literal["all"], Meta(description="parameters of its job it depends on, by name")
     ] = ()
-    children: Annotated[Literal["allow", "forbid"], Meta(description="whether it may queue tasks while it runs")] = "allow"
+    children: Annotated[Literal["allow", "forbid"], Meta(description="may it queue tasks while it runs")] = "allow"
     share: Annotated[
-        Literal["visible", "by_inputs"], Meta(description="who may be given the output: readers of the owner, or provers")
+        Literal["visible", "by_inputs"], Meta(description="given to readers of the owner, or to provers of the inputs")
     ] = "visible"
     verdict: Annotated[
         Literal["exit_code", "record"],
@@ -71,16 +69,19 @@ class TaskSpec(Part, kw_only=True):
     components: Annotated[Components, Meta(description="digests the fingerprint is made of")]
 
 
-class JobParameter(Part, kw_only=True):
+class JobParameter(Part, frozen=True, kw_only=True):
     """One parameter of a job, with the digest that binding it into a task's fingerprint needs."""
 
     value: Annotated[Raw, Meta(description="any JSON value, normalised and hint-free")]
     digest: Annotated[Digest, Meta(description="SHA-256 of the value's canonical JSON; computed at the edge")]
 
 
-class JobSpec(Part, kw_only=True):
+class JobSpec(Part, frozen=True, kw_only=True):
     """What a user asked for: the first task, and the parameters its tasks may name."""
 
     name: Annotated[Name, Meta(description="label for people")] = ""
-    parameters: Annotated[dict[Name, JobParameter], Meta(description="the job's script_parameters, one by one")] = {}
+    parameters: Annotated[
+        dict[Name, JobParameter],
+        Meta(description="the job's script_parameters, one by one; only its tasks may name them"),
+    ] = field(default_factory=dict)
     task: Annotated[TaskSpec, Meta(description="the first task; sequence 0")]

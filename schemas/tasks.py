@@ -11,7 +11,7 @@ from schemas.settings import Forwarded
 from schemas.spec import JobSpec, TaskSpec
 
 
-class JobSubmitted(Record, tag="job_submitted", kw_only=True):
+class JobSubmitted(Record, frozen=True, tag="job_submitted", kw_only=True):
     """A user asks for an output. A repeat of the same creation carries the same uuid."""
 
     root: Annotated[Uuid, Meta(description="the job's uuid, derived from its creation, so that a repeat lands on it")]
@@ -21,7 +21,7 @@ class JobSubmitted(Record, tag="job_submitted", kw_only=True):
     spec: Annotated[JobSpec, Meta(description="what was asked")]
 
 
-class TaskSubmitted(Record, tag="task_submitted", kw_only=True):
+class TaskSubmitted(Record, frozen=True, tag="task_submitted", kw_only=True):
     """A user adds a task to a running job."""
 
     root: Annotated[Uuid, Meta(description="the primary job")]
@@ -30,13 +30,13 @@ class TaskSubmitted(Record, tag="task_submitted", kw_only=True):
     spec: Annotated[TaskSpec, Meta(description="what was asked")]
 
 
-class JobCancelled(Record, tag="job_cancelled", kw_only=True):
+class JobCancelled(Record, frozen=True, tag="job_cancelled", kw_only=True):
     """A user cancels a job; again on a cancelled one has no effect."""
 
     root: Annotated[Uuid, Meta(description="the primary job")]
 
 
-class PurityTakenBack(Record, tag="purity_taken_back", kw_only=True):
+class PurityTakenBack(Record, frozen=True, tag="purity_taken_back", kw_only=True):
     """A user sets is_pure from true to false; the other way is refused."""
 
     root: Annotated[Uuid, Meta(description="the primary job")]
@@ -44,15 +44,15 @@ class PurityTakenBack(Record, tag="purity_taken_back", kw_only=True):
     is_pure: Annotated[bool, Meta(description="the value asked for")] = False
 
 
-class JobAssembled(Record, tag="job_assembled", kw_only=True):
+class JobAssembled(Record, frozen=True, tag="job_assembled", kw_only=True):
     """The outputs of a job's tasks were joined in tree order and saved. Written by the assembler."""
 
     root: Annotated[Uuid, Meta(description="the primary job")]
     output: Annotated[Locator, Meta(description="portable data hash of the joined output")]
 
 
-class TaskCreated(Record, tag="task_created", kw_only=True):
-    """A task that ran, or was copied, queued this one. Written by the claims machine, before its parent's last record."""
+class TaskCreated(Record, frozen=True, tag="task_created", kw_only=True):
+    """A task that ran, or was copied, queued this one. By the claims machine, before its parent's last record."""
 
     root: Annotated[Uuid, Meta(description="primary job of the creating task")]
     task: Annotated[Uuid, Meta(description="derived from the creating task and the child's rank")]
@@ -60,7 +60,7 @@ class TaskCreated(Record, tag="task_created", kw_only=True):
     spec: Annotated[TaskSpec, Meta(description="what the child is; nothing of another job is bound in it")]
 
 
-class TaskStarted(Record, tag="task_started", kw_only=True):
+class TaskStarted(Record, frozen=True, tag="task_started", kw_only=True):
     """The task's own execution has started."""
 
     root: Annotated[Uuid, Meta(description="its primary job")]
@@ -69,7 +69,7 @@ class TaskStarted(Record, tag="task_started", kw_only=True):
     node: Annotated[Name, Meta(description="where")]
 
 
-class TaskReported(Record, tag="task_reported", kw_only=True):
+class TaskReported(Record, frozen=True, tag="task_reported", kw_only=True):
     """The task's own execution made progress."""
 
     root: Annotated[Uuid, Meta(description="its primary job")]
@@ -78,7 +78,7 @@ class TaskReported(Record, tag="task_reported", kw_only=True):
     progress: Annotated[Count, Meta(description="permille")]
 
 
-class TaskCompleted(Record, tag="task_completed", kw_only=True):
+class TaskCompleted(Record, frozen=True, tag="task_completed", kw_only=True):
     """The task's own execution succeeded. First terminal record wins."""
 
     root: Annotated[Uuid, Meta(description="its primary job")]
@@ -89,7 +89,7 @@ class TaskCompleted(Record, tag="task_completed", kw_only=True):
     children: Annotated[Count, Meta(description="tasks it queued")] = 0
 
 
-class TaskCopied(Record, tag="task_copied", kw_only=True):
+class TaskCopied(Record, frozen=True, tag="task_copied", kw_only=True):
     """The task was given another execution's output. First terminal record wins."""
 
     root: Annotated[Uuid, Meta(description="its primary job")]
@@ -103,7 +103,7 @@ class TaskCopied(Record, tag="task_copied", kw_only=True):
     finished_at: Annotated[Milliseconds, Meta(description="the source execution's end, ms since 1970")] = 0
 
 
-class TaskFailed(Record, tag="task_failed", kw_only=True):
+class TaskFailed(Record, frozen=True, tag="task_failed", kw_only=True):
     """The task ended without an output. First terminal record wins."""
 
     root: Annotated[Uuid, Meta(description="its primary job")]
@@ -115,7 +115,7 @@ class TaskFailed(Record, tag="task_failed", kw_only=True):
     log: Annotated[Locator, Meta(description="portable data hash of the last execution's log")] = ""
 
 
-class TaskUnclaimed(Record, tag="task_unclaimed", kw_only=True):
+class TaskUnclaimed(Record, frozen=True, tag="task_unclaimed", kw_only=True):
     """The task's request under this fingerprint is gone; the jobs machine asks anew if it still wants it."""
 
     root: Annotated[Uuid, Meta(description="its primary job")]

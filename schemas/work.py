@@ -11,7 +11,7 @@ from schemas.settings import Forwarded
 Kind = Literal["execute", "verify"]
 
 
-class Ready(Record, tag="ready", kw_only=True):
+class Ready(Record, frozen=True, tag="ready", kw_only=True):
     """Work to be done once, under this token. Written by the claims machine."""
 
     pool: Annotated[Name, Meta(description="pool of nodes")]
@@ -32,7 +32,7 @@ class Ready(Record, tag="ready", kw_only=True):
     bound: Annotated[Raw, Meta(description="execute: the job parameters bound into it")] = EMPTY_OBJECT
 
 
-class Reprioritised(Record, tag="reprioritised", kw_only=True):
+class Reprioritised(Record, frozen=True, tag="reprioritised", kw_only=True):
     """The best priority of all who want this work has changed. Written by the claims machine."""
 
     pool: Annotated[Name, Meta(description="pool of nodes")]
@@ -40,14 +40,14 @@ class Reprioritised(Record, tag="reprioritised", kw_only=True):
     priority: Annotated[Signed, Meta(description="higher first")]
 
 
-class Cancelled(Record, tag="cancelled", kw_only=True):
+class Cancelled(Record, frozen=True, tag="cancelled", kw_only=True):
     """Nobody wants this work any more. Written by the claims machine."""
 
     pool: Annotated[Name, Meta(description="pool of nodes")]
     token: Annotated[Token, Meta(description="which work")]
 
 
-class Joined(Record, tag="joined", kw_only=True):
+class Joined(Record, frozen=True, tag="joined", kw_only=True):
     """An executor offers a node. A new incarnation loses at once what the old one held."""
 
     pool: Annotated[Name, Meta(description="pool of nodes")]
@@ -60,7 +60,7 @@ class Joined(Record, tag="joined", kw_only=True):
     scratch: Annotated[Mebibytes, Meta(description="scratch space, MiB")]
 
 
-class Alive(Record, tag="alive", kw_only=True):
+class Alive(Record, frozen=True, tag="alive", kw_only=True):
     """Sign of life. Renews the node and the tokens it lists, and no others. Never buffered."""
 
     pool: Annotated[Name, Meta(description="pool of nodes")]
@@ -69,7 +69,7 @@ class Alive(Record, tag="alive", kw_only=True):
     tokens: Annotated[tuple[Token, ...], Meta(max_length=8192, description="every token the node holds")] = ()
 
 
-class Draining(Record, tag="draining", kw_only=True):
+class Draining(Record, frozen=True, tag="draining", kw_only=True):
     """The node takes no new work; what it holds it finishes."""
 
     pool: Annotated[Name, Meta(description="pool of nodes")]
@@ -77,7 +77,7 @@ class Draining(Record, tag="draining", kw_only=True):
     incarnation: Annotated[Uuid, Meta(description="the executor's incarnation")]
 
 
-class Freed(Record, tag="freed", kw_only=True):
+class Freed(Record, frozen=True, tag="freed", kw_only=True):
     """The slot of this token is free. Sent after the exit record's acknowledgement; idempotent."""
 
     pool: Annotated[Name, Meta(description="pool of nodes")]
@@ -86,7 +86,7 @@ class Freed(Record, tag="freed", kw_only=True):
     token: Annotated[Token, Meta(description="which work")]
 
 
-class Tick(Record, tag="tick", kw_only=True):
+class Tick(Record, frozen=True, tag="tick", kw_only=True):
     """Nothing but its append time: time passes although nobody says anything. Written by a caught-up runner."""
 
 
