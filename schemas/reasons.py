@@ -42,6 +42,7 @@ class Reason(StrEnum):
     JOB_FAILED = "job_failed"
     FITS_NO_NODE = "fits_no_node"
     OLD_INCARNATION = "old_incarnation"
+    OUT_OF_RANGE = "out_of_range"
 
 
 class Failure(StrEnum):

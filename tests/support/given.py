@@ -4,8 +4,8 @@
     world.when(freed).then(Assigned(...), ...)             # exactly these, in this order
     world.after(5_000).when(Tick()).then_nothing()         # append times are the scenario's to choose
 
-Every output is held to the contract on the way: it survives the codec, and outside `work` each command is answered once,
-by the last output of its step.
+Every output is held to the contract on the way: it survives the codec, and outside `work` each command is answered
+once, by the last output of its step.
 """
 
 from hashlib import sha256
