@@ -1,0 +1,250 @@
+"""Blocks on a local directory, each a file named by the md5 of its content.
+
+The layout is that of keepstore's directory volumes: `<root>/<first three digits>/<md5>`. A block appears under its name
+whole or not at all: it is written to `<root>/.tmp`, synced, and renamed; so any number of processes may share a root.
+The marker file tells a store from the empty mount point of one that is not mounted: without it nothing is "not found".
+"""
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NoReturn, Self
+
+from store.errors import (
+    BlockCollision,
+    BlockCorrupt,
+    BlockMissing,
+    BlockTooLarge,
+    StoreFull,
+    StoreUnreachable,
+    cause,
+)
+from store.locator import EMPTY_BLOCK, Locator, locator_of, parse_locator
+
+MAX_BLOCK_BYTES = 64 * 2**20
+CHUNK_BYTES = 2**20
+MARKER = ".crunch-reuse-store"
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_MD5_NAME = re.compile(r"[0-9a-f]{32}")
+_SHARD_NAME = re.compile(r"[0-9a-f]{3}")
+
+Data = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBlock:
+    """A block as it is found on the disk, its content not looked at."""
+
+    locator: str
+    size: int
+    modified_ns: int
+
+
+class BlockStore:
+    """The blocks under one root directory. Locators are given with or without hints and returned without.
+
+    The empty block is always there and is never written. Every method may raise StoreUnreachable.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._incoming = root / ".tmp"
+
+    @classmethod
+    def create(cls, root: Path) -> Self:
+        """The store at `root`, made if need be (with its parents); an existing one is left as it is."""
+        store = cls(root)
+        with store._faults():
+            store._incoming.mkdir(parents=True, exist_ok=True)
+            (root / MARKER).touch()
+            _sync_directory(root)
+        return store
+
+    def put(self, data: Data, *, md5: str = "") -> str:
+        """Store a block and return its locator (`md5+size`); on return it survives a power cut.
+
+        `md5`: what the sender says it is; BlockCorrupt if it is not. A block that is there already is compared
+        (BlockCollision), its time renewed so that garbage collection sees it in use, and a damaged one replaced.
+        At most MAX_BLOCK_BYTES (BlockTooLarge). StoreFull leaves nothing behind.
+        """
+        size = memoryview(data).nbytes
+        if size > MAX_BLOCK_BYTES:
+            raise BlockTooLarge(size, MAX_BLOCK_BYTES)
+        locator = locator_of(data)
+        if md5 and md5 != locator.md5:
+            raise BlockCorrupt(md5, str(locator))
+        if locator.size:
+            with self._faults():
+                if not self._renew(locator, memoryview(data)):
+                    self._write(locator, data)
+        return locator.stripped
+
+    def get(self, locator: str) -> bytes:
+        """A block's content, its size and md5 checked. BlockMissing, BlockCorrupt."""
+        wanted = parse_locator(locator)
+        if wanted.stripped == EMPTY_BLOCK:
+            return b""
+        with self._faults(), self._open(wanted) as file:
+            if os.fstat(file.fileno()).st_size != wanted.size:
+                self._refuse(wanted, file)
+            data = file.read(wanted.size)
+        found = locator_of(data)
+        if found.stripped != wanted.stripped:
+            raise BlockCorrupt(wanted.stripped, str(found))
+        return data
+
+    def exists(self, locator: str) -> bool:
+        """Whether a block is there with the size it should have; False is authoritative. Its content is not read."""
+        wanted = parse_locator(locator)
+        if wanted.stripped == EMPTY_BLOCK:
+            return True
+        with self._faults():
+            try:
+                return self._path(wanted.md5).stat().st_size == wanted.size
+            except FileNotFoundError:
+                self._require_marker()
+                return False
+
+    def check(self, locator: str) -> None:
+        """Read a block and compare size and md5, a chunk at a time. BlockMissing, BlockCorrupt."""
+        wanted = parse_locator(locator)
+        if wanted.stripped == EMPTY_BLOCK:
+            return
+        with self._faults(), self._open(wanted) as file:
+            if _content(file).stripped != wanted.stripped:
+                self._refuse(wanted, file)
+
+    def blocks(self) -> Iterator[StoredBlock]:
+        """Every block in the store, in order of md5. One that is removed meanwhile may be left out."""
+        with self._faults():
+            self._require_marker()
+            shards = sorted(path for path in self.root.iterdir() if _SHARD_NAME.fullmatch(path.name))
+        for shard in shards:
+            with self._faults():
+                found = [_stored(path) for path in sorted(shard.iterdir()) if _MD5_NAME.fullmatch(path.name)]
+            yield from (block for block in found if block)
+
+    def remove(self, locator: str) -> None:
+        """Remove a block; nothing happens if it is not there."""
+        with self._faults():
+            self._path(parse_locator(locator).md5).unlink(missing_ok=True)
+
+    def sweep(self, before_ns: int) -> int:
+        """Remove what writers that died left behind, last touched before a time (ns since the epoch); says how many."""
+        removed = 0
+        with self._faults():
+            for path in self._incoming.iterdir():
+                if path.stat().st_mtime_ns < before_ns:
+                    path.unlink(missing_ok=True)
+                    removed += 1
+        return removed
+
+    def _path(self, md5: str) -> Path:
+        return self.root / md5[:3] / md5
+
+    def _open(self, locator: Locator) -> BinaryIO:
+        try:
+            return self._path(locator.md5).open("rb")
+        except FileNotFoundError as error:
+            self._require_marker()
+            raise BlockMissing(locator.stripped) from error
+
+    def _require_marker(self) -> None:
+        try:
+            (self.root / MARKER).stat()
+        except FileNotFoundError as error:
+            raise StoreUnreachable(str(self.root), f"it is gone or not mounted ({MARKER} is not there)") from error
+
+    def _refuse(self, wanted: Locator, file: BinaryIO) -> NoReturn:
+        """Damaged, or intact but not what the locator says (the right md5 with another size is no block of ours)."""
+        file.seek(0)
+        found = _content(file)
+        if found.md5 == wanted.md5:
+            raise BlockMissing(wanted.stripped)
+        raise BlockCorrupt(wanted.stripped, str(found))
+
+    def _renew(self, locator: Locator, data: memoryview) -> bool:
+        """Whether the block is there, intact, and now has the time of today."""
+        path = self._path(locator.md5)
+        try:
+            with path.open("rb") as file:
+                if not _same(file, data):
+                    file.seek(0)
+                    if _content(file) == locator:
+                        raise BlockCollision(locator.stripped)
+                    return False
+            os.utime(path)
+            _sync_directory(path.parent)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _write(self, locator: Locator, data: Data) -> None:
+        incoming = self._incoming / f"{locator.md5}.{os.getpid()}.{secrets.token_hex(8)}"
+        path = self._path(locator.md5)
+        try:
+            with os.fdopen(os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self._make_shard(path.parent)
+            incoming.replace(path)
+            _sync_directory(path.parent)
+        finally:
+            incoming.unlink(missing_ok=True)
+
+    def _make_shard(self, shard: Path) -> None:
+        if not shard.is_dir():
+            shard.mkdir(exist_ok=True)
+            _sync_directory(self.root)
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """The one place where the operating system's errors become the store's."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise StoreFull(str(self.root), cause(error)) from error
+            raise StoreUnreachable(str(self.root), cause(error)) from error
+
+
+def _content(file: BinaryIO) -> Locator:
+    digest = hashlib.md5(usedforsecurity=False)
+    size = 0
+    while chunk := file.read(CHUNK_BYTES):
+        digest.update(chunk)
+        size += len(chunk)
+    return Locator(digest.hexdigest(), size)
+
+
+def _same(file: BinaryIO, data: memoryview) -> bool:
+    position = 0
+    while chunk := file.read(CHUNK_BYTES):
+        if chunk != data[position : position + len(chunk)].tobytes():
+            return False
+        position += len(chunk)
+    return position == data.nbytes
+
+
+def _stored(path: Path) -> StoredBlock | None:
+    try:
+        info = path.stat()
+    except FileNotFoundError:
+        return None
+    return StoredBlock(locator=f"{path.name}+{info.st_size}", size=info.st_size, modified_ns=info.st_mtime_ns)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
