@@ -1,15 +1,14 @@
 """What a machine is: a pure function over one partition of a log.
 
 `step(record) -> outputs` is lazy: the loop appends outputs while the machine still makes them, so a completion with
-100,000 waiters needs no memory for 100,000 records. State changes as the iterator is consumed; who stops half-way has to
-throw the machine away and restore a checkpoint. A machine never looks at a clock, a random source, the environment or
-a set's order: the same prefix gives the same outputs and the same snapshot bytes in every process, for ever.
+100,000 waiters needs no memory for 100,000 records. State changes as the iterator is consumed; who stops half-way has
+to throw the machine away and restore a checkpoint. A machine looks at no clock, random source, environment or set order:
+the same prefix gives the same outputs and the same snapshot bytes in every process, for ever.
 """
 
 from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
-from schemas.codec import Undecodable
 from schemas.facts import Answered
 from schemas.fields import Record
 from schemas.log import Genesis
@@ -21,7 +20,7 @@ RULES_VERSION = 1
 
 
 class Seen(NamedTuple):
-    """One record as a machine sees it: where it stands, when it was appended, what its bytes digest to, what it says."""
+    """One record as a machine sees it: where it stands, when it was appended, its bytes' digest, what it says."""
 
     log_id: str
     offset: int
@@ -69,9 +68,7 @@ def token_of(seen: Seen, grant: int) -> str:
     return f"{seen.log_id}.{seen.offset}.{grant}.{seen.digest[:16]}"
 
 
-def answered(
-    about: str, outcome: Outcome = Outcome.DONE, reason: Reason = Reason.NONE, detail: str = ""
-) -> Output:
+def answered(about: str, outcome: Outcome = Outcome.DONE, reason: Reason = Reason.NONE, detail: str = "") -> Output:
     """The one answer to the command of this step."""
     return Output(Topic.FACTS, Answered(outcome=outcome, reason=reason, about=about or "-", detail=detail))
 
@@ -90,10 +87,5 @@ def check_rules(body: Forwarded | RulesSet | Genesis, known: int) -> None:
     """Raise NewerRules if a settings record asks for rules beyond `known`."""
     change = body.change if isinstance(body, Forwarded) else body
     if isinstance(change, RulesSet) and change.version > known:
-        raise NewerRules(f"the log asks for rules version {change.version}, this code knows {known}: upgrade crunch-reuse")
-
-
-__all__ = [
-    "Machine", "NewerRules", "Output", "RULES_VERSION", "Seen", "Undecodable",
-    "answered", "check_rules", "nothing", "refused", "token_of",
-]  # fmt: skip
+        asked = change.version
+        raise NewerRules(f"the log asks for rules version {asked}, this code knows {known}: upgrade crunch-reuse")

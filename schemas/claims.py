@@ -116,6 +116,7 @@ class Verified(Record, frozen=True, tag="verified", kw_only=True):
     fingerprint: Annotated[Fingerprint, Meta(description="of the entry")]
     entry: Annotated[Token, Meta(description="token of the execution whose output was looked at")]
     token: Annotated[Token, Meta(description="token of the verification")]
+    proved: Annotated[bool, Meta(description="the owner named by the work's `prove` can read every input")] = False
 
 
 class OutputMissing(Record, frozen=True, tag="output_missing", kw_only=True):

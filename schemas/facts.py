@@ -74,7 +74,13 @@ class Reused(Record, frozen=True, tag="reused", kw_only=True):
     token: Annotated[Token, Meta(description="of the entry")]
     task: Annotated[Uuid, Meta(description="who got it")]
     root: Annotated[Uuid, Meta(description="its primary job")]
-    source: Annotated[Uuid, Meta(description="a task that holds the output and whose owner the receiver may read")]
+    source: Annotated[
+        str,
+        Meta(
+            max_length=64,
+            description="a task that has the output, whose owner the receiver may read; empty: got by proof of inputs",
+        ),
+    ]
     waited: Annotated[bool, Meta(description="it had waited on the execution or on a verification")] = False
 
 

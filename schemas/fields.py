@@ -9,6 +9,8 @@ KIB = 1024
 MAX_RECORD_BYTES = 1024 * KIB
 MAX_SPEC_BYTES = 256 * KIB
 MAX_SAFE_INTEGER = 2**53
+MAX_VALUE_DEPTH = 64
+MAX_RECORD_DEPTH = 80
 
 Uuid = Annotated[str, Meta(min_length=1, max_length=64)]
 Name = Annotated[str, Meta(max_length=1024)]

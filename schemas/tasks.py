@@ -95,7 +95,13 @@ class TaskCopied(Record, frozen=True, tag="task_copied", kw_only=True):
     root: Annotated[Uuid, Meta(description="its primary job")]
     task: Annotated[Uuid, Meta(description="the task")]
     token: Annotated[Token, Meta(description="token of the source execution")]
-    source: Annotated[Uuid, Meta(description="a task that holds the output and whose owner the receiver may read")]
+    source: Annotated[
+        str,
+        Meta(
+            max_length=64,
+            description="a task that has the output, whose owner the receiver may read; empty: got by proof of inputs",
+        ),
+    ]
     output: Annotated[Locator, Meta(description="portable data hash, byte for byte the source's")]
     log: Annotated[Locator, Meta(description="portable data hash of the source's log")] = ""
     children: Annotated[Count, Meta(description="tasks created anew under the copy")] = 0

@@ -28,7 +28,11 @@ class Ready(Record, frozen=True, tag="ready", kw_only=True):
     attempt: Annotated[Count, Meta(description="which attempt this is, from 1")] = 1
     entry: Annotated[str, Meta(max_length=160, description="verify: token of the entry")] = ""
     output: Annotated[Locator, Meta(description="verify: portable data hash of the entry's output")] = ""
-    spec: Annotated[Raw, Meta(description="execute: the TaskSpec")] = EMPTY_OBJECT
+    prove: Annotated[
+        str,
+        Meta(max_length=64, description="verify: owner whose right to read all of the spec's inputs is to be proved"),
+    ] = ""
+    spec: Annotated[Raw, Meta(description="the TaskSpec; verify: of who asks, if `prove` is set")] = EMPTY_OBJECT
     bound: Annotated[Raw, Meta(description="execute: the job parameters bound into it")] = EMPTY_OBJECT
 
 

@@ -1,0 +1,150 @@
+"""Entries after the fact: verified, missing, taken back, judged by an operator; and tasks that withdraw."""
+
+from coordinator.claims_give import Context, Outputs, cancel, changed, reprioritise
+from coordinator.claims_life import make_impure
+from coordinator.claims_state import Claim, Execution, Verification, execution_of, verifications_of, waiting_place
+from coordinator.claims_waiters import give_or_redecide, promote, redecide
+from coordinator.machine import Output, answered, nothing
+from schemas.claims import Invalidated, OutputMissing, PurityDropped, Quarantined, Released, Verified, Withdrawn
+from schemas.facts import ClaimChanged, ExecutionStatus
+from schemas.reasons import Reason
+from schemas.tasks import TaskUnclaimed
+from schemas.topics import Topic
+from schemas.work import Cancelled
+
+
+def verified(ctx: Context, claim: Claim, record: Verified) -> Outputs:
+    """The output is all there: every waiter who may see the entry now gets the copy, the others are decided anew."""
+    verification = claim.verifications.pop(record.token, None)
+    if verification is None:
+        yield nothing(record.fingerprint, Reason.NOT_CURRENT)
+        return
+    entry = claim.executions[verification.entry]
+    entry.verified_at = ctx.seen.offset
+    if not verification.prove:
+        yield from give_or_redecide(ctx, claim, entry, verification.waiters.values())
+    else:
+        yield from _give_to_prover(ctx, claim, entry, verification, record.proved)
+    yield answered(record.fingerprint)
+
+
+def _give_to_prover(ctx: Context, claim: Claim, entry: Execution, verification: Verification, proved: bool) -> Outputs:
+    why, proof = ("redecided", entry.token) if proved and entry.want.by_inputs else ("unproved", "")
+    yield from redecide(ctx, claim, verification.waiters.values(), entry.token, why, proof)
+
+
+def output_missing(ctx: Context, claim: Claim, record: OutputMissing) -> Outputs:
+    """A block is authoritatively gone: the entry is none any more. A stale report changes nothing."""
+    verification = claim.verifications.get(record.token)
+    if verification is None or verification.entry != record.entry:
+        yield nothing(record.fingerprint, Reason.NOT_CURRENT)
+        return
+    entry = claim.executions[verification.entry]
+    yield from drop_entry(ctx, claim, entry, "missing", f"block {record.block} is not in the store")
+    yield answered(record.fingerprint)
+
+
+def drop_entry(ctx: Context, claim: Claim, entry: Execution, status: ExecutionStatus, detail: str) -> Outputs:
+    """The entry is no longer given to anybody; who waits for a look at it is decided anew."""
+    del claim.executions[entry.token]
+    yield changed(entry, status, detail=detail, output=entry.output)
+    for verification in verifications_of(claim, entry.token):
+        del claim.verifications[verification.token]
+        yield _call_off(verification)
+        yield from redecide(ctx, claim, verification.waiters.values(), entry.token)
+
+
+def _call_off(verification: Verification) -> Output:
+    pool = next(iter(verification.waiters.values())).pool
+    return Output(Topic.WORK, Cancelled(pool=pool, token=verification.token))
+
+
+def withdrawn(ctx: Context, claim: Claim, record: Withdrawn) -> Outputs:
+    """A task wants it no more. What runs for others goes on, untouched."""
+    place = waiting_place(claim, record.task)
+    execution = execution_of(claim, record.task)
+    if place is not None:
+        yield from _stop_waiting(claim, place, record.task)
+    elif execution is None or execution.status == "done":
+        yield nothing(record.fingerprint, Reason.UNKNOWN if execution is None else Reason.FINISHED)
+        return
+    elif record.unstarted_only and execution.status == "running":
+        yield nothing(record.fingerprint, Reason.ALREADY, "it has started and is left to finish")
+        return
+    elif execution.impure:
+        yield from cancel(claim, execution)
+    else:
+        yield from promote(ctx, claim, execution)
+    yield answered(record.fingerprint)
+
+
+def _stop_waiting(claim: Claim, place: Execution | Verification, task: str) -> Outputs:
+    want = place.waiters.pop(task)
+    if isinstance(place, Execution):
+        if want.priority == place.priority:
+            yield from reprioritise(place)
+    elif not place.waiters:
+        del claim.verifications[place.token]
+        yield Output(Topic.WORK, Cancelled(pool=want.pool, token=place.token))
+
+
+def purity_dropped(ctx: Context, claim: Claim, record: PurityDropped) -> Outputs:
+    """The author takes the promise back: a waiter asks anew, an execution is its own task's, an entry is none."""
+    place = waiting_place(claim, record.task)
+    execution = execution_of(claim, record.task)
+    if place is not None:
+        yield from _stop_waiting(claim, place, record.task)
+        unclaimed = TaskUnclaimed(root=record.root, task=record.task, fingerprint=record.fingerprint)
+        yield Output(Topic.TASKS, unclaimed)
+    elif execution is None or execution.impure:
+        yield nothing(record.fingerprint, Reason.UNKNOWN if execution is None else Reason.ALREADY)
+        return
+    elif execution.status == "done":
+        yield from drop_entry(ctx, claim, execution, "impure", "its author took the promise of purity back")
+    else:
+        yield from make_impure(ctx, claim, execution, "")
+    yield answered(record.fingerprint)
+
+
+def quarantined(ctx: Context, claim: Claim, record: Quarantined) -> Outputs:
+    """Nothing is given or waited on until it is released; who waits now is decided anew."""
+    if claim.quarantined:
+        yield nothing(record.fingerprint, Reason.ALREADY)
+        return
+    claim.quarantined = True
+    yield Output(Topic.FACTS, ClaimChanged(fingerprint=record.fingerprint, quarantined=True, reason=record.reason))
+    verifications, claim.verifications = claim.verifications, {}
+    for verification in verifications.values():
+        yield _call_off(verification)
+        yield from redecide(ctx, claim, verification.waiters.values(), verification.entry)
+    for execution in list(claim.executions.values()):
+        waiters, execution.waiters = execution.waiters, {}
+        yield from redecide(ctx, claim, waiters.values(), execution.token)
+    yield answered(record.fingerprint)
+
+
+def released(_ctx: Context, claim: Claim, record: Released) -> Outputs:
+    """Quarantine, the present disagreement and the count of lost nodes are over."""
+    claim.quarantined = False
+    claim.losses = []
+    outputs = [e.output for e in claim.executions.values() if e.status == "done"]
+    claim.settled = list(dict.fromkeys(outputs))
+    yield Output(Topic.FACTS, ClaimChanged(fingerprint=record.fingerprint, quarantined=False))
+    yield answered(record.fingerprint)
+
+
+def invalidated(ctx: Context, claim: Claim, record: Invalidated) -> Outputs:
+    """An operator calls entries wrong: the one named, or all but the one kept."""
+    entries = [e for e in claim.executions.values() if e.status == "done"]
+    if record.token:
+        wrong = [e for e in entries if e.token == record.token]
+    elif not record.keep or any(e.token == record.keep for e in entries):
+        wrong = [e for e in entries if e.token != record.keep]
+    else:
+        wrong = []
+    if not wrong:
+        yield nothing(record.fingerprint, Reason.UNKNOWN)
+        return
+    for entry in wrong:
+        yield from drop_entry(ctx, claim, entry, "invalidated", record.reason)
+    yield answered(record.fingerprint)

@@ -1,0 +1,187 @@
+"""How an execution ends: the verdict, the entry it becomes, the next attempt, the failure."""
+
+from typing import Any
+
+import msgspec
+
+from coordinator.claims_decide import announce, verification_ready
+from coordinator.claims_give import Context, Outputs, changed, children_of, disagreements
+from coordinator.claims_life import fenced, live
+from coordinator.claims_state import (
+    COUNTED,
+    Claim,
+    Execution,
+    Holder,
+    Verification,
+    note_failure,
+    replace_in_place,
+    verdict,
+)
+from coordinator.claims_waiters import give_or_redecide, settle_waiters
+from coordinator.fingerprint import is_impure
+from coordinator.machine import Output, answered, nothing, refused
+from schemas.claims import Exited, Lost
+from schemas.facts import ClaimChanged, ExecutionStatus
+from schemas.fields import EMPTY_OBJECT
+from schemas.reasons import Failure, Reason
+from schemas.tasks import TaskCompleted, TaskFailed
+from schemas.topics import Topic
+
+
+def exited(ctx: Context, claim: Claim, record: Exited) -> Outputs:
+    """The verdict is the machine's. Only a current token's exit counts, and once."""
+    execution = live(claim, record.token)
+    if execution is None:
+        yield _late(claim, record)
+        return
+    execution.node = record.node
+    said = verdict(execution.want.by_record, execution.success, record.exit_code, record.failure)
+    if said == "success":
+        yield from _succeed(ctx, claim, execution, record)
+    elif said == "temporary":
+        yield from _try_again(ctx, claim, execution, record)
+    else:
+        yield from _fail(ctx, claim, execution, record, Reason.PERMANENT_FAILURE)
+    yield answered(record.fingerprint)
+
+
+def _late(claim: Claim, record: Exited) -> Output:
+    entry = claim.executions.get(record.token)
+    if entry is None:
+        return fenced(record.fingerprint)
+    if entry.output in (record.output, entry.named_output):
+        return nothing(record.fingerprint, Reason.ALREADY)
+    return refused(record.fingerprint, Reason.OTHER_OUTPUT, f"it completed with {entry.output}, not {record.output}")
+
+
+def _succeed(ctx: Context, claim: Claim, execution: Execution, record: Exited) -> Outputs:
+    execution.status = "done"
+    execution.output = execution.named_output or record.output
+    execution.log, execution.verified_at = record.log, ctx.seen.offset
+    execution.started_at, execution.finished_at = record.started_at, record.finished_at
+    yield changed(
+        execution,
+        "done",
+        exit_code=record.exit_code,
+        output=execution.output,
+        log=record.log,
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+    )
+    if not execution.impure:
+        yield from disagreements(claim, execution)
+    if execution.task:
+        yield from children_of(execution, execution.root, execution.task)
+        completed = TaskCompleted(
+            root=execution.root,
+            task=execution.task,
+            token=execution.token,
+            output=execution.output,
+            log=execution.log,
+            children=len(execution.children),
+        )
+        yield Output(Topic.TASKS, completed)
+    waiters, execution.waiters = execution.waiters, {}
+    yield from give_or_redecide(ctx, claim, execution, waiters.values())
+    _keep_as_entry(claim, execution)
+
+
+def _keep_as_entry(claim: Claim, execution: Execution) -> None:
+    """An entry needs no specification any more; what nobody may be given is no entry."""
+    execution.child_keys = {}
+    if execution.impure or is_impure(execution.want.fingerprint):
+        del claim.executions[execution.token]
+    else:
+        execution.want = msgspec.structs.replace(execution.want, spec=EMPTY_OBJECT, bound=EMPTY_OBJECT)
+
+
+def _try_again(ctx: Context, claim: Claim, execution: Execution, record: Exited) -> Outputs:
+    if execution.attempt >= ctx.config.max_attempts:
+        yield from _fail(ctx, claim, execution, record, Reason.ATTEMPTS_EXHAUSTED)
+        return
+    again = Execution(
+        token=ctx.new_token(),
+        want=execution.want,
+        task=execution.task,
+        root=execution.root,
+        attempt=execution.attempt + 1,
+        priority=execution.priority,
+        impure=execution.impure,
+        holders=[Holder(execution.owner, execution.holders[0].task)],
+        waiters=execution.waiters,
+    )
+    replace_in_place(claim, execution.token, again)
+    status: ExecutionStatus = "lost" if record.failure is Failure.NODE and record.exit_code < 0 else "failed"
+    yield changed(execution, status, **_how(record))
+    yield from announce(again, "retry", execution.token)
+
+
+def _how(record: Exited) -> dict[str, Any]:
+    return {
+        "exit_code": record.exit_code,
+        "failure": record.failure,
+        "detail": record.reason,
+        "log": record.log,
+        "started_at": record.started_at,
+        "finished_at": record.finished_at,
+    }
+
+
+def _fail(ctx: Context, claim: Claim, execution: Execution, record: Exited, reason: Reason) -> Outputs:
+    del claim.executions[execution.token]
+    if reason is Reason.PERMANENT_FAILURE and record.failure in COUNTED and not execution.impure:
+        note_failure(claim, execution.owner, record.exit_code)
+    yield changed(execution, "failed", **_how(record))
+    if execution.task:
+        failed = TaskFailed(
+            root=execution.root,
+            task=execution.task,
+            reason=reason,
+            failure=record.failure,
+            exit_code=record.exit_code,
+            detail=record.reason,
+            log=record.log,
+        )
+        yield Output(Topic.TASKS, failed)
+    yield from settle_waiters(ctx, claim, execution)
+
+
+def lost(ctx: Context, claim: Claim, record: Lost) -> Outputs:
+    """The node is gone, or no node fits. A verification is asked for again; an execution counts an attempt."""
+    verification = claim.verifications.get(record.token)
+    execution = live(claim, record.token)
+    if verification is not None:
+        yield from _verify_again(ctx, claim, verification)
+        yield answered(record.fingerprint)
+    elif execution is None:
+        yield nothing(record.fingerprint, Reason.NOT_CURRENT)
+    else:
+        yield from _lose(ctx, claim, execution, record)
+        yield answered(record.fingerprint)
+
+
+def _lose(ctx: Context, claim: Claim, execution: Execution, record: Lost) -> Outputs:
+    told = Exited(
+        fingerprint=record.fingerprint,
+        token=record.token,
+        node=record.node,
+        exit_code=-1,
+        failure=record.failure,
+        reason="no node of the pool is large enough" if record.failure is Failure.FITS_NO_NODE else "the node was lost",
+    )
+    if record.failure is Failure.FITS_NO_NODE:
+        yield from _fail(ctx, claim, execution, told, Reason.FITS_NO_NODE)
+        return
+    claim.losses.append(execution.owner)
+    if len(claim.losses) == ctx.config.quarantine_losses:
+        why = f"{len(claim.losses)} nodes were lost while they ran it"
+        yield Output(Topic.FACTS, ClaimChanged(fingerprint=record.fingerprint, quarantined=True, reason=why))
+    yield from _try_again(ctx, claim, execution, told)
+
+
+def _verify_again(ctx: Context, claim: Claim, verification: Verification) -> Outputs:
+    del claim.verifications[verification.token]
+    verification.token = ctx.new_token()
+    verification.attempt += 1
+    claim.verifications[verification.token] = verification
+    yield verification_ready(claim.executions[verification.entry], verification)

@@ -1,0 +1,125 @@
+"""An execution while it lives: what its executor, its task and the dispatch machine say, each fenced by its token."""
+
+import msgspec
+
+from coordinator.claims_give import Context, Outputs, changed
+from coordinator.claims_state import Child, Claim, Execution, can_wait
+from coordinator.claims_waiters import redecide
+from coordinator.machine import Output, answered, nothing, refused
+from schemas.claims import ChildQueued, PurityLost, Reported, Started, Unplaceable
+from schemas.fields import MAX_SPEC_BYTES
+from schemas.reasons import Reason
+from schemas.tasks import TaskReported, TaskStarted
+from schemas.topics import Topic
+
+
+def live(claim: Claim, token: str) -> Execution | None:
+    """The execution this token fences, if it has not exited."""
+    execution = claim.executions.get(token)
+    return None if execution is None or execution.status == "done" else execution
+
+
+def fenced(about: str) -> Output:
+    """The refusal of what speaks under a token that is not current."""
+    return refused(
+        about, Reason.NOT_CURRENT, "this token is not current: the work was given away, has ended, or never was"
+    )
+
+
+def started(_ctx: Context, claim: Claim, record: Started) -> Outputs:
+    """The container is about to start."""
+    execution = live(claim, record.token)
+    if execution is None:
+        yield fenced(record.fingerprint)
+        return
+    if execution.status == "running":
+        yield nothing(record.fingerprint, Reason.ALREADY)
+        return
+    execution.status, execution.node, execution.unable = "running", record.node, False
+    details = {"incarnation": record.incarnation, "runner": record.runner, "environment": record.environment}
+    yield changed(execution, "running", **details)
+    if execution.task:
+        begun = TaskStarted(root=execution.root, task=execution.task, token=record.token, node=record.node)
+        yield Output(Topic.TASKS, begun)
+    yield answered(record.fingerprint)
+
+
+def reported(_ctx: Context, claim: Claim, record: Reported) -> Outputs:
+    """The task's own words are kept with its execution; only progress is passed on at once."""
+    execution = live(claim, record.token)
+    if execution is None:
+        yield fenced(record.fingerprint)
+        return
+    if record.success is not msgspec.UNSET:
+        execution.success = record.success
+    if record.output is not msgspec.UNSET:
+        execution.named_output = record.output
+    if record.progress is not msgspec.UNSET and execution.task:
+        told = TaskReported(
+            root=execution.root, task=execution.task, token=record.token, progress=min(record.progress, 1000)
+        )
+        yield Output(Topic.TASKS, told)
+    yield answered(record.fingerprint)
+
+
+def child_queued(ctx: Context, claim: Claim, record: ChildQueued) -> Outputs:
+    """A child is kept under the claim until the execution completes; a repeat of its key is the same child."""
+    execution = live(claim, record.token)
+    if execution is None:
+        yield fenced(record.fingerprint)
+        return
+    reason = _child_refusal(ctx, execution, record)
+    if reason is Reason.ALREADY:
+        yield nothing(record.fingerprint, reason)
+    elif reason is not None:
+        yield refused(record.fingerprint, reason)
+    else:
+        execution.children.append(Child(record.child, record.spec))
+        execution.child_keys[record.child] = None
+        yield answered(record.fingerprint, detail=record.child)
+
+
+def _child_refusal(ctx: Context, execution: Execution, record: ChildQueued) -> Reason | None:
+    if record.child in execution.child_keys:
+        return Reason.ALREADY
+    if execution.want.forbid_children:
+        return Reason.CHILDREN_FORBIDDEN
+    if len(execution.children) >= ctx.config.max_children:
+        return Reason.TOO_MANY_CHILDREN
+    if len(msgspec.json.encode(record.spec)) > MAX_SPEC_BYTES:
+        return Reason.TOO_LARGE
+    return None
+
+
+def unplaceable(ctx: Context, claim: Claim, record: Unplaceable) -> Outputs:
+    """Nobody fits it now: waiters that need less are decided anew, those that need the same go on waiting."""
+    execution = live(claim, record.token)
+    if execution is None or execution.status == "running":
+        yield nothing(record.fingerprint, Reason.NOT_CURRENT)
+        return
+    execution.unable = True
+    smaller = [want for want in execution.waiters.values() if not can_wait(execution, want)]
+    for want in smaller:
+        del execution.waiters[want.task]
+    yield from redecide(ctx, claim, smaller, execution.token)
+    yield answered(record.fingerprint)
+
+
+def purity_lost(ctx: Context, claim: Claim, record: PurityLost) -> Outputs:
+    """From here on the execution is its own task's alone: waiters are decided anew, and it never becomes an entry."""
+    execution = live(claim, record.token)
+    if execution is None:
+        yield fenced(record.fingerprint)
+    elif execution.impure:
+        yield nothing(record.fingerprint, Reason.ALREADY)
+    else:
+        yield from make_impure(ctx, claim, execution, record.access)
+        yield answered(record.fingerprint)
+
+
+def make_impure(ctx: Context, claim: Claim, execution: Execution, access: str) -> Outputs:
+    """Take a live execution out of everybody's sight but its own task's."""
+    execution.impure = True
+    yield changed(execution, "impure", access=access)
+    waiters, execution.waiters = execution.waiters, {}
+    yield from redecide(ctx, claim, waiters.values(), execution.token)

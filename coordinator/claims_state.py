@@ -1,0 +1,197 @@
+"""What the claims machine remembers of one fingerprint, and the questions its rules ask of it."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from coordinator.visibility import View
+from schemas.claims import Requested
+from schemas.reasons import Failure
+from schemas.spec import TaskSpec
+
+
+class Child(msgspec.Struct):
+    """A task that an execution queued: its idempotence key and what it is."""
+
+    key: str
+    spec: TaskSpec
+
+
+class Holder(msgspec.Struct):
+    """An owner who has the output, and the first of their tasks that got it."""
+
+    owner: str
+    task: str
+
+
+class Execution(msgspec.Struct, kw_only=True):
+    """A unit of work under one token: live until it exits, then an entry or gone.
+
+    `want` is the request it runs for; `task` is empty for a re-execution that nobody's task waits for.
+    `holders` starts with the owner; copies add theirs. `waiters` keep their order of arrival, by task.
+    """
+
+    token: str
+    want: Requested
+    task: str
+    root: str
+    status: Literal["granted", "running", "done"] = "granted"
+    attempt: int = 1
+    priority: int = 0
+    impure: bool = False
+    unable: bool = False
+    holders: list[Holder]
+    waiters: dict[str, Requested] = {}
+    children: list[Child] = []
+    child_keys: dict[str, None] = {}
+    success: bool | None = None
+    named_output: str = ""
+    node: str = ""
+    output: str = ""
+    log: str = ""
+    verified_at: int = 0
+    started_at: int = 0
+    finished_at: int = 0
+
+    @property
+    def owner(self) -> str:
+        """Who it runs for: the first holder."""
+        return self.holders[0].owner
+
+
+class Verification(msgspec.Struct, kw_only=True):
+    """A look at an entry, shared by all who ask meanwhile; with `prove`, for one owner who can't see the entry."""
+
+    token: str
+    entry: str
+    prove: str = ""
+    attempt: int = 1
+    waiters: dict[str, Requested]
+
+
+class Failures(msgspec.Struct):
+    """How often executions of one owner failed permanently with one exit code."""
+
+    owner: str
+    exit_code: int
+    count: int
+
+
+class Claim(msgspec.Struct, kw_only=True):
+    """One fingerprint."""
+
+    executions: dict[str, Execution] = {}
+    verifications: dict[str, Verification] = {}
+    failures: list[Failures] = []
+    losses: list[str] = []
+    settled: list[str] = []
+    quarantined: bool = False
+
+    def is_empty(self) -> bool:
+        """Nothing in it that a later decision could depend on."""
+        return not (self.executions or self.verifications or self.failures or self.losses or self.quarantined)
+
+
+def may_see(view: View, reader: str, execution: Execution) -> bool:
+    """Whether things of any holder of the execution may be shown to the reader."""
+    return any(holder.owner == reader or view.can_read(reader, holder.owner) for holder in execution.holders)
+
+
+def source_for(view: View, reader: str, execution: Execution) -> str:
+    """The first task that holds the output and whose owner the reader may read; empty for an entry proved by inputs."""
+    for holder in execution.holders:
+        if holder.owner == reader or view.can_read(reader, holder.owner):
+            return holder.task
+    return ""
+
+
+def visible(view: View, reader: str, claim: Claim, proof: str = "") -> list[Execution]:
+    """Executions the reader may be given or wait on, in order of grant; the one with token `proof` counts too."""
+    return [e for e in claim.executions.values() if not e.impure and (e.token == proof or may_see(view, reader, e))]
+
+
+def disagree(claim: Claim, executions: list[Execution]) -> bool:
+    """Whether finished ones among them have outputs that nobody has settled."""
+    outputs = {e.output for e in executions if e.status == "done"}
+    return len(outputs) > 1 and not outputs.issubset(claim.settled)
+
+
+def can_wait(execution: Execution, want: Requested) -> bool:
+    """Whether a live execution is large enough for the request, and no less able to run than the request itself."""
+    mine = execution.want
+    if execution.status == "done" or mine.pool != want.pool:
+        return False
+    if mine.cores < want.cores or mine.memory < want.memory or mine.scratch < want.scratch:
+        return False
+    same = mine.cores == want.cores and mine.memory == want.memory and mine.scratch == want.scratch
+    return same or not execution.unable
+
+
+def quorum_of(view: View, reader: str, claim: Claim, quorum: int) -> int | None:
+    """The exit code with which at least `quorum` executions the reader may see have failed, or None."""
+    counts: dict[int, int] = {}
+    for failure in claim.failures:
+        if failure.owner == reader or view.can_read(reader, failure.owner):
+            counts[failure.exit_code] = counts.get(failure.exit_code, 0) + failure.count
+            if counts[failure.exit_code] >= quorum:
+                return failure.exit_code
+    return None
+
+
+def losses_seen(view: View, reader: str, claim: Claim) -> int:
+    """Nodes lost under executions the reader may see."""
+    return sum(1 for owner in claim.losses if owner == reader or view.can_read(reader, owner))
+
+
+def note_failure(claim: Claim, owner: str, exit_code: int) -> None:
+    """Count one permanent failure."""
+    for failure in claim.failures:
+        if failure.owner == owner and failure.exit_code == exit_code:
+            failure.count += 1
+            return
+    claim.failures.append(Failures(owner, exit_code, 1))
+
+
+def waiting_place(claim: Claim, task: str) -> Execution | Verification | None:
+    """Where the task waits."""
+    places: list[Execution | Verification] = [*claim.executions.values(), *claim.verifications.values()]
+    return next((place for place in places if task in place.waiters), None)
+
+
+def execution_of(claim: Claim, task: str) -> Execution | None:
+    """The execution that runs, or ran, for this task."""
+    return next((e for e in claim.executions.values() if e.task == task), None)
+
+
+def replace_in_place(claim: Claim, old: str, new: Execution) -> None:
+    """Put `new` where `old` stood, so that who was granted first stays first."""
+    claim.executions = {
+        (new.token if token == old else token): (new if token == old else e) for token, e in claim.executions.items()
+    }
+
+
+def verifications_of(claim: Claim, entry: str) -> Iterator[Verification]:
+    """The open verifications of an entry, in order of start."""
+    return (v for v in list(claim.verifications.values()) if v.entry == entry)
+
+
+Verdict = Literal["success", "temporary", "permanent"]
+
+TEMPORARY_EXIT = 111
+_TEMPORARY = frozenset({Failure.TEMPORARY, Failure.NODE, Failure.STORE})
+COUNTED = frozenset({Failure.NONE, Failure.EXIT, Failure.OUTPUT})
+
+
+def verdict(by_record: bool, success: bool | None, exit_code: int, failure: Failure) -> Verdict:
+    """What an exit means: the task's own success over the exit code, 111 and trouble of node or store temporary.
+
+    Source: crunch-job of Crunch v1. A kill by limit, timeout or signal is never a success, whatever the task had said.
+    """
+    if failure in _TEMPORARY:
+        return "temporary"
+    if failure not in (Failure.NONE, Failure.EXIT):
+        return "permanent"
+    if success or (success is None and not by_record and exit_code == 0):
+        return "success"
+    return "temporary" if exit_code == TEMPORARY_EXIT else "permanent"

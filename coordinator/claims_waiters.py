@@ -1,0 +1,86 @@
+"""What becomes of waiters when that on which they waited succeeds, fails, changes hands or is judged."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from coordinator.claims_decide import decide
+from coordinator.claims_give import Context, Outputs, cancel, copy, failed_request, reprioritise
+from coordinator.claims_state import Claim, Execution, Holder, disagree, may_see, quorum_of, visible
+from coordinator.machine import Output
+from schemas.claims import Requested
+from schemas.facts import Promoted, Redecided
+from schemas.reasons import Reason
+from schemas.tasks import TaskStarted
+from schemas.topics import Topic
+
+
+def redecide(
+    ctx: Context, claim: Claim, waiters: Iterable[Requested], token: str, why: str = "redecided", proof: str = ""
+) -> Outputs:
+    """Decide each waiter as a new request, in waiting order, under its own visibility."""
+    for want in waiters:
+        fact = Redecided(fingerprint=want.fingerprint, token=token, task=want.task, root=want.root)
+        yield Output(Topic.FACTS, fact)
+        yield from decide(ctx, claim, want, why, proof)
+
+
+def give_or_redecide(ctx: Context, claim: Claim, entry: Execution, waiters: Iterable[Requested]) -> Outputs:
+    """A copy for every waiter who may see the entry now and for whom nothing disagrees; the others are decided anew."""
+    for want in waiters:
+        seen = visible(ctx.view, want.owner, claim)
+        if any(e is entry for e in seen) and not disagree(claim, seen) and not claim.quarantined:
+            yield from copy(ctx, entry, want, waited=True)
+        else:
+            yield from redecide(ctx, claim, [want], entry.token)
+
+
+def settle_waiters(ctx: Context, claim: Claim, execution: Execution) -> Outputs:
+    """A failed execution's waiters: fail those who have seen enough failures, decide the others anew, in order."""
+    waiters, execution.waiters = execution.waiters, {}
+    for want in waiters.values():
+        code = quorum_of(ctx.view, want.owner, claim, ctx.config.failure_quorum)
+        if code is None:
+            yield from redecide(ctx, claim, [want], execution.token)
+        else:
+            told = f"at least {ctx.config.failure_quorum} executions of the same work failed with exit code {code}"
+            yield failed_request(want, Reason.FAILURE_QUORUM, told, exit_code=code)
+
+
+def promote(ctx: Context, claim: Claim, execution: Execution) -> Outputs:
+    """The owner's task is gone: the first waiter who may see the execution takes it over; with none it is cancelled.
+
+    Who waited by seeing the old owner alone is decided anew: an owner's change must never hand them what only the new
+    owner may see.
+    """
+    waiters, execution.waiters = execution.waiters, {}
+    heir = next((w for w in waiters.values() if may_see(ctx.view, w.owner, execution)), None)
+    if heir is None:
+        yield from cancel(claim, execution)
+        yield from redecide(ctx, claim, waiters.values(), execution.token)
+        return
+    del waiters[heir.task]
+    _inherit(execution, heir)
+    fact = Promoted(
+        fingerprint=heir.fingerprint, token=execution.token, task=heir.task, root=heir.root, owner=heir.owner
+    )
+    yield Output(Topic.FACTS, fact)
+    if execution.status == "running":
+        yield Output(
+            Topic.TASKS, TaskStarted(root=heir.root, task=heir.task, token=execution.token, node=execution.node)
+        )
+    others = []
+    for want in waiters.values():
+        if may_see(ctx.view, want.owner, execution):
+            execution.waiters[want.task] = want
+        else:
+            others.append(want)
+    yield from reprioritise(execution)
+    yield from redecide(ctx, claim, others, execution.token)
+
+
+def _inherit(execution: Execution, heir: Requested) -> None:
+    held = execution.want
+    execution.want = msgspec.structs.replace(heir, cores=held.cores, memory=held.memory, scratch=held.scratch)
+    execution.task, execution.root = heir.task, heir.root
+    execution.holders = [Holder(heir.owner, heir.task)]
