@@ -48,6 +48,8 @@ class _Version(msgspec.Struct):
 
 def _carries_raw(node: inspect.Type) -> bool:
     """Whether a value of this type holds JSON that decoding passes over unread."""
+    if isinstance(node, inspect.Metadata):
+        return _carries_raw(node.type)
     if isinstance(node, inspect.StructType):
         return any(_carries_raw(field.type) for field in node.fields)
     if isinstance(node, inspect.UnionType):
