@@ -1,0 +1,58 @@
+"""What is told to people when something can't be done: one line, and the exit code that goes with it.
+
+Exit codes of the command line: 0 done; 1 it failed; 2 nothing is running, or the command line itself is wrong;
+3 refused: what was asked for can't be done as asked; 130 interrupted.
+"""
+
+import importlib
+
+FAILED = 1
+USAGE = 2
+REFUSED = 3
+INTERRUPTED = 130
+
+
+class Problem(Exception):
+    """Something went wrong; the text is one line that names the cause and what to do."""
+
+    code = FAILED
+
+
+class NotRunning(Problem):
+    """No `up` runs on the data folder."""
+
+    code = USAGE
+
+
+class Refused(Problem):
+    """What was asked for can't be done as asked; the text names the field."""
+
+    code = REFUSED
+
+
+# Errors that lower layers translated at their own edge, as module and class: imported only when something went wrong.
+_KNOWN = (
+    ("store.errors", "StoreError", FAILED),
+    ("streams.log", "LogError", FAILED),
+    ("coordinator.machine", "NewerRules", FAILED),
+    ("schemas.codec", "NewerSchema", FAILED),
+)
+
+
+def problem_of(error: BaseException) -> tuple[str, int] | None:
+    """The one line and exit code of an error that people can act on; None for one that nobody foresaw."""
+    if isinstance(error, Problem):
+        return one_line(str(error)), error.code
+    for module, name, code in _KNOWN:
+        if isinstance(error, getattr(importlib.import_module(module), name)):
+            return one_line(str(error)), code
+    if isinstance(error, OSError) and error.strerror:
+        return one_line(f"{error.filename}: {error.strerror}" if error.filename else error.strerror), FAILED
+    return None
+
+
+def one_line(text: str, limit: int = 1000) -> str:
+    """The text without line breaks and control characters, at most `limit` characters."""
+    line = " ".join(text.split())
+    line = "".join(character if character.isprintable() else "?" for character in line)
+    return line if len(line) <= limit else line[: limit - 1] + "…"
