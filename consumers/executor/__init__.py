@@ -1,0 +1,1 @@
+"""The executor: offers a node, runs what it is given, and says so."""

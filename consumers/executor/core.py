@@ -1,0 +1,250 @@
+"""The executor's rules, without a clock, a thread or a log of its own.
+
+Every method is told the monotonic time in milliseconds and returns what to do next; who drives it (the service with
+threads, the simulator with virtual time) does that and comes back with the acknowledgements. One core is one
+incarnation: when it says `Stop`, it is over, and whoever goes on does so with a new core under a new incarnation.
+
+A piece of work moves through these phases, and each arrow is a record or an acknowledgement:
+
+    waiting -> announcing -> working -> reporting -> freeing -> gone
+               (Started)     (it runs)  (Exited)     (Freed)
+
+`waiting` is there because a node that was fenced may still be killing what the dispatcher has already given away: more
+work than slots never runs. `cancelling` and `fencing` take the place of `working` once it has been told to end.
+
+Four rules, each of which keeps something from being lost or run twice:
+
+- The container starts only after `Started` is acknowledged, once for each token.
+- `Freed` follows the acknowledgement of the exit record: a slot is never given away before the exit is in the log.
+- The deadline counts from *before sending* the last acknowledged sign of life. Past it nothing of this incarnation
+  is said any more, not even what has just finished: the dispatcher may have given the work away.
+- A sign of life is never buffered. One is on its way at a time; its list of tokens is that of the moment it is sent.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from consumers.executor import actions as do
+from consumers.executor.lease import Lease, Timing
+from schemas.assignments import Assigned, Stopped
+from schemas.claims import Started
+from schemas.fields import Record
+from schemas.log import Cause
+from schemas.topics import Topic
+from schemas.work import Alive, Draining, Freed, Joined, Ready
+from streams.marks import Marks, is_new
+
+Phase = Literal["waiting", "announcing", "working", "cancelling", "fencing", "reporting", "freeing"]
+_OCCUPYING = ("announcing", "working", "cancelling", "fencing")
+
+
+class _Held(msgspec.Struct):
+    ready: Ready
+    phase: Phase
+
+
+class ExecutorCore:
+    """One incarnation of a node's executor. `joined` is what it offers.
+
+    `runner_of` names the isolation that a piece of work will run under; `environment` is the node's, for people.
+    """
+
+    def __init__(
+        self, joined: Joined, timing: Timing, runner_of: Callable[[Ready], str], environment: str = ""
+    ) -> None:
+        self.joined = joined
+        self.stopped: do.Stop | None = None
+        self.lease = Lease(timing)
+        self._timing = timing
+        self._runner_of = runner_of
+        self._environment = environment
+        self._held: dict[str, _Held] = {}
+        self._marks: Marks = {}
+        self._unacked: dict[int, tuple[str, str]] = {}  # what each append was, of which token
+        self._last_ref = 0
+        self._draining = False
+        self._leaving: int | None = None  # once that is known: when an empty node may go
+        self._recognised = False
+
+    # --- What the driver asks -------------------------------------------------------------------------------------
+
+    def due(self) -> int | None:
+        """When `tick` has something to do if nothing happens before; None: not by itself."""
+        leaving = None if self._held else self._leaving
+        times = [time for time in (self.lease.deadline, self.lease.next(), leaving) if time is not None]
+        return min(times, default=None) if not self.stopped else None
+
+    def tokens(self) -> tuple[str, ...]:
+        """What a sign of life lists: all that is held and whose slot is not given back yet."""
+        return tuple(token for token, held in self._held.items() if held.phase != "freeing")
+
+    # --- What the driver says -------------------------------------------------------------------------------------
+
+    def join(self, now: int) -> list[do.Action]:
+        """Offer the node. The acknowledgement counts as that of the first sign of life."""
+        append = self._append(Topic.WORK, self.joined, "joined", "")
+        self.lease.sent(append.ref, now)
+        return [append]
+
+    def seen(self, body: Record, cause: Cause | None, now: int) -> list[do.Action]:
+        """A record of `assignments`. Doubles are known by their cause; other nodes and incarnations are ignored."""
+        if self._is_over(now):
+            return self._lapse()
+        if not isinstance(body, Assigned | Stopped) or body.node != self.joined.node or not is_new(self._marks, cause):
+            return []
+        if body.incarnation != self.joined.incarnation:
+            return self._other_incarnation(body)
+        self._recognised = True
+        return self._assigned(body.work, now) if isinstance(body, Assigned) else self._told_to_stop(body)
+
+    def acked(self, ref: int, now: int) -> list[do.Action]:
+        """An append or a sign of life is durable."""
+        if self._is_over(now):
+            return self._lapse()
+        self.lease.acked(ref)
+        what, token = self._unacked.pop(ref, ("", ""))
+        if what == "draining":
+            self._leaving = now + self._timing.linger
+        return self._acked_for(token, what) if token in self._held else []
+
+    def failed(self, ref: int, now: int) -> list[do.Action]:
+        """A sign of life could not be sent. It is not repeated: a new one with the tokens of then follows."""
+        if self._is_over(now):
+            return self._lapse()
+        self.lease.failed(ref, now)
+        return []
+
+    def ended(self, token: str, report: do.Report | None, now: int) -> list[do.Action]:
+        """Nothing of this work runs any more. `report` goes to `claims`; None where it was killed for good."""
+        if self._is_over(now):
+            return self._lapse()
+        held = self._held[token]
+        if held.phase == "working":
+            assert report is not None, f"{token} ended by itself without a report"
+            held.phase = "reporting"
+            actions: list[do.Action] = [self._append(Topic.CLAIMS, report, "reported", token)]
+        else:
+            assert held.phase in ("cancelling", "fencing"), f"{token} ended while {held.phase}"
+            actions = self._drop(held, held.phase == "fencing")
+        return actions + self._fill(held.ready.kind)
+
+    def drain(self, now: int) -> list[do.Action]:
+        """Take no new work and stop when what is held is done. Again: no effect."""
+        if self._is_over(now):
+            return self._lapse()
+        if self._draining:
+            return []
+        self._draining = True
+        return [self._append(Topic.WORK, Draining(**self._identity()), "draining", "")]
+
+    def tick(self, now: int) -> list[do.Action]:
+        """Time has passed."""
+        if self._is_over(now):
+            return self._lapse()
+        if self._leaving is not None and now >= self._leaving and not self._held:
+            return self._stop("drained", "drained: all that the node held is done")
+        due = self.lease.next()
+        return [self._sign_of_life(now)] if due is not None and now >= due else []
+
+    # --- Decisions ------------------------------------------------------------------------------------------------
+
+    def _assigned(self, ready: Ready, now: int) -> list[do.Action]:
+        if ready.token in self._held:
+            return []
+        self._held[ready.token] = _Held(ready, "waiting")
+        self.lease.hurry(now)
+        return self._fill(ready.kind)
+
+    def _fill(self, kind: str) -> list[do.Action]:
+        """Begin what waits, in the order it came, while there are slots of this kind."""
+        same = [held for held in self._held.values() if held.ready.kind == kind]
+        slots = self.joined.slots if kind == "execute" else self.joined.verify_slots
+        free = slots - sum(held.phase in _OCCUPYING for held in same)
+        waiting = [held for held in same if held.phase == "waiting"]
+        return [self._begin(held) for held in waiting[: max(free, 0)]]
+
+    def _begin(self, held: _Held) -> do.Action:
+        ready = held.ready
+        if ready.kind == "verify":
+            held.phase = "working"
+            return do.StartVerify(ready.token, ready)
+        held.phase = "announcing"
+        started = Started(
+            fingerprint=ready.fingerprint,
+            token=ready.token,
+            node=self.joined.node,
+            incarnation=self.joined.incarnation,
+            runner=self._runner_of(ready),
+            environment=self._environment,
+        )
+        return self._append(Topic.CLAIMS, started, "started", ready.token)
+
+    def _acked_for(self, token: str, what: str) -> list[do.Action]:
+        held = self._held[token]
+        if what == "started" and held.phase == "announcing":
+            held.phase = "working"
+            return [do.StartWork(token, held.ready)]
+        if what == "reported":
+            return [self._free(held)]
+        if what == "freed":
+            del self._held[token]
+        return []
+
+    def _told_to_stop(self, stopped: Stopped) -> list[do.Action]:
+        held = self._held.get(stopped.token)
+        if held is None or held.phase in ("reporting", "freeing"):
+            return []
+        fenced = stopped.cause == "fenced"
+        if held.phase in ("waiting", "announcing"):
+            return self._drop(held, fenced) + self._fill(held.ready.kind)
+        if held.phase == "fencing" or (held.phase == "cancelling" and not fenced):
+            return []
+        held.phase = "fencing" if fenced else "cancelling"
+        return [do.KillWork(stopped.token, grace=not fenced)]
+
+    def _drop(self, held: _Held, fenced: bool) -> list[do.Action]:
+        """Let go of work of which nothing runs. Who was fenced says nothing."""
+        if not fenced:
+            return [self._free(held)]
+        del self._held[held.ready.token]
+        return []
+
+    def _free(self, held: _Held) -> do.Append:
+        held.phase = "freeing"
+        return self._append(Topic.WORK, Freed(**self._identity(), token=held.ready.token), "freed", held.ready.token)
+
+    def _other_incarnation(self, body: Assigned | Stopped) -> list[do.Action]:
+        # Before our own first record, another incarnation's may be an older one's; a Stopped may be at any time.
+        if not self._recognised or isinstance(body, Stopped):
+            return []
+        return self._stop("replaced", f"node {self.joined.node} was joined anew by {body.incarnation}")
+
+    def _is_over(self, now: int) -> bool:
+        return self.stopped is not None or self.lease.has_passed(now)
+
+    def _lapse(self) -> list[do.Action]:
+        if self.stopped:
+            return []
+        return self._stop("lapsed", f"no sign of life was acknowledged within {self._timing.lease} ms")
+
+    def _stop(self, why: do.End, reason: str) -> list[do.Action]:
+        self.stopped = do.Stop(why, reason)
+        running = [token for token, held in self._held.items() if held.phase in ("working", "cancelling", "fencing")]
+        return [*(do.KillWork(token, grace=False) for token in running), self.stopped]
+
+    # --- Records --------------------------------------------------------------------------------------------------
+
+    def _append(self, topic: Topic, body: Record, what: str, token: str) -> do.Append:
+        self._last_ref += 1
+        self._unacked[self._last_ref] = (what, token)
+        return do.Append(self._last_ref, topic, body)
+
+    def _sign_of_life(self, now: int) -> do.SignOfLife:
+        self._last_ref += 1
+        self.lease.sent(self._last_ref, now)
+        return do.SignOfLife(self._last_ref, Alive(**self._identity(), tokens=self.tokens()))
+
+    def _identity(self) -> dict[str, str]:
+        return {"pool": self.joined.pool, "node": self.joined.node, "incarnation": self.joined.incarnation}
