@@ -22,6 +22,9 @@ class Place(NamedTuple):
     topic: Topic
     partition: int
 
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}"
+
 
 class Append(NamedTuple):
     """One record to append: place, key (UTF-8 text) and value bytes."""
@@ -41,10 +44,15 @@ class Stored(NamedTuple):
 
 
 class Floor(NamedTuple):
-    """How far a reader's outputs are known to be appended: first offset not yet done, digest of the record before it."""
+    """How far a reader's outputs are known to be appended.
+
+    `offset`: first one not yet done. `digest`: of the record before it. `log_id`: the partition's; a topic made anew
+    has another, also where the same commands were sent to it again.
+    """
 
     offset: int
     digest: str
+    log_id: str
 
 
 class LogError(Exception):
@@ -71,7 +79,7 @@ class Log(Protocol):
         ...
 
     def genesis(self, place: Place) -> Genesis:
-        """The partition's first record. Raises LogMismatch if it is not there or not a Genesis."""
+        """The partition's first record, also after a trim. Raises LogMismatch if it is not there or not a Genesis."""
         ...
 
     def append(self, records: Sequence[Append]) -> list[int]:
@@ -79,7 +87,10 @@ class Log(Protocol):
         ...
 
     def read(self, place: Place, offset: int, limit: int) -> list[Stored]:
-        """Up to `limit` records from `offset` on; empty at the end. Raises LogMismatch below the start or beyond the end."""
+        """Up to `limit` records from `offset` on; fewer where they are large, none only at the end.
+
+        Raises LogMismatch below the start or beyond the end.
+        """
         ...
 
     def end(self, place: Place) -> int:
@@ -106,6 +117,10 @@ class Log(Protocol):
         """Raise the floor; a lower one than the present is ignored (a zombie's). Durable when it returns."""
         ...
 
+    def clone(self) -> "Log":
+        """The same log for another thread: an instance is used by one thread, except for `close`."""
+        ...
+
     def close(self) -> None:
-        """Release what the adapter holds. Wakes who waits."""
+        """Release what this instance holds, from any thread. Wakes who waits on it."""
         ...

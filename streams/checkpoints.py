@@ -1,0 +1,130 @@
+"""Checkpoints: a machine's state at an offset, as a cache of the log. Losing one costs a replay, never a decision.
+
+A file is written once and never changed: a line with the SHA-256 of the rest, then the checkpoint as JSON. One that
+can't be read is set aside under another name and the next older is used.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+from msgspec import Raw
+
+from schemas.topics import Topic
+from streams.log import Place
+from streams.marks import Marks
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """State of one partition's machine before `offset`, and all that must still hold for it to be used.
+
+    `targets`: log id of every partition it writes to, by `topic/partition`. `digest`: of the record before `offset`.
+    `rules`: newest rules the code that made it knew. `marks`: highest cause (offset, index) seen, by source log id.
+    `state`: the machine's snapshot.
+    """
+
+    topic: Topic
+    partition: int
+    log_id: str
+    targets: dict[str, str]
+    offset: int
+    digest: str
+    rules: int
+    marks: Marks
+    state: Raw
+
+
+class CheckpointStore(Protocol):
+    """Where checkpoints are kept. What is saved may be lost, but never comes back changed."""
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep it, durably. Raises OSError if that can't be done."""
+        ...
+
+    def load(self, place: Place) -> Iterator[Checkpoint]:
+        """The partition's checkpoints, highest offset first."""
+        ...
+
+
+class MemoryCheckpoints:
+    """Checkpoints in this process: the newest `keep` of each partition."""
+
+    def __init__(self, keep: int = 3) -> None:
+        self._keep = keep
+        self.at: dict[Place, list[Checkpoint]] = {}
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep it."""
+        place = Place(checkpoint.topic, checkpoint.partition)
+        others = [other for other in self.at.get(place, []) if other.offset != checkpoint.offset]
+        self.at[place] = sorted([checkpoint, *others], key=lambda one: -one.offset)[: self._keep]
+
+    def load(self, place: Place) -> Iterator[Checkpoint]:
+        """The partition's checkpoints, highest offset first."""
+        return iter(self.at.get(place, []))
+
+
+class DirectoryCheckpoints:
+    """Checkpoints as files below `root`: the newest `keep` of each partition. One process at a time uses a root."""
+
+    def __init__(self, root: Path, keep: int = 3) -> None:
+        self._root = root
+        self._keep = keep
+        for unfinished in root.glob("*/*.new"):
+            unfinished.unlink()
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write, sync, and only then give it its name; then remove what is older than the newest `keep`."""
+        folder = self._folder(Place(checkpoint.topic, checkpoint.partition))
+        folder.mkdir(parents=True, exist_ok=True)
+        body = msgspec.json.encode(checkpoint)
+        _write_whole(folder / f"{checkpoint.offset:020d}.json", sha256(body).hexdigest().encode() + b"\n" + body)
+        for old in _newest_first(folder)[self._keep :]:
+            old.unlink(missing_ok=True)
+
+    def load(self, place: Place) -> Iterator[Checkpoint]:
+        """The partition's checkpoints, highest offset first; an unreadable file is renamed `*.damaged`."""
+        for path in _newest_first(self._folder(place)):
+            checkpoint = _read(path)
+            if checkpoint is None:
+                path.rename(path.with_suffix(".damaged"))
+            else:
+                yield checkpoint
+
+    def _folder(self, place: Place) -> Path:
+        return self._root / f"{place.topic}-{place.partition}"
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.json"), reverse=True)
+
+
+def _read(path: Path) -> Checkpoint | None:
+    digest, _, body = path.read_bytes().partition(b"\n")
+    if digest != sha256(body).hexdigest().encode():
+        return None
+    try:
+        return msgspec.json.decode(body, type=Checkpoint)
+    except msgspec.DecodeError:  # whole, but of another version's layout
+        return None
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".new", delete=False) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(file.name).rename(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

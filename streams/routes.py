@@ -1,0 +1,69 @@
+"""Where records belong: partition counts and log ids of all topics as they are now, and the partition of each key."""
+
+from coordinator.machine import Output
+from schemas.fields import Record
+from schemas.log import Genesis
+from schemas.partition import partition_of
+from schemas.topics import KEY_FIELD, Topic, members
+from streams.log import Log, LogMismatch, Place
+
+HASH = "murmur2"
+
+
+def _key_fields() -> dict[type, tuple[str, ...]]:
+    """For each record type the fields that its key may come from, as `schemas.topics.key_of` has them."""
+    fields: dict[type, tuple[str, ...]] = {}
+    for topic in Topic:
+        for record in members(topic):
+            candidates = ("root", "fingerprint", "about") if topic is Topic.FACTS else (KEY_FIELD[topic],)
+            fields[record] = tuple(name for name in candidates if name in record.__struct_fields__)
+    return fields
+
+
+KEY_FIELDS = _key_fields()
+
+
+def key_of(body: Record) -> str:
+    """The same as `schemas.topics.key_of`, faster: a record type says its topic, or has no key."""
+    for field in KEY_FIELDS[type(body)]:
+        key: str = getattr(body, field)
+        if key:
+            return key
+    return ""
+
+
+class Routes:
+    """Partition counts and log ids of all topics, read from their Genesis records."""
+
+    def __init__(self, log: Log, topics: tuple[Topic, ...] = tuple(Topic)) -> None:
+        self.counts = {topic: log.partitions(topic) for topic in topics}
+        self.places = {topic: [Place(topic, n) for n in range(count)] for topic, count in self.counts.items()}
+        self.log_ids = {
+            str(place): checked_genesis(log, place, self.counts[topic]).log_id
+            for topic, places in self.places.items()
+            for place in places
+        }
+
+    def place(self, topic: Topic, key: str) -> Place:
+        """Where a record with this key belongs."""
+        return self.places[topic][partition_of(key, self.counts[topic])]
+
+    def place_of(self, output: Output) -> tuple[Place, str]:
+        """Place and key of a machine's output."""
+        key = key_of(output.body)
+        if output.partition is not None:
+            return self.places[output.topic][output.partition], key
+        return self.place(output.topic, key), key
+
+
+def checked_genesis(log: Log, place: Place, count: int) -> Genesis:
+    """The partition's Genesis. Raises LogMismatch if it was not made for this place, this count and our hash."""
+    genesis = log.genesis(place)
+    expected = (place.topic, place.partition, count, HASH)
+    found = (genesis.topic, genesis.partition, genesis.partitions, genesis.hash)
+    if found != expected:
+        raise LogMismatch(
+            f"{place} says topic, partition, partitions, hash are {found}, not {expected}:"
+            " it belongs to another log, or partitions were added"
+        )
+    return genesis
