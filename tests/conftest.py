@@ -1,0 +1,102 @@
+"""What every test run shares: nothing is skipped silently, in CI nothing is skipped at all, and the parts of a machine.
+
+A test that needs something of the machine says so: `@pytest.mark.needs("docker", "git")`, or takes one of the fixtures
+below. What can't be had is listed at the end and the run exits with 3; with CI=true it is a failure.
+"""
+
+import os
+import subprocess
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import provision
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+EXIT_SOMETHING_MISSING = 3
+NEEDED_BY_FIXTURE = {"docker_engine": "docker", "python_image": "docker", "other_python": "another-python"}
+
+missing_needs = pytest.StashKey[dict[str, list[str]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[missing_needs] = {}
+
+
+# --- Needs -----------------------------------------------------------------------------------------------------------
+
+
+def _needs_of(item: pytest.Item) -> list[str]:
+    named = [name for mark in item.iter_markers("needs") for name in mark.args]
+    implied = [NEEDED_BY_FIXTURE[name] for name in getattr(item, "fixturenames", ()) if name in NEEDED_BY_FIXTURE]
+    return list(dict.fromkeys(named + implied))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for name in _needs_of(item):
+        if reason := provision.missing(name):
+            item.config.stash[missing_needs].setdefault(name, []).append(item.nodeid)
+            pytest.skip(f"needs {name}: {reason}")
+
+
+def _no_skip_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if provision.in_ci() and report.skipped and not hasattr(report, "wasxfail"):
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"In CI nothing is skipped. {why}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _no_skip_in_ci(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _no_skip_in_ci(report)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.stash[missing_needs]:
+        terminalreporter.section("not tried here, for want of")
+    for name, tests in sorted(config.stash[missing_needs].items()):
+        terminalreporter.line(f"{name} ({len(tests)} tests): {provision.missing(name)}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.exitstatus == pytest.ExitCode.OK and session.config.stash[missing_needs]:
+        session.exitstatus = EXIT_SOMETHING_MISSING
+
+
+# --- Parts of the machine --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[str]:
+    """Address of a Docker engine, for `docker.DockerClient(base_url=...)` and DOCKER_HOST."""
+    with provision.docker_engine() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def python_image(docker_engine: str) -> Iterator[str]:
+    """Id of an image with `/usr/bin/python3` and a shell, in `docker_engine`."""
+    with provision.python_image(docker_engine) as image:
+        yield image
+
+
+@pytest.fixture(scope="session")
+def other_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter of another minor version than this one, with this project and what it needs installed."""
+    base = provision.another_python()
+    assert base, "asked for without `needs`"
+    environment = tmp_path_factory.mktemp("other-python") / "venv"
+    settings = os.environ | {"CRUNCH_REUSE_PYTHON": base, "CRUNCH_REUSE_VENV": str(environment)}
+    subprocess.run([CHECKOUT / "run", "--help"], env=settings, check=True, capture_output=True)
+    return str(environment / "bin" / "python")
