@@ -75,7 +75,13 @@ def withdrawn(ctx: Context, claim: Claim, record: Withdrawn) -> Outputs:
         yield from cancel(claim, execution)
     else:
         yield from promote(ctx, claim, execution)
+    if record.unstarted_only:
+        yield _unclaimed(record)
     yield answered(record.fingerprint)
+
+
+def _unclaimed(record: Withdrawn | PurityDropped) -> Output:
+    return Output(Topic.TASKS, TaskUnclaimed(root=record.root, task=record.task, fingerprint=record.fingerprint))
 
 
 def _stop_waiting(claim: Claim, place: Execution | Verification, task: str) -> Outputs:
@@ -94,8 +100,7 @@ def purity_dropped(ctx: Context, claim: Claim, record: PurityDropped) -> Outputs
     execution = execution_of(claim, record.task)
     if place is not None:
         yield from _stop_waiting(claim, place, record.task)
-        unclaimed = TaskUnclaimed(root=record.root, task=record.task, fingerprint=record.fingerprint)
-        yield Output(Topic.TASKS, unclaimed)
+        yield _unclaimed(record)
     elif execution is None or execution.impure:
         yield nothing(record.fingerprint, Reason.UNKNOWN if execution is None else Reason.ALREADY)
         return

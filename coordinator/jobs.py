@@ -1,0 +1,209 @@
+"""The jobs machine (crunch-job): per primary job, its tree of tasks, level by level, until the output is assembled.
+
+A task becomes a request when its level is reached, not when it is queued: two jobs that start together then find each
+other's executions instead of both queueing, and both executing, the same work.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import msgspec
+
+from coordinator import jobs_levels as levels
+from coordinator import jobs_tasks
+from coordinator.config import Config, apply
+from coordinator.fingerprint import impure_fingerprint
+from coordinator.ids import first_task_uuid
+from coordinator.jobs_levels import Outputs
+from coordinator.jobs_state import Task, Tree, assumed_pure
+from coordinator.lifecycle import is_final, next_job
+from coordinator.machine import RULES_VERSION, Output, Seen, answered, check_rules, nothing, refused
+from schemas import tasks as t
+from schemas.claims import PurityDropped
+from schemas.log import Genesis
+from schemas.reasons import Outcome, Reason
+from schemas.settings import ConfigSet, Forwarded, PureAssumed
+from schemas.topics import Topic
+
+
+class State(msgspec.Struct, kw_only=True):
+    """All that a partition's prefix has led to."""
+
+    trees: dict[str, Tree] = {}
+    config: Config
+    assumed: list[PureAssumed] = []
+    settings_position: int = -1
+
+
+def job_submitted(state: State, record: t.JobSubmitted) -> Outputs:
+    """A job begins with its first task. A repeat of the same creation, or find_or_create, lands on the job there is."""
+    known = state.trees.get(record.root)
+    if known is not None:
+        yield _repeat(known, record)
+        return
+    tree = Tree(root=record.root, owner=record.owner, request=record.request, parameters=dict(record.spec.parameters))
+    state.trees[record.root] = tree
+    yield levels.job_fact(tree, owner=tree.owner, spec=msgspec.Raw(msgspec.json.encode(record.spec)))
+    first = assumed_pure(record.spec.task, state.assumed)
+    yield from levels.create(state.config, tree, first_task_uuid(tree.root), "", first)
+    yield from levels.advance(tree)
+    yield answered(record.root, detail=record.root)
+
+
+def _repeat(tree: Tree, record: t.JobSubmitted) -> Output:
+    if tree.request == record.request or (record.find and tree.owner == record.owner):
+        return nothing(record.root, Reason.ALREADY, "this job exists and is the answer")
+    return refused(record.root, Reason.UUID_TAKEN, "another job has this uuid")
+
+
+def task_submitted(state: State, tree: Tree, record: t.TaskSubmitted) -> Outputs:
+    """A user adds a task to a job that still takes tasks."""
+    if record.task in tree.tasks:
+        yield nothing(record.root, Reason.ALREADY)
+    elif tree.state not in ("queued", "running") or tree.failing is not Reason.NONE:
+        yield refused(record.root, Reason.FINISHED, "the job takes no tasks any more")
+    elif record.created_by and record.created_by not in tree.tasks:
+        yield refused(record.root, Reason.UNKNOWN, "created_by: no such task in this job")
+    else:
+        spec = assumed_pure(record.spec, state.assumed)
+        yield from levels.create(state.config, tree, record.task, record.created_by, spec)
+        yield from levels.advance(tree)
+        yield answered(record.root, detail=record.task)
+
+
+def task_created(state: State, tree: Tree, record: t.TaskCreated) -> Outputs:
+    """A child, first or copied. Its creator is still open, so its level can't have been passed."""
+    if record.task in tree.tasks or is_final(tree.state):
+        yield nothing(record.root, Reason.ALREADY if record.task in tree.tasks else Reason.FINISHED)
+    elif len(tree.tasks) > state.config.max_tasks:
+        yield refused(record.root, Reason.TOO_MANY_TASKS)
+    else:
+        yield from levels.create(
+            state.config, tree, record.task, record.created_by, assumed_pure(record.spec, state.assumed)
+        )
+        yield answered(record.root, detail=record.task)
+
+
+def job_cancelled(_state: State, tree: Tree, record: t.JobCancelled) -> Outputs:
+    """Again on a cancelled job: no effect. On one that has ended otherwise: refused."""
+    if tree.state == "cancelled":
+        yield nothing(record.root, Reason.ALREADY)
+    elif is_final(tree.state):
+        yield refused(record.root, Reason.FINISHED, f"the job is {tree.state}")
+    else:
+        yield from levels.cancel(tree)
+        yield answered(record.root)
+
+
+def job_assembled(_state: State, tree: Tree, record: t.JobAssembled) -> Outputs:
+    """The joined output is saved, also that of a failed job."""
+    if tree.state != "assembling":
+        yield nothing(record.root, Reason.ALREADY if is_final(tree.state) else Reason.NOT_CURRENT)
+        return
+    failed = tree.failing is not Reason.NONE
+    tree.state = next_job(tree.state, "fail" if failed else "complete", tree.root)
+    yield levels.job_fact(tree, output=record.output, reason=tree.failing, task=tree.failed_task, tasks=len(tree.tasks))
+    tree.forget()
+    yield answered(record.root)
+
+
+def purity_taken_back(_state: State, tree: Tree, record: t.PurityTakenBack) -> Outputs:
+    """True to false at any time; a task that waits is withdrawn and requested anew. False to true never."""
+    task = tree.tasks.get(record.task)
+    if task is None:
+        yield refused(record.root, Reason.UNKNOWN, "no such task in this job")
+    elif record.is_pure and not task.is_pure:
+        yield refused(record.root, Reason.PURITY_ONLY_FALLS, "is_pure can be set to true only at creation")
+    elif record.is_pure == task.is_pure:
+        yield nothing(record.root, Reason.ALREADY)
+    else:
+        yield from _make_impure(tree, task)
+        yield answered(record.root)
+
+
+def _make_impure(tree: Tree, task: Task) -> Outputs:
+    was = task.fingerprint
+    task.is_pure = False
+    if task.state == "todo":
+        task.fingerprint = impure_fingerprint(task.uuid)
+    elif was != impure_fingerprint(task.uuid):
+        yield Output(Topic.CLAIMS, PurityDropped(fingerprint=was, task=task.uuid, root=tree.root))
+    yield levels.task_fact(tree, task, fingerprint=task.fingerprint, is_pure=False)
+
+
+Handler = Callable[[State, Tree, Any], Outputs]
+OF_A_JOB: dict[type, Handler] = {
+    t.TaskSubmitted: task_submitted,
+    t.TaskCreated: task_created,
+    t.JobCancelled: job_cancelled,
+    t.JobAssembled: job_assembled,
+    t.PurityTakenBack: purity_taken_back,
+}
+OF_AN_OPEN_TASK: dict[type, Callable[[Tree, Any], Outputs]] = {
+    t.TaskStarted: jobs_tasks.task_started,
+    t.TaskReported: jobs_tasks.task_reported,
+    t.TaskCompleted: jobs_tasks.task_completed,
+    t.TaskCopied: jobs_tasks.task_copied,
+    t.TaskFailed: jobs_tasks.task_failed,
+    t.TaskUnclaimed: jobs_tasks.task_unclaimed,
+}
+
+
+class Jobs:
+    """Machine of topic `tasks`."""
+
+    topic: ClassVar[Topic] = Topic.TASKS
+
+    def __init__(self, known_rules: int = RULES_VERSION, state: State | None = None) -> None:
+        self.known_rules = known_rules
+        self.state = state or State(config=Config())
+
+    def step(self, seen: Seen) -> Outputs:
+        """What follows from one record; see Machine.step."""
+        body = seen.body
+        if isinstance(body, Genesis):
+            return iter(())
+        if isinstance(body, Forwarded):
+            return self._apply(body)
+        if isinstance(body, t.JobSubmitted):
+            return job_submitted(self.state, body)
+        return self._of_a_job(body)
+
+    def _of_a_job(self, body: Any) -> Outputs:
+        tree = self.state.trees.get(body.root)
+        if tree is None:
+            yield refused(body.root, Reason.UNKNOWN, "no such job")
+            return
+        if type(body) in OF_A_JOB:
+            yield from OF_A_JOB[type(body)](self.state, tree, body)
+            return
+        task = tree.tasks.get(body.task)
+        if task is None or is_final(task.state):
+            yield _too_late(body.root, task)
+        else:
+            yield from OF_AN_OPEN_TASK[type(body)](tree, body)
+
+    def _apply(self, body: Forwarded) -> Outputs:
+        check_rules(body, self.known_rules)
+        if body.position > self.state.settings_position:
+            self.state.settings_position = body.position
+            if isinstance(body.change, ConfigSet):
+                apply(self.state.config, body.change)
+            elif isinstance(body.change, PureAssumed):
+                self.state.assumed.append(body.change)
+        return iter(())
+
+    def snapshot(self) -> bytes:
+        """The state as JSON bytes."""
+        return msgspec.json.encode(self.state)
+
+    @classmethod
+    def restore(cls, snapshot: bytes, known_rules: int = RULES_VERSION) -> Self:
+        """The machine that made the snapshot."""
+        return cls(known_rules, msgspec.json.decode(snapshot, type=State))
+
+
+def _too_late(root: str, task: Task | None) -> Output:
+    if task is None:
+        return answered(root, Outcome.REFUSED, Reason.UNKNOWN, "no such task in this job")
+    return nothing(root, Reason.FINISHED, f"the first terminal record wins: the task is {task.state}")
