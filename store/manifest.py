@@ -148,7 +148,9 @@ class ManifestBuilder:
         if name == "." or name.endswith("/."):
             if size:
                 raise _Malformed(f"{token[:80]!r}: a file can't be named '.'")
-            self.add_directory((prefix + name.removesuffix(".")).removesuffix("/"))
+            path = (prefix + name.removesuffix(".")).removesuffix("/")
+            if path:
+                self.add_directory(path)
         else:
             self.add_file(prefix + name, stream.segments(position, size, MAX_SEGMENTS - self._segments))
 
@@ -166,7 +168,7 @@ class _Stream:
     """The data of one stream: its blocks laid end to end."""
 
     def __init__(self, blocks: list[Locator]) -> None:
-        self._blocks = blocks
+        self._blocks = [(block.stripped, block.size) for block in blocks]
         self._starts = list(accumulate((block.size for block in blocks), initial=0))
 
     def segments(self, position: int, size: int, limit: int) -> File:
@@ -177,10 +179,10 @@ class _Stream:
         found: File = []
         index = bisect_right(self._starts, position) - 1
         while position < end:
-            block = self._blocks[index]
+            locator, block_size = self._blocks[index]
             length = min(end, self._starts[index + 1]) - position
             if length:
-                found.append(Segment(block.stripped, block.size, position - self._starts[index], length))
+                found.append(Segment(locator, block_size, position - self._starts[index], length))
             if len(found) > limit:
                 raise _Malformed(f"the files have more than {MAX_SEGMENTS} parts")
             position += length
