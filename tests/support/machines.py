@@ -1,0 +1,68 @@
+"""Small machines to try `./run` on: a Python without its comforts, a PATH with next to nothing, a package mirror."""
+
+import importlib.util
+import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+# All that ./run asks of a system beside /bin/sh and Python.
+TOOLS = ("cat", "cksum", "date", "find", "grep", "ln", "ls", "mkdir", "mv", "readlink", "rm", "sed", "uname")
+VERSION = f"python3.{sys.version_info[1]}"
+MANAGED = "[externally-managed]\nError=Packages here belong to the system.\n"
+
+
+def bare_python(prefix: Path) -> Path:
+    """A real interpreter under `prefix`, as Debian ships it: pip, but no venv, no ensurepip, externally managed."""
+    base = Path(os.path.realpath(sys._base_executable))
+    library, original = prefix / "lib", base.parent.parent / "lib"
+    interpreter = prefix / "bin" / VERSION
+    interpreter.parent.mkdir(parents=True)
+    shutil.copy2(base, interpreter)
+    _link_all(original, library, lambda name: name.startswith("libpython"))
+    unwanted = ("venv", "ensurepip", "site-packages", "dist-packages", "EXTERNALLY-MANAGED")
+    _link_all(original / VERSION, library / VERSION, lambda name: name not in unwanted)
+    (library / VERSION / "EXTERNALLY-MANAGED").write_text(MANAGED)
+    _give_pip(library / VERSION / "site-packages")
+    _give_pip(library / "python3" / "dist-packages")  # where Debian's own build looks
+    return interpreter
+
+
+def _link_all(source: Path, target: Path, wanted) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for entry in source.iterdir():
+        if wanted(entry.name):
+            (target / entry.name).symlink_to(entry)
+
+
+def _give_pip(packages: Path) -> None:
+    spec = importlib.util.find_spec("pip")
+    assert spec is not None, "pip is one of this project's dev requirements"
+    assert spec.origin is not None
+    packages.mkdir(parents=True)
+    (packages / "pip").symlink_to(Path(spec.origin).parent)
+
+
+def path_of(folder: Path, **commands: Path) -> str:
+    """A PATH of one folder: the tools of every system, and `commands` by name."""
+    folder.mkdir(parents=True)
+    for name in TOOLS:
+        found = shutil.which(name)
+        assert found, f"{name} is on every system"
+        (folder / name).symlink_to(found)
+    for name, target in commands.items():
+        (folder / name).symlink_to(target)
+    return str(folder)
+
+
+def wheelhouse(folder: Path, name: str) -> Path:
+    """A package mirror in a folder: one wheel, of a package `name` 1.0 with one module of the same name."""
+    folder.mkdir(parents=True)
+    info = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", "ANSWER = 42\n")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+    return folder
