@@ -42,14 +42,6 @@ class Postgres(Section, frozen=True):
     dsn: Annotated[str, Meta(description="connection string of a server of yours; empty: one is started by `up`")] = ""
 
 
-class Log(Section, frozen=True):
-    """The log; partition counts are fixed when it is made, and never change."""
-
-    partitions: Annotated[
-        int, Meta(ge=1, le=1024, description="partitions of `tasks`, `claims` and `facts` of a log that is made new")
-    ] = 4
-
-
 class Executor(Section, frozen=True):
     """Where tasks run, and how much of this machine they may use."""
 
@@ -84,7 +76,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     data: Data = Data()
     postgres: Postgres = Postgres()
-    log: Log = Log()
     executor: Executor = Executor()
     submit: Submit = Submit()
     janitor: Janitor = Janitor()

@@ -134,15 +134,19 @@ def _yaml(source: str, text: str) -> Any:
 def _check_events(source: str, text: str) -> None:
     """Refuse what the loader would take, or die of, before it builds anything: events come without recursion."""
     for event, depth in _with_depth(source, yaml.parse(text, _Loader)):
-        line = event.start_mark.line + 1
+        line = _line(event)
         if depth > MAX_DEPTH:
             raise Refused(f"{source}: line {line}: {_too_deep()}")
         if isinstance(event, yaml.AliasEvent):
             raise Refused(f"{source}: line {line}: alias *{event.anchor}: write the value out")
-        if getattr(event, "tag", None):
-            raise Refused(f"{source}: line {line}: tag {event.tag}: a job file holds the types of JSON only")
+        if tag := getattr(event, "tag", None):
+            raise Refused(f"{source}: line {line}: tag {tag}: a job file holds the types of JSON only")
         if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and len(event.value) > 20:
             _check_number(source, line, event.value)
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0
 
 
 def _check_number(source: str, line: int, text: str) -> None:
@@ -156,7 +160,7 @@ def _with_depth(source: str, events: Iterator[yaml.Event]) -> Iterator[tuple[yam
     for event in events:
         documents += isinstance(event, yaml.DocumentStartEvent)
         if documents > 1:
-            raise Refused(f"{source}: line {event.start_mark.line + 1}: a second document: one file is one job")
+            raise Refused(f"{source}: line {_line(event)}: a second document: one file is one job")
         if isinstance(event, yaml.CollectionEndEvent):
             keys.pop()
         elif isinstance(event, yaml.NodeEvent):
@@ -179,7 +183,7 @@ class _Keys:
         is_key, self._key_is_next = self._key_is_next, not self._key_is_next
         if not is_key:
             return
-        line = event.start_mark.line + 1
+        line = _line(event)
         if not isinstance(event, yaml.ScalarEvent):
             raise Refused(f"{source}: line {line}: a key is text, not a list or a mapping")
         if event.value in self._names:

@@ -34,6 +34,9 @@ class Refused(Problem):
 _KNOWN = (
     ("store.errors", "StoreError", FAILED),
     ("streams.log", "LogError", FAILED),
+    ("streams.answers", "NoAnswer", FAILED),
+    ("streams.loop", "MachineStopped", FAILED),
+    ("readmodel.connection", "ReadModelError", FAILED),
     ("coordinator.machine", "NewerRules", FAILED),
     ("schemas.codec", "NewerSchema", FAILED),
 )

@@ -1,0 +1,336 @@
+"""The command line: which commands there are, their options, and what becomes of errors.
+
+What a command does is in a module of its own, imported when it is asked for: `--help` needs none of them.
+"""
+
+import functools
+import inspect
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.config import RunnerChoice
+from gateway.folders import APP
+from gateway.problems import FAILED, INTERRUPTED, USAGE, one_line, problem_of
+from gateway.session import Session
+
+app = typer.Typer(
+    name=APP,
+    help="A computation that was already done is never done again, and two asked for at the same moment run once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+audit_app = typer.Typer(help="Check the log against the rules.", no_args_is_help=True)
+config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
+user_app = typer.Typer(help="Users made on this machine.", no_args_is_help=True)
+group_app = typer.Typer(help="Groups: what a group owns, its readers may see.", no_args_is_help=True)
+grant_app = typer.Typer(help="Who may read what another owns.", no_args_is_help=True)
+for _name, _group in (
+    ("audit", audit_app), ("config", config_app), ("user", user_app), ("group", group_app), ("grant", grant_app)
+):  # fmt: skip
+    app.add_typer(_group, name=_name)
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where everything is kept.", show_default=False)]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Configuration file.", show_default=False)]
+Debug = Annotated[bool, typer.Option("--debug", help="Show where an unexpected error came from.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Runner = Annotated[RunnerChoice | None, typer.Option(help="Isolation of tasks.", show_default="auto")]
+Slots = Annotated[int | None, typer.Option(min=1, help="Tasks at one time.", show_default="one per core")]
+Dsn = Annotated[str | None, typer.Option("--postgres", metavar="DSN", help="Use this Postgres server.")]
+AsUser = Annotated[str | None, typer.Option("--as", metavar="USER", help="Act as this user.", show_default=False)]
+
+
+@app.callback()
+def _root(ctx: typer.Context, data_dir: DataDir = None, config_file: ConfigFile = None, debug: Debug = False) -> None:
+    ctx.obj = {"data_dir": data_dir, "config_file": config_file}
+    del debug  # main() looks for it: an error may come before any option is read
+
+
+def _command(group: typer.Typer, name: str, *more: inspect.Parameter) -> Callable[[Callable[..., int | None]], None]:
+    """Register a command: its first parameter is the session, made from the options that all share, and from `more`."""
+
+    def register(function: Callable[..., int | None]) -> None:
+        _, *own = inspect.signature(function).parameters.values()
+
+        @functools.wraps(function)
+        def run(ctx: typer.Context, **values: Any) -> None:
+            raise typer.Exit(function(_session(ctx, values), **values) or 0)
+
+        run.__signature__ = inspect.Signature([_CONTEXT, *own, *more, *_SHARED])  # type: ignore[attr-defined]
+        group.command(name)(run)
+
+    return register
+
+
+def _option(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+_CONTEXT = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+_SHARED = (
+    _option("as_json", Json, default=False),
+    _option("data_dir", DataDir),
+    _option("config_file", ConfigFile),
+    _option("debug", Debug, default=False),
+)
+_OVERRIDES = {"dsn": "postgres.dsn", "runner": "executor.runner", "slots": "executor.slots"}
+
+
+def _session(ctx: typer.Context, values: dict[str, Any]) -> Session:
+    """Take the shared options, and those that override the configuration, out of `values`."""
+    root = ctx.find_root().obj
+    values.pop("debug")
+    data_dir = values.pop("data_dir") or root["data_dir"]
+    config_file = values.pop("config_file") or root["config_file"]
+    options = {key: values.pop(name) for name, key in _OVERRIDES.items() if name in values}
+    options["data.dir"] = str(data_dir) if data_dir else None
+    return Session(config_file, options, values.pop("as_json"))
+
+
+# --- Commands -----------------------------------------------------------------------------------------------------
+
+
+@_command(app, "demo")
+def _demo(
+    session: Session,
+    tree: Annotated[Path | None, typer.Option("--input", help="Use the files of this folder.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the demo's data folder, to look around in it.")] = False,
+) -> int:
+    """Show on real input that identical work runs once: about ten seconds."""
+    from gateway import demo
+
+    return demo.run(session, tree, keep=keep)
+
+
+@_command(app, "up", _option("runner", Runner), _option("slots", Slots), _option("dsn", Dsn))
+def _up(
+    session: Session,
+    no_dispatch: Annotated[bool, typer.Option("--no-dispatch", help="Decide, but run nothing here.")] = False,
+    until_eof: Annotated[bool, typer.Option(hidden=True, help="Stop when standard input ends.")] = False,
+) -> int:
+    """Run everything in this process: database, rules, executor, read model. Ctrl-C stops it; nothing is lost."""
+    from gateway import up
+
+    return up.run(session, dispatch=not no_dispatch, until_eof=until_eof)
+
+
+@_command(app, "submit")
+def _submit(
+    session: Session,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Job file, YAML or JSON; - is standard input.")],
+    as_user: AsUser = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be asked; submit nothing.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the job's end.")] = True,
+) -> int:
+    """Submit a job. Exit code 0: complete; 1: failed; 2: nothing is running; 3: refused."""
+    from gateway import submit
+
+    return submit.run(session, file, as_user=as_user, dry_run=dry_run, wait=wait)
+
+
+@_command(app, "jobs")
+def _jobs(
+    session: Session,
+    as_user: AsUser = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 20,
+) -> None:
+    """List jobs."""
+    from gateway import views
+
+    views.jobs(session, as_user, limit)
+
+
+@_command(app, "job")
+def _job(
+    session: Session,
+    uuid: Annotated[str, typer.Argument(help="The job.")],
+    as_user: AsUser = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it has ended.")] = False,
+) -> int:
+    """Show a job and the tree of its tasks."""
+    from gateway import views
+
+    return views.job(session, as_user, uuid, follow=follow)
+
+
+@_command(app, "explain")
+def _explain(session: Session, task: Annotated[str, typer.Argument(help="The task.")], as_user: AsUser = None) -> None:
+    """Say why a task was executed, waited or was given an output."""
+    from gateway import views
+
+    views.explain(session, as_user, task)
+
+
+@_command(app, "cancel")
+def _cancel(
+    session: Session,
+    uuid: Annotated[str, typer.Argument(help="The job.")],
+    as_user: AsUser = None,
+) -> int:
+    """Cancel a job. What others wait for goes on."""
+    from gateway import submit
+
+    return submit.cancel(session, uuid, as_user)
+
+
+@_command(audit_app, "verify")
+def _audit_verify(session: Session) -> int:
+    """Check the invariants over the whole log."""
+    from gateway import audit
+
+    return audit.verify(session)
+
+
+@_command(audit_app, "replay")
+def _audit_replay(session: Session) -> int:
+    """Decide everything anew from the log's first record, and compare."""
+    from gateway import audit
+
+    return audit.replay(session)
+
+
+@_command(config_app, "check")
+def _config_check(
+    session: Session, file: Annotated[Path | None, typer.Argument(metavar="[FILE]", show_default=False)] = None
+) -> None:
+    """Read the configuration file, and say what is wrong with it."""
+    from gateway import settings
+
+    settings.check(session, file)
+
+
+@_command(config_app, "show")
+def _config_show(session: Session) -> None:
+    """Show the configuration in effect, and where each value comes from."""
+    from gateway import settings
+
+    settings.show(session)
+
+
+@_command(user_app, "add")
+def _user_add(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="Login name.")],
+    admin: Annotated[bool, typer.Option("--admin", help="May read everything.")] = False,
+) -> None:
+    """Make a user."""
+    from gateway import people
+
+    people.add_user(session, name, is_admin=admin)
+
+
+@_command(user_app, "list")
+def _user_list(session: Session) -> None:
+    """List the users."""
+    from gateway import people
+
+    people.list_users(session)
+
+
+@_command(group_app, "add")
+def _group_add(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="The group's name.")],
+    owner: Annotated[str, typer.Option("--owner", help="User or group that owns it.")],
+) -> None:
+    """Make a group, owned by a user or a group."""
+    from gateway import people
+
+    people.add_group(session, name, owner)
+
+
+Subject = Annotated[str, typer.Argument(help="User or group that may read.")]
+Object = Annotated[str, typer.Argument(help="User or group whose things may be read.")]
+
+
+@_command(grant_app, "add")
+def _grant_add(session: Session, subject: Subject, object_: Object) -> None:
+    """Let one read what another owns."""
+    from gateway import people
+
+    people.grant(session, subject, object_)
+
+
+@_command(grant_app, "remove")
+def _grant_remove(session: Session, subject: Subject, object_: Object) -> None:
+    """Take that back."""
+    from gateway import people
+
+    people.revoke(session, subject, object_)
+
+
+@_command(app, "doctor")
+def _doctor(session: Session) -> int:
+    """Look whether this machine has what is needed, and say what to do where it has not."""
+    from gateway import doctor
+
+    return doctor.run(session)
+
+
+@_command(app, "uninstall")
+def _uninstall(
+    session: Session,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List only.")] = False,
+) -> int:
+    """List what was made on this machine, and remove it."""
+    from gateway import uninstall
+
+    return uninstall.run(session, yes=yes, dry_run=dry_run)
+
+
+# --- Errors -------------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Entry point of `crunch-reuse`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; the exit code. Errors are one line on standard error."""
+    try:
+        return int(app(list(arguments), prog_name=APP, standalone_mode=False) or 0)
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 # the last handler: nobody sees a stack trace who did not ask for one
+        return _explain_error(error, arguments)
+
+
+def _explain_error(error: Exception, arguments: Sequence[str]) -> int:
+    if "--debug" in arguments:
+        traceback.print_exception(error)
+    if hasattr(error, "format_message"):  # the command line itself is wrong: an error of typer's parser
+        return _fail(f"{error.format_message()} (see {APP} --help)", USAGE) if str(error) else USAGE
+    known = problem_of(error)
+    if known is not None:
+        return _fail(*known)
+    kept = "" if "--debug" in arguments else f"; details: {_keep_trace(error)}"
+    return _fail(f"unexpected {type(error).__name__}: {error}{kept}", FAILED)
+
+
+def _fail(line: str, code: int) -> int:
+    print(f"{APP}: {one_line(line)}", file=sys.stderr)
+    return code
+
+
+def _keep_trace(error: Exception) -> str:
+    """Write the trace where it can be looked up; the file's path."""
+    text = "".join(traceback.format_exception(error))
+    with tempfile.NamedTemporaryFile(
+        "w", prefix=f"{APP}-{time.strftime('%Y%m%d-%H%M%S')}-", suffix=".txt", delete=False
+    ) as f:
+        f.write(text)
+    return f.name
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""How processes find the running `up`: one lock that only it holds, and one file in which it says how to reach it.
+
+The lock is the kernel's (flock): it is gone with the process, however that ended, so a file left behind by a killed
+`up` is never believed.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import msgspec
+from msgspec import Meta
+
+from gateway.folders import APP, Folders, default_data_folder
+from gateway.problems import NotRunning, Problem
+
+_TRIES = 10
+_PAUSE = 0.05  # seconds
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """What a running `up` says of itself."""
+
+    pid: Annotated[int, Meta(description="process id of `up`")]
+    started_at: Annotated[int, Meta(description="ms since 1970")]
+    dsn: Annotated[str, Meta(description="connection string of the database behind log and read model")]
+    runner: Annotated[str, Meta(description="isolation of tasks that name no image")]
+    slots: Annotated[int, Meta(description="tasks at one time; 0: it dispatches nothing")]
+
+
+@contextmanager
+def sole_owner(folders: Folders) -> Iterator[None]:
+    """Hold the data folder for the one `up` that may run on it. Raises Problem where another one does."""
+    with folders.lock.open("a+b") as file:
+        if not _lock(file):
+            raise Problem(f"another `up` runs on {folders.data}{_who(folders)}: stop it, or name another --data-dir")
+        folders.runtime.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            folders.runtime.unlink(missing_ok=True)
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Take the lock; a few tries, as who only looks for a running `up` holds it for an instant."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE)
+        else:
+            return True
+    return False
+
+
+def announce(folders: Folders, running: Running) -> None:
+    """Let other processes of this user find us. The file is replaced as a whole, and private: a DSN may be secret."""
+    draft = folders.runtime.with_suffix(".new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(running))
+    draft.replace(folders.runtime)
+
+
+def find(folders: Folders) -> Running:
+    """The running `up`. NotRunning says how to start one."""
+    if not is_held(folders):
+        raise NotRunning(f"nothing runs on {folders.data}: start it in another terminal with: {_start(folders)}")
+    running = _read(folders.runtime)
+    if running is None:
+        raise NotRunning(f"`up` on {folders.data} is still starting: try again in a moment")
+    return running
+
+
+def is_held(folders: Folders) -> bool:
+    """Whether an `up` runs on the data folder."""
+    try:
+        with folders.lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _read(path: Path) -> Running | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Running)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def _who(folders: Folders) -> str:
+    running = _read(folders.runtime)
+    return f" (process {running.pid})" if running else ""
+
+
+def _start(folders: Folders) -> str:
+    option = "" if folders.data == default_data_folder() else f" --data-dir {folders.data}"
+    return f"{APP} up{option} (in a checkout: ./run up{option})"
