@@ -1,0 +1,123 @@
+"""Nothing crosses a permission boundary, over any chain of promotions and copies. Each rule with the simpler one failing."""
+
+import pytest
+
+from schemas import claims as c
+from schemas.facts import Disagreed, Redecided
+from schemas.tasks import TaskCopied, TaskFailed
+from tests.support import mutations
+from tests.support.scene import FP, Scene
+
+
+def fails_under(mutation, scenario) -> None:
+    """The scenario holds for the rules, and does not for the simpler rule."""
+    scenario()
+    with mutation(), pytest.raises(AssertionError):
+        scenario()
+
+
+def scene(**config: int) -> Scene:
+    return Scene(**config).users("ada", "bob", "cyd", "dan")
+
+
+def test_an_owners_change_never_hands_on_what_only_the_new_owner_may_see():
+    def scenario() -> None:
+        s = scene().may_read("bob", "ada").may_read("cyd", "ada")
+        s.asks("ada", "a").starts("a").asks("bob", "b").asks("cyd", "c").withdraws("a")
+        assert s.fate("b") == "promoted"
+        assert s.fate("c") == "granted"
+        s.exits("b", output="bobs")
+        assert s.fate("c") == "granted"
+        s.exits("c", output="cyds")
+        assert s.fate("c") == "completed"
+
+    fails_under(mutations.waiters_inherited, scenario)
+
+
+def test_a_waiter_who_may_see_the_new_owner_goes_on_waiting():
+    s = scene().may_read("bob", "ada").may_read("cyd", "ada").may_read("cyd", "bob")
+    s.asks("ada", "a").asks("bob", "b").asks("cyd", "c").withdraws("a")
+    assert s.fates["c"] == ["waiting"]
+    s.exits("b")
+    assert s.fate("c") == "copied"
+
+
+def test_who_lost_the_right_while_waiting_gets_nothing():
+    def scenario() -> None:
+        s = scene().may_read("bob", "ada").asks("ada", "a").asks("bob", "b").may_not_read("bob", "ada").exits("a")
+        assert s.fate("b") == "granted"
+        assert s.all(TaskCopied) == []
+
+    fails_under(mutations.visibility_of_yesterday, scenario)
+
+
+def test_an_entry_is_not_given_to_who_may_not_see_its_owner():
+    def scenario() -> None:
+        s = scene().asks("ada", "a").exits("a").asks("bob", "b")
+        assert s.fates["b"] == ["granted"]
+
+    fails_under(mutations.visibility_ignored, scenario)
+
+
+def test_who_holds_a_copy_holds_it_for_those_who_see_them():
+    s = scene().may_read("bob", "ada").may_read("cyd", "bob")
+    s.asks("ada", "a").exits("a").asks("cyd", "c1")
+    assert s.fates["c1"] == ["granted"]
+    s = scene().may_read("bob", "ada").may_read("cyd", "bob")
+    s.asks("ada", "a").exits("a").asks("bob", "b").asks("cyd", "c")
+    assert s.fates["c"] == ["copied"]
+    assert s.all(TaskCopied)[0].source == "b"
+
+
+def test_a_right_given_while_an_old_entry_is_looked_at_is_asked_for_again_when_it_is_due():
+    s = scene().may_read("bob", "ada").asks("ada", "a").exits("a").when(c.Aged(before=1000)).asks("bob", "b")
+    look = s.verification()
+    s.may_not_read("bob", "ada").when(c.Verified(fingerprint=FP, entry=look.entry, token=look.token))
+    assert s.fate("b") == "granted"
+
+
+def test_failed_waiters_are_decided_anew_each_under_their_own_sight():
+    def scenario() -> None:
+        s = scene().may_read("bob", "ada").may_read("cyd", "ada")
+        s.asks("ada", "a").asks("bob", "b").asks("cyd", "c").exits("a", 1)
+        assert [r.task for r in s.all(Redecided)] == ["b", "c"]
+        assert s.fate("b") == s.fate("c") == "granted"
+
+    fails_under(mutations.waiters_not_redecided, scenario)
+
+
+def test_a_waiter_is_not_told_of_failures_it_may_not_see():
+    s = scene().may_read("cyd", "ada")
+    s.asks("bob", "b").exits("b", 3).asks("ada", "a").asks("cyd", "c").exits("a", 3)
+    assert s.all(TaskFailed)[0].task == "a"
+    assert s.fate("c") == "granted"
+
+
+def test_a_disagreement_seen_by_one_does_not_stop_another():
+    s = scene().may_read("dan", "ada").may_read("dan", "bob")
+    s.asks("ada", "a").exits("a", output="one").asks("bob", "b").exits("b", output="two")
+    assert s.all(Disagreed)
+    s.asks("dan", "d").asks("ada", "a2")
+    assert s.fates["d"] == ["granted"]
+    assert s.fates["a2"] == ["copied"]
+
+
+def test_a_zombies_output_is_never_given():
+    def scenario() -> None:
+        s = scene().asks("ada", "a").asks("ada", "a2")
+        old = s.tokens["a"]
+        s.loses("a").exits("a", token=old, output="zombie")
+        assert s.all(TaskCopied) == []
+        s.exits("a", output="good")
+        assert [b.output for b in s.all(TaskCopied)] == ["good"]
+
+    fails_under(mutations.no_fencing, scenario)
+
+
+def test_what_a_group_owns_is_shared_with_its_members():
+    from schemas.settings import GroupSet
+
+    s = scene().setting(GroupSet(group="lab", name="lab", owner="ada")).may_read("bob", "lab")
+    s.asks("lab", "l").exits("l").asks("bob", "b").asks("cyd", "c")
+    assert s.fates["b"] == ["copied"]
+    assert s.fates["c"] == ["granted"]
