@@ -21,7 +21,7 @@ from store.locator import EMPTY_BLOCK, Locator, is_locator, locator_of, parse_lo
 from store.paths import split_path
 
 MAX_MANIFEST_BYTES = 64 * 2**20
-MAX_SEGMENTS = 2_000_000
+MAX_SEGMENTS = 1_000_000
 
 _FILE_TOKEN = re.compile(r"([0-9]{1,19}):([0-9]{1,19}):(.+)")
 _NOT_IN_A_LINE = re.compile(r"[\x00-\x09\x0b-\x1f]")

@@ -11,7 +11,7 @@ def split_path(path: str) -> list[str]:
     """The names of a relative path, at least one. PathRefused names the path and what is wrong."""
     names = path.split("/")
     for name in names:
-        check_name(path, name)
+        _check_name(path, name)
     if len(names) > MAX_DEPTH:
         raise PathRefused(path[:200], f"more than {MAX_DEPTH} levels deep")
     if len(path.encode()) > MAX_PATH_BYTES:
@@ -19,8 +19,7 @@ def split_path(path: str) -> list[str]:
     return names
 
 
-def check_name(path: str, name: str) -> None:
-    """Refuse a name that can't be one step of `path` (which is only for the error)."""
+def _check_name(path: str, name: str) -> None:
     if name in ("", ".", ".."):
         raise PathRefused(path[:200], "a path goes down only: no leading or double slash, no '.' and no '..'")
     if "\0" in name:

@@ -12,7 +12,7 @@ from io import FileIO
 from pathlib import Path
 
 from store.errors import LimitExceeded, PathRefused, SourceUnreadable, cause
-from store.paths import MAX_DEPTH, check_name, split_path
+from store.paths import split_path
 
 _KINDS = {
     stat.S_IFLNK: "a symbolic link: give the file or directory it points to",
@@ -81,8 +81,7 @@ def _walk(directory: int, prefix: str, counter: _Counter) -> Generator[Source, N
         yield Source(path=prefix.removesuffix("/"), stream=None)
     for name in names:
         path = prefix + name
-        if path.count("/") >= MAX_DEPTH - 1:
-            raise PathRefused(path[:200], f"more than {MAX_DEPTH} levels deep")
+        split_path(path)
         with _opened(path, name, directory) as descriptor:
             if stat.S_ISDIR(os.fstat(descriptor).st_mode):
                 yield from _walk(descriptor, f"{path}/", counter)
@@ -95,7 +94,6 @@ def _names(directory: int, prefix: str, counter: _Counter) -> list[str]:
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
-                check_name(prefix + entry.name, entry.name)
                 counter.count(prefix + entry.name)
                 names.append(entry.name)
     except OSError as error:
