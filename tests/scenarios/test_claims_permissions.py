@@ -1,9 +1,10 @@
-"""Nothing crosses a permission boundary, over any chain of promotions and copies. Each rule with the simpler one failing."""
+"""Nothing crosses a permission boundary, over any chain of promotions and copies; the simpler rules fail."""
 
 import pytest
 
 from schemas import claims as c
 from schemas.facts import Disagreed, Redecided
+from schemas.settings import GroupSet
 from schemas.tasks import TaskCopied, TaskFailed
 from tests.support import mutations
 from tests.support.scene import FP, Scene
@@ -115,8 +116,6 @@ def test_a_zombies_output_is_never_given():
 
 
 def test_what_a_group_owns_is_shared_with_its_members():
-    from schemas.settings import GroupSet
-
     s = scene().setting(GroupSet(group="lab", name="lab", owner="ada")).may_read("bob", "lab")
     s.asks("lab", "l").exits("l").asks("bob", "b").asks("cyd", "c")
     assert s.fates["b"] == ["copied"]

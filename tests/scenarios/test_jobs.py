@@ -1,4 +1,4 @@
-"""A job's tree: levels, parameters, failures, cancels, purity. Jobs machine alone, or with the claims machine it talks to."""
+"""A job's tree: levels, parameters, failures, cancels, purity; jobs and claims machine talking to each other."""
 
 from collections import deque
 from typing import Any
@@ -14,7 +14,7 @@ from schemas import claims as c
 from schemas import tasks as t
 from schemas.facts import JobChanged, TaskChanged
 from schemas.reasons import Outcome, Reason
-from schemas.settings import Forwarded, PureAssumed
+from schemas.settings import ConfigSet, Forwarded, PureAssumed
 from schemas.spec import JobParameter, JobSpec
 from schemas.topics import Topic
 from schemas.work import Cancelled, Ready
@@ -281,8 +281,6 @@ def test_an_operator_may_declare_scripts_pure_and_then_all_parameters_count():
 
 
 def test_depth_and_number_of_tasks_are_bounded():
-    from schemas.settings import ConfigSet
-
     h = House()
     h.tell(Forwarded(change=ConfigSet(name="max_depth", value=1), position=1))
     first = h.submit("j1")

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import coordinator.claims_entry as claims_entry
 import coordinator.claims_exit as claims_exit
 import coordinator.claims_life as claims_life
 import coordinator.claims_waiters as claims_waiters
@@ -16,6 +17,11 @@ import coordinator.jobs_state as jobs_state
 from coordinator.claims_give import copy
 from coordinator.claims_state import Claim, Execution
 from coordinator.visibility import View
+from schemas.tasks import TaskCreated
+
+_SUCCEED = claims_exit._succeed
+_BIND = jobs_state.bind
+_BOUND: dict[str, Any] = {}
 
 
 def _any_execution(claim: Claim, token: str) -> Execution | None:
@@ -62,8 +68,6 @@ def _inherit_all(ctx: Any, claim: Claim, execution: Execution) -> Iterator[Any]:
 
 def waiters_inherited() -> AbstractContextManager[Any]:
     """When the owner changes, everybody goes on waiting on the same execution."""
-    import coordinator.claims_entry as claims_entry
-
     return _patched((claims_entry, "promote", _inherit_all))
 
 
@@ -74,14 +78,9 @@ def waiters_not_redecided() -> AbstractContextManager[Any]:
 
 def _children_last(ctx: Any, claim: Claim, execution: Execution, record: Any) -> Iterator[Any]:
     outputs = list(_SUCCEED(ctx, claim, execution, record))
-    children = [o for o in outputs if type(o.body) is claims_exit_created]
-    yield from (o for o in outputs if type(o.body) is not claims_exit_created)
+    children = [o for o in outputs if type(o.body) is TaskCreated]
+    yield from (o for o in outputs if type(o.body) is not TaskCreated)
     yield from children
-
-
-from schemas.tasks import TaskCreated as claims_exit_created  # noqa: E402
-
-_SUCCEED = claims_exit._succeed
 
 
 def children_after_the_terminal_record() -> AbstractContextManager[Any]:
@@ -97,10 +96,6 @@ def no_ancestor_check() -> AbstractContextManager[Any]:
 def _bind_once(tree: Any, spec: Any) -> Any:
     key = repr(spec.components)
     return _BOUND.setdefault(key, _BIND(tree, spec))
-
-
-_BIND = jobs_state.bind
-_BOUND: dict[str, Any] = {}
 
 
 @contextmanager
