@@ -50,7 +50,7 @@ Fault = Refused | LostAck | Partial | Duplicated | Delayed | Gap
 Plan = Callable[[Sequence[Append]], Fault | None]
 
 
-def no_faults(records: Sequence[Append]) -> None:  # noqa: ARG001 - a plan is shown what is appended
+def no_faults(records: Sequence[Append]) -> None:
     """The plan of a log that behaves."""
     return
 
