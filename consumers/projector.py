@@ -1,0 +1,180 @@
+"""The projector: writes what the facts say into the read model, exactly once in effect.
+
+The rows of a batch, how far each partition was read, and the highest cause read from each source are written in one
+transaction. A crash before it loses nothing, one after it repeats nothing; a fact that was appended twice is dropped by
+its cause. A second projector on the same tables is harmless: it finds that the positions moved, and goes on from there.
+
+Nothing is skipped: a fact that can't be read or projected stops it, with a line that says which.
+"""
+
+from collections.abc import Iterator
+from threading import Event
+
+import psycopg
+from msgspec import DecodeError
+
+from readmodel.connection import ReadModelError, ReadModelUnreachable, connect, translated
+from readmodel.migrate import drop, migrate
+from readmodel.projection import SQL, Fact, UnknownFact, changes
+from schemas.codec import Undecodable, decode
+from schemas.log import Genesis
+from schemas.topics import Topic
+from streams.log import Log, LogMismatch, Place, Stored
+from streams.marks import Marks, is_new
+
+BATCH = 1_000  # facts read from one partition at a time
+ANSWERS_KEPT = 1_000_000  # an answer is forgotten when its partition has grown by so many facts since
+IDLE = 1.0  # seconds without a new fact after which the stop signal is looked at
+REMEDY = "rebuild the read model from the log"
+
+Batches = dict[int, list[Stored]]
+
+
+class ProjectionStopped(Exception):
+    """A fact can't be projected; one line that names its place and what to do."""
+
+
+class Projector:
+    """Projects the topic `facts` of `log` into the Postgres at `dsn`. Used by one thread.
+
+    `batch`: facts of one partition in one transaction. `answers_kept`: facts of a partition after which its answers are
+    forgotten. Raises ReadModelError, and LogMismatch if the tables were made from another log.
+    """
+
+    def __init__(self, log: Log, dsn: str, *, batch: int = BATCH, answers_kept: int = ANSWERS_KEPT) -> None:
+        self._log = log
+        self._batch = batch
+        self._answers_kept = answers_kept
+        self._positions: dict[int, int] = {}
+        self._marks: dict[int, Marks] = {}
+        self._connection = connect(dsn)
+        self._begin()
+
+    def run(self, stop: Event) -> None:
+        """Project until `stop` is set. Raises ProjectionStopped, LogError, ReadModelError."""
+        while not stop.is_set():
+            if not self.step():
+                self._log.wait({_place(number): offset for number, offset in self._positions.items()}, IDLE)
+
+    def catch_up(self) -> int:
+        """Project until there is nothing new; the number of records read."""
+        total = 0
+        while read := self.step():
+            total += read
+        return total
+
+    def step(self) -> int:
+        """Project a batch of every partition in one transaction; the number of records read, 0 when all is done."""
+        batches = {n: self._log.read(_place(n), offset, self._batch) for n, offset in self._positions.items()}
+        read = sum(map(len, batches.values()))
+        if read:
+            self._project(batches)
+        return read
+
+    def rebuild(self) -> None:
+        """Drop the read model and make it again from the first fact on: the same rows."""
+        drop(self._connection)
+        self._begin()
+        self.catch_up()
+
+    def close(self) -> None:
+        """Release the connection to Postgres."""
+        self._connection.close()
+
+    # --- Where it stands ----------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        migrate(self._connection)
+        with translated(), self._connection.transaction():
+            for number in range(self._log.partitions(Topic.FACTS)):
+                log_id = self._log.genesis(_place(number)).log_id
+                self._connection.execute(SQL["begin_partition"], {"partition": number, "log_id": log_id})
+            self._load()
+
+    def _load(self) -> bool:
+        """Take over positions and marks as they stand, locked; whether they are the ones it had."""
+        rows = self._connection.execute(SQL["positions"]).fetchall()
+        positions = {partition: next_offset for partition, _, next_offset in rows}
+        if positions == self._positions:
+            return True
+        for partition, log_id, next_offset in rows:
+            self._check(_place(partition), log_id, next_offset)
+        self._positions = positions
+        self._marks = {number: {} for number in positions}
+        for partition, source, offset, index in self._connection.execute(SQL["marks"]):
+            self._marks[partition][source] = (offset, index)
+        return False
+
+    def _check(self, place: Place, log_id: str, next_offset: int) -> None:
+        if self._log.genesis(place).log_id != log_id:
+            raise LogMismatch(f"the read model was made from another log than this one ({place}): {REMEDY}")
+        if self._log.end(place) < next_offset:
+            raise LogMismatch(f"{place} ends before offset {next_offset}, which was projected: the log was truncated")
+
+    # --- One batch ----------------------------------------------------------------------------------------------------
+
+    def _project(self, batches: Batches) -> None:
+        facts = [fact for number, batch in batches.items() for fact in self._new_facts(number, batch)]
+        try:
+            with translated(), self._connection.transaction():
+                if self._load():  # else another projector was faster, and this batch is out of date
+                    with self._connection.pipeline():
+                        self._write(facts, batches)
+                    self._positions |= {number: batch[-1].offset + 1 for number, batch in batches.items() if batch}
+        except ReadModelUnreachable:
+            raise
+        except ReadModelError as error:
+            raise self._blame(facts, error) from error
+
+    def _new_facts(self, number: int, batch: list[Stored]) -> Iterator[Fact]:
+        for offset, time, _, value in batch:
+            envelope = decode(Topic.FACTS, value)
+            if isinstance(envelope, Undecodable):
+                raise _stopped(number, offset, f"is no fact ({envelope.detail})")
+            if isinstance(envelope.body, Genesis):
+                continue
+            if envelope.cause is None:
+                raise _stopped(number, offset, "names no cause, so no machine wrote it")
+            if is_new(self._marks[number], envelope.cause):
+                yield Fact(number, offset, time, envelope.cause, envelope.body)
+
+    def _write(self, facts: list[Fact], batches: Batches) -> None:
+        for fact in facts:
+            self._apply(fact)
+        for number, batch in batches.items():
+            if batch:
+                self._move(number, batch[-1].offset + 1)
+        self._connection.execute(SQL["notify"])
+
+    def _apply(self, fact: Fact) -> None:
+        try:
+            for statement, parameters in changes(fact):
+                self._connection.execute(statement, parameters)
+        except (UnknownFact, DecodeError) as error:
+            raise _stopped(fact.partition, fact.position, f"can't be projected ({error})") from error
+
+    def _move(self, number: int, next_offset: int) -> None:
+        execute = self._connection.execute
+        execute(SQL["move_position"], {"partition": number, "next_offset": next_offset})
+        execute(SQL["forget_answers"], {"partition": number, "before": next_offset - self._answers_kept})
+        for source, (offset, index) in self._marks[number].items():
+            mark = {"partition": number, "source_log_id": source, "cause_offset": offset, "cause_index": index}
+            execute(SQL["move_mark"], mark)
+
+    def _blame(self, facts: list[Fact], error: Exception) -> Exception:
+        """Which fact it was: the batch once more, one statement at a time, and nothing of it kept."""
+        with self._connection.transaction(force_rollback=True):
+            for fact in facts:
+                try:
+                    self._apply(fact)
+                except psycopg.Error as cause:
+                    return _stopped(fact.partition, fact.position, f"can't be projected ({cause.diag.message_primary})")
+        return error
+
+
+def _place(number: int) -> Place:
+    return Place(Topic.FACTS, number)
+
+
+def _stopped(number: int, offset: int, what: str) -> ProjectionStopped:
+    return ProjectionStopped(f"the fact at {_place(number)} offset {offset} {what}: {REMEDY}")

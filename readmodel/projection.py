@@ -1,0 +1,194 @@
+"""What one fact does to the read model: which statements, with which parameters.
+
+Facts of one job stand in one partition, in one order; those of one fingerprint too. Where facts of several partitions
+speak of one row, either each has columns of its own (an execution's grant, its status) or the later cause wins (its
+holder). So partitions may be projected in any interleaving, with the same rows in the end.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from readmodel.sql import statements
+from schemas import facts as f
+from schemas.fields import NULL
+from schemas.log import Cause
+from schemas.settings import Change, ConfigSet, GrantRemoved, GrantSet, GroupSet, PureAssumed, RulesSet, UserSet
+from schemas.spec import JobSpec, TaskSpec
+
+SQL = statements("projection.sql")
+
+
+class Fact(NamedTuple):
+    """One fact and its place: partition and position (offset) in `facts`, append time in ms, cause, the record."""
+
+    partition: int
+    position: int
+    time: int
+    cause: Cause
+    body: Any
+
+
+Parameters = dict[str, Any]
+Statements = Iterator[tuple[str, Parameters]]  # name in projection.sql, and what it adds to the fact's own fields
+
+
+class UnknownFact(Exception):
+    """There is no projection for this record: guessing would let the tables drift from the log."""
+
+
+def changes(fact: Fact) -> Iterator[tuple[bytes, Parameters]]:
+    """The statements of a fact, in order, each with all its parameters. Raises UnknownFact."""
+    projection = PROJECTIONS.get(type(fact.body))
+    if projection is None:
+        raise UnknownFact(f"no projection for {type(fact.body).__name__}")
+    own = {name: _plain(getattr(fact.body, name)) for name in fact.body.__struct_fields__}
+    own |= {"partition": fact.partition, "position": fact.position, "time": fact.time}
+    own |= {"cause_log_id": fact.cause.log_id, "cause_offset": fact.cause.offset, "cause_index": fact.cause.index}
+    for name, more in projection(fact.body):
+        yield SQL[name], own | more
+
+
+def _plain(value: Any) -> Any:
+    """A field's value as a parameter."""
+    if value is msgspec.UNSET:
+        return None
+    if isinstance(value, msgspec.Raw):
+        return bytes(value).decode()
+    if isinstance(value, str):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+# --- Jobs and their tasks ---------------------------------------------------------------------------------------------
+
+
+def _job_changed(fact: f.JobChanged) -> Statements:
+    if fact.spec != NULL:
+        yield "job_described", {"name": msgspec.json.decode(fact.spec, type=JobSpec).name}
+    yield "job_changed", {}
+    yield _said(fact.state, other=fact.task, detail=fact.reason)
+
+
+def _task_changed(fact: f.TaskChanged) -> Statements:
+    if fact.spec != NULL:
+        yield "task_described", _description(msgspec.json.decode(fact.spec, type=TaskSpec))
+    yield "task_changed", {}
+    if fact.is_pure is False and fact.spec == NULL:
+        yield _said("impure", task=fact.task)
+    elif fact.state in ("complete", "copied", "failed", "cancelled"):
+        yield _said(
+            f"task_{fact.state}",
+            task=fact.task,
+            token=fact.token,
+            other=fact.source,
+            number=fact.children,
+            detail=fact.detail or fact.reason,
+        )
+
+
+def _description(spec: TaskSpec) -> Parameters:
+    return {
+        "name": spec.name,
+        "script_digest": spec.components.script,
+        "inputs_digest": spec.components.inputs,
+        "parameters_digest": spec.components.parameters,
+    }
+
+
+# --- The claims machine's word ----------------------------------------------------------------------------------------
+
+
+def _granted(fact: f.Granted) -> Statements:
+    yield "execution_granted", {}
+    yield "execution_held", {}
+    if fact.root:
+        yield _decided("granted", why=fact.why, attempt=fact.attempt, running_token=fact.token)
+        yield _said("granted", task=fact.task, token=fact.token, number=fact.attempt, detail=fact.why)
+
+
+def _waiting(fact: f.Waiting) -> Statements:
+    yield _decided("waiting", waiting_on=fact.token, waiting_kind=fact.kind, waited=True)
+    yield _said("waiting", task=fact.task, token=fact.token, detail=fact.kind)
+
+
+def _promoted(fact: f.Promoted) -> Statements:
+    yield "execution_held", {}
+    yield _decided("promoted", running_token=fact.token, waited=True)
+    yield _said("promoted", task=fact.task, token=fact.token)
+
+
+def _reused(fact: f.Reused) -> Statements:
+    yield _decided("reused", waited=fact.waited)
+
+
+def _redecided(fact: f.Redecided) -> Statements:
+    yield _decided("redecided")
+    yield _said("redecided", task=fact.task, token=fact.token)
+
+
+def _decided(decision: str, **more: Any) -> tuple[str, Parameters]:
+    nothing_said = {"why": "", "attempt": 0, "running_token": "", "waiting_on": "", "waiting_kind": "", "waited": False}
+    return "task_decided", nothing_said | {"decision": decision} | more
+
+
+def _said(
+    kind: str, *, task: str = "", token: str = "", other: str = "", number: int = 0, detail: str = ""
+) -> tuple[str, Parameters]:
+    line = {"kind": kind, "task": task, "token": token, "other": other, "number": number, "detail": str(detail)}
+    return "said", line
+
+
+# --- Executions and claims --------------------------------------------------------------------------------------------
+
+
+def _disagreed(fact: f.Disagreed) -> Statements:
+    earlier, later = fact.tokens
+    earlier_output, later_output = fact.outputs
+    yield (
+        "disagreed",
+        {"earlier": earlier, "later": later, "earlier_output": earlier_output, "later_output": later_output},
+    )
+
+
+def _only(name: str) -> Callable[[Any], Statements]:
+    """A fact whose own fields are all that its one statement needs."""
+    return lambda _: iter([(name, {})])
+
+
+# --- Settings ---------------------------------------------------------------------------------------------------------
+
+SETTINGS: dict[type, str] = {
+    UserSet: "user_set",
+    GroupSet: "group_set",
+    GrantSet: "grant_set",
+    GrantRemoved: "grant_removed",
+    ConfigSet: "number_set",
+    PureAssumed: "pure_assumed",
+    RulesSet: "number_set",
+}
+
+
+def _setting_changed(fact: f.SettingChanged) -> Statements:
+    change = msgspec.json.decode(fact.change, type=Change)
+    if isinstance(change, RulesSet):
+        yield "number_set", {"name": "rules_version", "value": change.version}
+    else:
+        yield SETTINGS[type(change)], {name: _plain(getattr(change, name)) for name in change.__struct_fields__}
+
+
+PROJECTIONS: dict[type, Callable[[Any], Statements]] = {
+    f.Answered: _only("answered"),
+    f.Granted: _granted,
+    f.Waiting: _waiting,
+    f.Promoted: _promoted,
+    f.Reused: _reused,
+    f.Redecided: _redecided,
+    f.Disagreed: _disagreed,
+    f.ExecutionChanged: _only("execution_changed"),
+    f.ClaimChanged: _only("claim_changed"),
+    f.JobChanged: _job_changed,
+    f.TaskChanged: _task_changed,
+    f.SettingChanged: _setting_changed,
+}

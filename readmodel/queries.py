@@ -1,0 +1,175 @@
+"""What people and the API ask of the read model. Small functions: a connection, who asks, what about.
+
+`viewer` is the uuid of the user who asks. What they may not see is, for them, not there: an unknown uuid and somebody
+else's give the same answer, and a reference to what they may not see is null. All raise ReadModelError.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+from psycopg.rows import dict_row
+
+from readmodel import rows as r
+from readmodel.connection import Connection, translated
+from readmodel.sight import Sight, sight
+from readmodel.sql import statements
+
+SQL = statements("queries.sql")
+LIVE = ("todo", "claimed", "running")
+PAGE = 100
+
+T = TypeVar("T", bound=r.Row)
+Found = dict[str, Any]
+
+
+def jobs(connection: Connection, viewer: str, limit: int = PAGE, offset: int = 0) -> list[r.Job]:
+    """Jobs, newest first."""
+    asked = {"root": None, "limit": limit, "offset": offset}
+    return _all(r.Job, fetch(connection, "jobs", sight(connection, viewer), asked))
+
+
+def job(connection: Connection, viewer: str, root: str) -> r.Job | None:
+    """One job, or None."""
+    asked = {"root": root, "limit": 1, "offset": 0}
+    return _first(r.Job, fetch(connection, "jobs", sight(connection, viewer), asked))
+
+
+def tree(connection: Connection, viewer: str, root: str) -> list[r.Task]:
+    """A job's tasks in tree order: each before the tasks it queued, siblings by rank; nothing for an unknown job."""
+    seen = sight(connection, viewer)
+    return _tasks(connection, seen, fetch(connection, "tree", seen, {"root": root}))
+
+
+def task(connection: Connection, viewer: str, uuid: str) -> r.Task | None:
+    """One task, or None."""
+    seen = sight(connection, viewer)
+    found = _tasks(connection, seen, fetch(connection, "task", seen, {"task": uuid}))
+    return found[0] if found else None
+
+
+def waiting(connection: Connection, viewer: str, root: str | None = None) -> list[r.Waiting]:
+    """Tasks that wait on an execution or a verification now, longest first: of one job, or of all."""
+    seen = sight(connection, viewer)
+    found = fetch(connection, "waiting", seen, {"root": root})
+    known = tokens_named(connection, seen, [row["waiting_on"] for row in found])
+    for row in found:
+        row |= {"on": known.get(row["waiting_on"]), "kind": row["waiting_kind"], "since": row["waiting_since"]}
+    return _all(r.Waiting, found)
+
+
+def execution(connection: Connection, viewer: str, token: str) -> r.Execution | None:
+    """One execution that the viewer sees by its owner or by who holds a copy of its output, or None."""
+    return _first(r.Execution, _masked(fetch(connection, "execution", sight(connection, viewer), {"token": token})))
+
+
+def executions_of(connection: Connection, viewer: str, fingerprint: str) -> list[r.Execution]:
+    """The executions of a fingerprint that the viewer sees, in order of grant."""
+    found = fetch(connection, "executions_of", sight(connection, viewer), {"fingerprint": fingerprint})
+    return _all(r.Execution, _masked(found))
+
+
+def disagreements(connection: Connection, viewer: str, fingerprint: str) -> list[r.Disagreement]:
+    """Pairs of executions with different outputs, both of which the viewer sees."""
+    seen = sight(connection, viewer)
+    found = _all(r.Disagreement, fetch(connection, "disagreements", seen, {"fingerprint": fingerprint}))
+    known = tokens_named(connection, seen, [token for pair in found for token in (pair.earlier, pair.later)])
+    return [pair for pair in found if pair.earlier in known and pair.later in known]
+
+
+def counts(connection: Connection, viewer: str, root: str | None = None) -> r.Counts:
+    """Tasks by state, executions and savings: of one job, or of all."""
+    seen = sight(connection, viewer)
+    (tasks,) = fetch(connection, "counts", seen, {"root": root})
+    (executions,) = fetch(connection, "counts_of_executions", seen, {"root": root})
+    return msgspec.convert(tasks | executions, r.Counts)
+
+
+def answer(connection: Connection, log_id: str, offset: int) -> r.Answer | None:
+    """What became of the command at this offset of the partition with this log id; None while it is not projected.
+
+    For who appended the command: nobody else knows its place. Old answers are forgotten.
+    """
+    return _first(r.Answer, fetch(connection, "answer", None, {"log_id": log_id, "offset": offset}))
+
+
+def user_named(connection: Connection, name: str) -> r.User | None:
+    """The user with this login name, or None."""
+    return _first(r.User, fetch(connection, "user_named", None, {"name": name}))
+
+
+def users(connection: Connection) -> list[r.User]:
+    """All users, by uuid. For operators."""
+    return _all(r.User, fetch(connection, "users", None, {}))
+
+
+def numbers(connection: Connection) -> dict[str, int]:
+    """The settings that were changed from their defaults, by name; `rules_version` among them."""
+    return {row["name"]: row["value"] for row in fetch(connection, "settings", None, {})}
+
+
+def assembling(connection: Connection) -> list[r.Assembling]:
+    """Jobs whose outputs are to be joined. For the assembler."""
+    found = fetch(connection, "assembling", None, {})
+    return [r.Assembling(root=row["root"], tasks=row["task_count"]) for row in found]
+
+
+def outputs_in_tree_order(connection: Connection, root: str) -> list[str]:
+    """The output of each of a job's tasks in tree order, empty text for one that has none. For the assembler."""
+    return [row["output"] for row in fetch(connection, "tree", Sight(everything=True, owners=[]), {"root": root})]
+
+
+# --- Shared with explain and story -----------------------------------------------------------------------------------
+
+
+def fetch(connection: Connection, name: str, seen: Sight | None, asked: Found) -> list[Found]:
+    """The rows of a named query as dicts."""
+    parameters = asked if seen is None else asked | seen._asdict()
+    with translated(), connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(SQL[name], parameters).fetchall()
+
+
+def tokens_named(connection: Connection, seen: Sight, tokens: list[str]) -> dict[str, r.Named]:
+    """For each token of a visible execution or entry, a visible task that has its output or for which it runs."""
+    found = fetch(connection, "visible_tokens", seen, {"tokens": sorted({token for token in tokens if token})})
+    return {row["token"]: _named(row) for row in found}
+
+
+def tasks_named(connection: Connection, seen: Sight, tasks: list[str]) -> dict[str, r.Named]:
+    """The visible ones among these tasks."""
+    found = fetch(connection, "visible_tasks", seen, {"tasks": sorted({task for task in tasks if task})})
+    return {row["task"]: _named(row) for row in found}
+
+
+def _named(row: Found) -> r.Named:
+    return r.Named(task=row["task"], root=row["root"], name=row["name"] or "")
+
+
+def _tasks(connection: Connection, seen: Sight, found: list[Found]) -> list[r.Task]:
+    for row in found:
+        row["live"] = row["state"] in LIVE
+        row["token"] = (row["running_token"] if row["live"] else "") or row["token"]
+        row["on"] = row["waiting_on"] if row["live"] else ""
+    tokens = tokens_named(connection, seen, [token for row in found for token in (row["token"], row["on"])])
+    sources = tasks_named(connection, seen, [row["source"] for row in found])
+    for row in found:
+        row["token"] = row["token"] if row["token"] in tokens else None
+        row["reused_from"] = sources.get(row["source"])
+        row["waiting_on"] = tokens.get(row["on"])
+        if not row["live"]:
+            row |= {"waiting_kind": "", "waiting_since": None}
+    return _all(r.Task, found)
+
+
+HIDDEN = ("owner", "task", "root", "replaces", "why", "node", "incarnation", "environment", "detail", "access")
+
+
+def _masked(found: list[Found]) -> list[Found]:
+    return [row if row["is_own"] else row | dict.fromkeys(HIDDEN) for row in found]
+
+
+def _all(kind: type[T], found: list[Found]) -> list[T]:
+    return msgspec.convert(found, list[kind])  # type: ignore[valid-type]
+
+
+def _first(kind: type[T], found: list[Found]) -> T | None:
+    return msgspec.convert(found[0], kind) if found else None

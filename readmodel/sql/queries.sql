@@ -1,0 +1,199 @@
+-- What people ask. `everything` and `owners` are the viewer's sight (readmodel/sight.py): who may see all, else whose
+-- things may be seen. A row that does not pass them does not exist for the viewer.
+
+-- name: users
+select uuid, name, is_admin, is_active from rm.users order by uuid
+
+-- name: groups
+select uuid, name, owner from rm.groups order by uuid
+
+-- name: grants
+select subject, object from rm.grants order by subject, object
+
+-- name: user_named
+select uuid, name, is_admin, is_active from rm.users where name = %(name)s order by uuid limit 1
+
+-- name: settings
+select name, value from rm.settings order by name
+
+-- name: jobs
+select
+    j.root, j.owner, j.name, j.state, j.output, j.reason, j.failed_task, j.created_at, j.started_at, j.finished_at,
+    c.tasks, c.finished, c.copied
+from rm.jobs j
+cross join lateral (
+    select
+        count(*) as tasks,
+        count(*) filter (where t.state in ('complete', 'copied', 'failed', 'cancelled')) as finished,
+        count(*) filter (where t.state = 'copied') as copied
+    from rm.job_tasks t
+    where t.root = j.root and t.created_at is not null
+) c
+where j.created_at is not null
+    and (%(everything)s or j.owner = any(%(owners)s))
+    and (%(root)s::text is null or j.root = %(root)s)
+order by j.created_at desc, j.root
+limit %(limit)s offset %(offset)s
+
+-- name: tree
+with recursive tree (task, path, depth) as (
+    select t.task, array[t.qsequence], 0
+    from rm.job_tasks t
+    where t.root = %(root)s and t.created_at is not null and not exists (
+        select from rm.job_tasks p where p.root = t.root and p.task = t.created_by and p.created_at is not null
+    )
+    union all
+    select t.task, tree.path || t.qsequence, tree.depth + 1
+    from tree
+    join rm.job_tasks t on t.root = %(root)s and t.created_by = tree.task and t.created_at is not null
+)
+select t.*, j.owner, tree.depth
+from tree
+join rm.job_tasks t on t.root = %(root)s and t.task = tree.task
+join rm.jobs j on j.root = t.root
+where j.created_at is not null and (%(everything)s or j.owner = any(%(owners)s))
+order by tree.path, t.task
+
+-- name: task
+select t.*, j.owner, 0 as depth
+from rm.job_tasks t
+join rm.jobs j using (root)
+where t.task = %(task)s
+    and t.created_at is not null and j.created_at is not null
+    and (%(everything)s or j.owner = any(%(owners)s))
+order by t.created_at, t.root
+limit 1
+
+-- name: visible_tasks
+select distinct on (t.task) t.task, t.root, t.name
+from rm.job_tasks t
+join rm.jobs j using (root)
+where t.task = any(%(tasks)s) and (%(everything)s or j.owner = any(%(owners)s))
+order by t.task, t.created_at, t.root
+
+-- name: visible_tokens
+select distinct on (h.token) h.token, h.task, h.root, t.name
+from (
+    select e.token, e.task, e.root, e.owner, 0 as rank, e.granted_at as since from rm.tasks e where e.token = any(%(tokens)s)
+    union all
+    select t.token, t.task, t.root, j.owner, 1, t.finished_at
+    from rm.job_tasks t
+    join rm.jobs j using (root)
+    where t.token = any(%(tokens)s) and t.state = 'copied'
+) h
+left join rm.job_tasks t on t.root = h.root and t.task = h.task
+where %(everything)s or h.owner = any(%(owners)s)
+order by h.token, h.rank, h.since, h.root, h.task
+
+-- name: execution
+select e.*, (%(everything)s or e.owner = any(%(owners)s)) as is_own
+from rm.tasks e
+where e.token = %(token)s and (
+    %(everything)s or e.owner = any(%(owners)s) or exists (
+        select from rm.job_tasks t join rm.jobs j using (root)
+        where t.token = e.token and t.state = 'copied' and j.owner = any(%(owners)s)
+    )
+)
+
+-- name: executions_of
+select e.*, (%(everything)s or e.owner = any(%(owners)s)) as is_own
+from rm.tasks e
+where e.fingerprint = %(fingerprint)s and (
+    %(everything)s or e.owner = any(%(owners)s) or exists (
+        select from rm.job_tasks t join rm.jobs j using (root)
+        where t.token = e.token and t.state = 'copied' and j.owner = any(%(owners)s)
+    )
+)
+order by e.granted_at, e.token
+
+-- name: disagreements
+select d.fingerprint, d.earlier, d.later, d.earlier_output, d.later_output, d.told_at
+from rm.disagreements d
+where d.fingerprint = %(fingerprint)s
+order by d.told_at, d.earlier, d.later
+
+-- name: quarantine
+select c.reason, c.changed_at from rm.claims c where c.fingerprint = %(fingerprint)s and c.quarantined
+
+-- name: counts
+select
+    count(*) filter (where t.state = 'todo') as todo,
+    count(*) filter (where t.state = 'claimed') as claimed,
+    count(*) filter (where t.state = 'running') as running,
+    count(*) filter (where t.state = 'complete') as complete,
+    count(*) filter (where t.state = 'copied') as copied,
+    count(*) filter (where t.state = 'failed') as failed,
+    count(*) filter (where t.state = 'cancelled') as cancelled,
+    count(*) filter (where t.waited) as waited,
+    coalesce(sum(greatest(t.source_finished_at - t.source_started_at, 0)) filter (where t.state = 'copied'), 0)::bigint as saved
+from rm.job_tasks t
+join rm.jobs j using (root)
+where t.created_at is not null and j.created_at is not null
+    and (%(everything)s or j.owner = any(%(owners)s))
+    and (%(root)s::text is null or t.root = %(root)s)
+
+-- name: counts_of_executions
+select
+    count(*) as granted,
+    count(e.running_at) as started,
+    coalesce(sum(greatest(e.node_finished_at - e.node_started_at, 0)), 0)::bigint as spent
+from rm.tasks e
+where (%(everything)s or e.owner = any(%(owners)s)) and (%(root)s::text is null or e.root = %(root)s)
+
+-- name: waiting
+select t.task, t.root, t.name, t.waiting_on, t.waiting_kind, t.waiting_since
+from rm.job_tasks t
+join rm.jobs j using (root)
+where t.waiting_on <> '' and t.state in ('todo', 'claimed', 'running')
+    and (%(everything)s or j.owner = any(%(owners)s))
+    and (%(root)s::text is null or t.root = %(root)s)
+order by t.waiting_since, t.root, t.task
+
+-- name: job_log
+select l.position, l.said_at, l.kind, l.task, coalesce(t.name, '') as name, l.token, l.other, l.number, l.detail
+from rm.job_log l
+join rm.jobs j using (root)
+left join rm.job_tasks t on t.root = l.root and t.task = l.task
+where l.root = %(root)s and l.position > %(after)s
+    and (%(task)s::text is null or l.task = %(task)s)
+    and (%(everything)s or j.owner = any(%(owners)s))
+order by l.position
+limit %(limit)s
+
+-- name: answer
+select outcome, reason, about, detail, answered_at
+from rm.answers
+where log_id = %(log_id)s and command_offset = %(offset)s
+
+-- name: assembling
+select j.root, j.task_count from rm.jobs j where j.state = 'assembling' order by j.root
+
+-- name: similar
+-- Earlier tasks with an output that share at least one of the telling components, newest first for each of them.
+select t.root, t.task, t.name, t.token, t.spec, t.bound, t.created_at, t.finished_at
+from (
+    (
+        select c.root, c.task from rm.job_tasks c join rm.jobs j using (root)
+        where c.script_digest = %(script)s and c.created_at <= %(before)s and (%(everything)s or j.owner = any(%(owners)s))
+            and c.state in ('complete', 'copied') and c.fingerprint <> %(fingerprint)s
+        order by c.created_at desc limit %(limit)s
+    )
+    union
+    (
+        select c.root, c.task from rm.job_tasks c join rm.jobs j using (root)
+        where c.inputs_digest = %(inputs)s and c.created_at <= %(before)s and (%(everything)s or j.owner = any(%(owners)s))
+            and c.state in ('complete', 'copied') and c.fingerprint <> %(fingerprint)s
+        order by c.created_at desc limit %(limit)s
+    )
+    union
+    (
+        select c.root, c.task from rm.job_tasks c join rm.jobs j using (root)
+        where c.parameters_digest = %(parameters)s and c.created_at <= %(before)s
+            and (%(everything)s or j.owner = any(%(owners)s))
+            and c.state in ('complete', 'copied') and c.fingerprint <> %(fingerprint)s
+        order by c.created_at desc limit %(limit)s
+    )
+) near
+join rm.job_tasks t using (root, task)
+where t.task <> %(task)s
+order by t.created_at desc, t.root, t.task
