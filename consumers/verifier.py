@@ -10,8 +10,9 @@ import msgspec
 
 from schemas.claims import OutputMissing, Verified
 from schemas.work import Ready
-from store.collections import CollectionStore, Verdict, Verification
+from store.collections import CollectionStore
 from store.errors import LocatorInvalid
+from store.verification import Verdict, Verification
 
 FIRST_PAUSE = 500
 LONGEST_PAUSE = 30_000

@@ -1,0 +1,231 @@
+"""The runner with bubblewrap: namespaces of its own for each task, no engine, no root.
+
+What the task sees: the host's programs and libraries read-only, its code, its declared inputs, its output directory, a
+scratch space of bounded size; no network, no other process, no capability, no way to get one. Nothing outlives it: the
+process namespace ends with its first process, and that ends with the executor.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from consumers.runners.port import Command, Folders, Limits, Places, Running
+from consumers.runners.reap import MARK, send
+from consumers.runners.spawn import Spawned, Spawner
+
+USER = 1000
+_PLACES = Places(
+    code="/code",
+    inputs="/inputs",
+    keep="/keep",
+    output="/out",
+    work="/scratch/work",
+    run="/run/crunch",
+    bin="/opt/crunch",
+)
+_PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
+_SETTINGS = (
+    "alternatives",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "perl",
+    "python3*",
+    "R",
+    "java-*",
+    "mime.types",
+)
+_ISOLATION = (
+    "--unshare-all", "--unshare-user", "--new-session", "--die-with-parent", "--unsetenv", MARK, "--cap-drop", "ALL",
+    "--uid", str(USER), "--gid", str(USER), "--hostname", "crunch",
+)  # fmt: skip
+_SHARED_MEMORY = 64 * 2**20
+_ACCOUNTS = {
+    "/etc/passwd": f"crunch:x:{USER}:{USER}::/scratch/work:/bin/sh\n",
+    "/etc/group": f"crunch:x:{USER}:\n",
+    "/etc/hosts": "127.0.0.1 localhost crunch\n",
+}
+
+
+class BubblewrapRunner:
+    """Runs each task in a sandbox made by `bwrap`."""
+
+    name = "bubblewrap"
+    isolates = True
+
+    def __init__(self, spawner: Spawner) -> None:
+        self._spawner = spawner
+
+    def trouble(self) -> str | None:
+        """Why there can be no sandbox here: no bwrap, no user namespaces, or limits that would not hold."""
+        if os.name != "posix" or not hasattr(os, "memfd_create"):
+            return "bubblewrap needs Linux"
+        if self._spawner.groups is None and os.geteuid() == 0:
+            return "root's processes can only be limited by control groups, and those can't be written here"
+        return _probe()[1]
+
+    def places(self, folders: Folders) -> Places:
+        """The same for every task, so that no path tells one attempt from another."""
+        return _PLACES if folders.code else Places(**{**_fields(_PLACES), "code": ""})
+
+    def start(self, command: Command, on_output: Callable[[bytes], object]) -> Running:
+        """A sandbox behind the gate."""
+        status, told = os.pipe()
+        accounts = [(path, _memory_file(text)) for path, text in _ACCOUNTS.items()]
+        keep_open = (told, *(descriptor for _, descriptor in accounts))
+        try:
+            spawned = self._spawner.start(
+                [*_arguments(command, accounts), "--json-status-fd", str(told), "--", *command.argv],
+                environment=command.environment,
+                directory=command.folders.root,
+                limits=command.limits,
+                mark=command.mark,
+                on_output=on_output,
+                contained=True,
+                keep_open=keep_open,
+            )
+        except BaseException:
+            os.close(status)
+            raise
+        finally:
+            for descriptor in keep_open:
+                os.close(descriptor)
+        return Sandbox(spawned, status)
+
+    def sweep(self, node: str) -> int:
+        """Kill the sandboxes that carry the node's mark."""
+        return self._spawner.sweep(node)
+
+
+class Sandbox:
+    """A `Running` whose signals have to reach through the wall: bwrap itself passes none on."""
+
+    def __init__(self, spawned: Spawned, status: int) -> None:
+        self._spawned = spawned
+        self._status = status
+        self._said = b""
+        self.hold = spawned.hold
+        self.go = spawned.go
+        self.wait = spawned.wait
+
+    def signal(self, number: int) -> None:
+        """To every process in the sandbox but its reaper; before it has one, to bwrap."""
+        inside = list(self._inside())
+        for pid in inside or [self._spawned.process.pid]:
+            send(pid, number)
+
+    def finish(self) -> None:
+        """End the sandbox."""
+        self._spawned.finish()
+        if self._status >= 0:
+            os.close(self._status)
+            self._status = -1
+
+    def _inside(self) -> Iterator[int]:
+        reaper = self._reaper()
+        namespace = reaper and _namespace(Path("/proc", str(reaper)))
+        if not namespace:
+            return
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != reaper and _namespace(entry) == namespace:
+                yield int(entry.name)
+
+    def _reaper(self) -> int | None:
+        os.set_blocking(self._status, False)
+        with suppress(BlockingIOError):
+            self._said += os.read(self._status, 4096)
+        lines = self._said.splitlines()
+        return int(json.loads(lines[0])["child-pid"]) if lines else None
+
+
+def _arguments(command: Command, accounts: list[tuple[str, int]]) -> Iterator[str]:
+    folders = command.folders
+    yield from _base(command.limits)
+    for path, descriptor in accounts:
+        yield from ("--ro-bind-data", str(descriptor), path)
+    if folders.code:
+        yield from ("--ro-bind", str(folders.code), _PLACES.code)
+    for pdh, shown in folders.collections.items():
+        yield from ("--ro-bind", str(shown), f"{_PLACES.keep}/{pdh}")
+    yield from ("--ro-bind", str(folders.links), _PLACES.inputs)
+    yield from ("--ro-bind", str(folders.bin), _PLACES.bin)
+    yield from ("--ro-bind", str(folders.run), _PLACES.run)
+    yield from ("--bind", str(folders.output), _PLACES.output)
+    yield from ("--remount-ro", "/", "--chdir", _PLACES.work)
+
+
+def _base(limits: Limits) -> Iterator[str]:
+    """bwrap, with what is the same for every task but the sizes."""
+    yield str(shutil.which("bwrap"))
+    yield from _ISOLATION
+    if _probe()[0]:
+        yield "--disable-userns"
+    yield from _host()
+    yield from ("--proc", "/proc", "--dev", "/dev")
+    yield from ("--size", str(_SHARED_MEMORY), "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev")
+    yield from ("--size", str(max(limits.scratch, 1)), "--perms", "0755", "--tmpfs", "/scratch")
+    yield from (
+        "--dir",
+        "/scratch/work",
+        "--perms",
+        "1777",
+        "--dir",
+        "/scratch/tmp",
+        "--symlink",
+        "scratch/tmp",
+        "/tmp",
+    )
+
+
+@cache
+def _host() -> tuple[str, ...]:
+    """The host's programs, and the few settings that they need to start."""
+    arguments: list[str] = []
+    for program in map(Path, _PROGRAMS):
+        if program.is_symlink():
+            arguments += ["--symlink", str(program.readlink()), str(program)]
+        elif program.is_dir():
+            arguments += ["--ro-bind", str(program), str(program)]
+    for pattern in _SETTINGS:
+        for setting in sorted(Path("/etc").glob(pattern)):
+            arguments += ["--ro-bind", str(setting), str(setting)]
+    return tuple(arguments)
+
+
+@cache
+def _probe() -> tuple[bool, str | None]:
+    """Whether bwrap can forbid further user namespaces here, and why it can't be used at all, if so."""
+    told = ""
+    for extra in (["--disable-userns"], []):
+        command = ["bwrap", *_ISOLATION, *extra, *_host(), "--proc", "/proc", "--dev", "/dev", "--", "true"]
+        try:
+            result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return False, f"bwrap can't be started ({error}): install bubblewrap"
+        if result.returncode == 0:
+            return bool(extra), None
+        told = result.stderr.strip().splitlines()[-1] if result.stderr.strip() else f"exit code {result.returncode}"
+    return False, f"bwrap does not work here: {told}"
+
+
+def _memory_file(text: str) -> int:
+    descriptor = os.memfd_create("crunch")
+    os.write(descriptor, text.encode())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _namespace(process: Path) -> str:
+    try:
+        return str((process / "ns" / "pid").readlink())
+    except OSError:
+        return ""
+
+
+def _fields(places: Places) -> dict[str, str]:
+    return {name: getattr(places, name) for name in places.__struct_fields__}

@@ -1,0 +1,174 @@
+"""Control groups, where this process may make them: limits that hold for a whole tree of processes, and end it whole.
+
+Version 2 (one tree) needs an ancestor of ours that passes `memory` and `pids` on and lets us write; version 1 has a
+tree for each controller. Where neither is so, `find` says why and limits are left to `setrlimit`.
+"""
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from consumers.runners.port import Limits
+from consumers.runners.reap import Hold, kill_all
+
+ROOT = Path("/sys/fs/cgroup")
+FOLDER = "crunch-reuse"
+_NEEDED = ("memory", "pids")
+_V1_CONTROLLERS = ("memory", "pids", "cpu")
+_PERIOD_US = 100_000
+_REMOVE_SECONDS = 5.0
+
+
+class Group:
+    """One control group under limits; in version 1 one in each controller's tree."""
+
+    def __init__(self, directories: tuple[Path, ...]) -> None:
+        self._directories = directories
+
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """Where its processes are listed."""
+        return tuple(map(str, self._directories))
+
+    def add(self, pid: int) -> None:
+        """Move a process in; what it forks from now on is in it too."""
+        for directory in self._directories:
+            (directory / "cgroup.procs").write_text(str(pid))
+
+    def out_of_memory(self) -> bool:
+        """Whether the kernel killed something of it at the memory limit."""
+        for directory in self._directories:
+            for name in ("memory.events", "memory.oom_control"):
+                with suppress(FileNotFoundError):
+                    words = (directory / name).read_text().split()
+                    return int(dict(zip(words[::2], words[1::2], strict=False)).get("oom_kill", "0")) > 0
+        return False
+
+    def remove(self) -> None:
+        """Kill what is still in it and take it away."""
+        kill_all(Hold(cgroups=self.directories))
+        for directory in self._directories:
+            _remove(directory)
+
+
+class Groups:
+    """Where groups can be made: the parent directories, one, or in version 1 one for each controller."""
+
+    def __init__(self, parents: dict[str, Path]) -> None:
+        self._parents = parents
+
+    def make(self, name: str, limits: Limits) -> Group:
+        """A new group with these limits. OSError if the system refuses one."""
+        group = Group(tuple(parent / name for parent in self._parents.values()))
+        try:
+            for controller, parent in self._parents.items():
+                (parent / name).mkdir()
+                for file, value in _settings(controller, limits):
+                    _write(parent / name / file, value)
+        except OSError:
+            group.remove()
+            raise
+        return group
+
+    def sweep(self, prefix: str) -> int:
+        """Kill and remove every group whose name starts so; how many there were."""
+        names = {path.name for parent in self._parents.values() for path in parent.glob(f"{prefix}*") if path.is_dir()}
+        for name in names:
+            Group(tuple(parent / name for parent in self._parents.values())).remove()
+        return len(names)
+
+
+def find() -> Groups | str:
+    """Where groups can be made on this machine, or one line that says why they can't."""
+    try:
+        return _version_2() if (ROOT / "cgroup.controllers").exists() else _version_1()
+    except OSError as error:
+        return f"control groups can't be written here ({error.strerror}: {error.filename})"
+
+
+def _version_1() -> Groups | str:
+    parents = {}
+    own = _own_paths()
+    for controller in _V1_CONTROLLERS:
+        base = ROOT / controller
+        if not base.is_dir():
+            if controller in _NEEDED:
+                return f"there is no control group tree for {controller}"
+            continue
+        parent = base / own.get(controller, "").lstrip("/") / FOLDER
+        parent.mkdir(exist_ok=True)
+        parents[controller] = parent
+    _try(Groups(parents))
+    return Groups(parents)
+
+
+def _version_2() -> Groups | str:
+    own = ROOT / _own_paths().get("", "").lstrip("/")
+    for ancestor in (own, *own.parents):
+        if not ancestor.is_relative_to(ROOT):
+            break
+        passed_on = (ancestor / "cgroup.subtree_control").read_text().split()
+        if os.access(ancestor, os.W_OK) and set(_NEEDED) <= set(passed_on):
+            parent = ancestor / FOLDER
+            parent.mkdir(exist_ok=True)
+            wanted = [name for name in _V1_CONTROLLERS if name in passed_on]
+            (parent / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in wanted))
+            groups = Groups({"2": parent})
+            _try(groups)
+            return groups
+    return "no control group above this process passes memory and pids on and can be written"
+
+
+def _try(groups: Groups) -> None:
+    groups.make(
+        f"probe-{os.getpid()}-{time.monotonic_ns()}", Limits(cores=1, memory=2**26, scratch=0, output=0)
+    ).remove()
+
+
+def _settings(controller: str, limits: Limits) -> list[tuple[str, str]]:
+    """Files and values; `?` before a file that not every kernel has."""
+    memory, quota = str(limits.memory), limits.cores * _PERIOD_US
+    return {
+        "memory": [("memory.limit_in_bytes", memory), ("?memory.memsw.limit_in_bytes", memory)],
+        "pids": [("pids.max", str(limits.processes))],
+        "cpu": [("cpu.cfs_period_us", str(_PERIOD_US)), ("cpu.cfs_quota_us", str(quota))],
+        "2": [
+            ("memory.max", memory),
+            ("?memory.swap.max", "0"),
+            ("?memory.oom.group", "1"),
+            ("pids.max", str(limits.processes)),
+            ("?cpu.max", f"{quota} {_PERIOD_US}"),
+        ],
+    }[controller]
+
+
+def _write(path: Path, value: str) -> None:
+    if path.name.startswith("?"):
+        path = path.with_name(path.name[1:])
+        if not path.exists():
+            return
+    path.write_text(value)
+
+
+def _own_paths() -> dict[str, str]:
+    """Controller to the path of our own group in its tree; the empty name stands for version 2."""
+    paths = {}
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        paths.update(dict.fromkeys(controllers.split(","), path))
+    return paths
+
+
+def _remove(directory: Path) -> None:
+    """The kernel may need a moment after the last process is gone."""
+    end = time.monotonic() + _REMOVE_SECONDS
+    while True:
+        try:
+            return directory.rmdir()
+        except FileNotFoundError:
+            return None
+        except OSError:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(0.005)

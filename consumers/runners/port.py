@@ -1,0 +1,141 @@
+"""The port to where a task runs: what each runner does, and what it is given.
+
+A runner starts one command and hands back a `Running`; how long that may go on, how much it may write, and what its end
+means is the same for all and stands in `consumers.runners.supervise`.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from consumers.runners.reap import Hold
+from schemas.reasons import Failure
+
+MIB = 2**20
+MAX_PROCESSES = 1024
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one piece of work may use. Bytes, whole cores, milliseconds."""
+
+    cores: int
+    memory: int
+    scratch: int
+    output: int
+    processes: int = MAX_PROCESSES
+    time: int = 0  # 0: no limit
+
+
+class Folders(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the parts of one piece of work lie on the host. All exist; those without a note lie under `root`."""
+
+    root: Path  # of this attempt alone; removed with all that is in it
+    code: Path | None  # None where there is no code tree
+    collections: Mapping[str, Path]  # portable data hash of each input to the directory that shows it, anywhere
+    links: Path  # a link for each input name, to where the task sees its collection
+    output: Path
+    scratch: Path
+    run: Path  # `socket`, `parameters.json`
+    bin: Path  # the helper `crunch-task`; anywhere
+
+
+class Places(msgspec.Struct, frozen=True, kw_only=True):
+    """The same parts as the task sees them: absolute paths. `code` is empty where there is none."""
+
+    code: str
+    inputs: str  # a directory with an entry for each input's name
+    keep: str  # a directory with an entry for each input's portable data hash
+    output: str
+    work: str  # scratch space of its own, its HOME and working directory
+    run: str
+    bin: str
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run. `mark` tells this attempt's processes from all others; `node` is the part that the node's share."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    folders: Folders
+    limits: Limits
+    node: str
+    mark: str
+    image: str = ""  # `sha256:…`; only for a runner of images
+
+
+class Exit(NamedTuple):
+    """How the command's first process ended. `code`: as a shell says it, 128 + n after signal n."""
+
+    code: int
+    out_of_memory: bool = False
+    trouble: str = ""  # the node or engine failed, not the task: one line
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What an execution came to."""
+
+    exit_code: int
+    failure: Failure = Failure.NONE
+    reason: str = ""
+
+
+class CannotRun(Exception):
+    """It never started. `failure` says whose fault that is, the text says what to do."""
+
+    def __init__(self, failure: Failure, reason: str, exit_code: int = -1) -> None:
+        self.failure = failure
+        self.exit_code = exit_code
+        super().__init__(reason)
+
+
+class Running(Protocol):
+    """A command that was made ready. Nothing of it runs before `go`."""
+
+    @property
+    def hold(self) -> Hold:
+        """What has to be killed if nobody else can: for the watchdog."""
+        ...
+
+    def go(self) -> None:
+        """Let it run."""
+        ...
+
+    def wait(self, seconds: float) -> Exit | None:
+        """How it ended, as soon as it has; None after so many seconds."""
+        ...
+
+    def signal(self, number: int) -> None:
+        """Send a signal to all its processes."""
+        ...
+
+    def finish(self) -> None:
+        """Kill what is left, take back what was made for it, hand on its last output. Again: no effect."""
+        ...
+
+
+class Runner(Protocol):
+    """A kind of isolation."""
+
+    name: str
+    isolates: bool  # whether a task sees nothing but what it declared
+
+    def trouble(self) -> str | None:
+        """Why it can't be used on this node, in one line; None if it can. Looks once and remembers."""
+        ...
+
+    def places(self, folders: Folders) -> Places:
+        """Where the task will see these folders."""
+        ...
+
+    def start(self, command: Command, on_output: Callable[[bytes], object]) -> Running:
+        """Make the command ready. Its stdout and stderr go to `on_output`, from another thread, in order.
+
+        Raises CannotRun.
+        """
+        ...
+
+    def sweep(self, node: str) -> int:
+        """Kill and remove whatever is left of this node's commands; how many there were."""
+        ...

@@ -1,0 +1,94 @@
+"""Killing all that belongs to a piece of work, so that nothing of it is left. Used by runners and by the watchdog.
+
+What belongs to it is found in three ways, whichever are there: the control group, which nothing escapes; the mark in
+the environment, which survives fork, setsid and a parent's death (Linux); the process group, which is all there is on
+other systems. Light on purpose: the watchdog imports this and little else.
+"""
+
+import errno
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+MARK = "CRUNCH_REUSE_MARK"
+PATIENCE = 10.0
+_PAUSE = 0.005
+_PROC = Path("/proc")
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to kill. `group`: process group, 0: none. `mark`: start of MARK's value. `container`: its id."""
+
+    group: int = 0
+    mark: str = ""
+    cgroups: tuple[str, ...] = ()
+    container: str = ""
+
+
+def kill_all(hold: Hold, patience: float = PATIENCE) -> bool:
+    """SIGKILL every process of the hold (not the container) until none is left; False if some outlive `patience` s."""
+    end = time.monotonic() + patience
+    while _kill_once(hold):
+        if time.monotonic() >= end:
+            return False
+        time.sleep(_PAUSE)
+    return True
+
+
+def marked(mark: str) -> Iterator[int]:
+    """Processes whose environment holds MARK with a value that starts with `mark`. Linux; elsewhere none."""
+    if not sys.platform.startswith("linux"):
+        return
+    wanted = f"{MARK}={mark}".encode()
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit() and any(item.startswith(wanted) for item in _environment(entry)):
+            yield int(entry.name)
+
+
+def in_cgroups(directories: Iterable[str]) -> Iterator[int]:
+    """Processes in these control groups."""
+    for directory in directories:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            yield from map(int, Path(directory, "cgroup.procs").read_text().split())
+
+
+def _kill_once(hold: Hold) -> bool:
+    """Whether anything was still there to be killed."""
+    pids = set(in_cgroups(hold.cgroups))
+    if hold.mark:
+        pids.update(marked(hold.mark))
+    for pid in pids:
+        send(pid, signal.SIGKILL)
+    # The mark finds a whole group too; without marks the group's number must be ours still, for a leader not reaped.
+    if hold.group and not sys.platform.startswith("linux"):
+        return _kill_group(hold.group) or bool(pids)
+    return bool(pids)
+
+
+def _kill_group(group: int) -> bool:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # macOS says EPERM of a group of zombies
+        return False
+    return True
+
+
+def send(pid: int, number: int) -> None:
+    """Send a signal; nothing happens if the process is gone."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _environment(process: Path) -> list[bytes]:
+    try:
+        return (process / "environ").read_bytes().split(b"\0")
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM):
+            return []
+        raise

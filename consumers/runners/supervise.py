@@ -1,0 +1,156 @@
+"""Watching over a command that runs: how long, how much it writes, who tells it to end, and what its end means."""
+
+import os
+import signal
+import stat
+import threading
+import time
+from pathlib import Path
+
+from consumers.runners.port import MIB, Exit, Limits, Outcome, Running
+from schemas.reasons import Failure
+
+GRACE_SECONDS = 4.0
+TEMPORARY_EXIT = 111
+_LOOK_SECONDS = 0.25
+_LAST_SIGNAL = 64
+# SIGXFSZ by number, as the shell adds it to 128: it is the same on Linux and macOS.
+_FILE_TOO_LARGE = 128 + 25
+
+
+class Supervision:
+    """One command under its limits. `stop` may be called from any thread, also before `run`."""
+
+    def __init__(self, limits: Limits, output: Path, grace_seconds: float = GRACE_SECONDS) -> None:
+        self._limits = limits
+        self._output = output
+        self._grace_seconds = grace_seconds
+        self._asked = threading.Event()
+        self._at_once = False
+        self._signals = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
+        self._next_signal = 0.0
+        self._next_look = 0.0
+
+    def stop(self, grace: bool) -> None:
+        """End it: INT, TERM and KILL as Crunch v1 gives them, or at once."""
+        self._at_once = self._at_once or not grace
+        self._asked.set()
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether somebody asked for its end."""
+        return self._asked.is_set()
+
+    def run(self, running: Running) -> Outcome:
+        """Let it run to its end, whatever that is; nothing of it is left when this returns."""
+        started = time.monotonic()
+        try:
+            if not self.was_stopped:
+                running.go()
+            return self._watch(running, started)
+        finally:
+            running.finish()
+
+    def _watch(self, running: Running, started: float) -> Outcome:
+        while True:
+            ended = running.wait(self._pause(started))
+            if ended is not None:
+                return outcome_of(ended)
+            if self.was_stopped:
+                if outcome := self._escalate(running):
+                    return outcome
+            elif over := self._over_limit(started):
+                return over
+
+    def _pause(self, started: float) -> float:
+        if self.was_stopped:
+            return 0.02
+        left = started + self._limits.time / 1000 - time.monotonic() if self._limits.time else _LOOK_SECONDS
+        return max(min(left, _LOOK_SECONDS), 0.0)
+
+    def _escalate(self, running: Running) -> Outcome | None:
+        now = time.monotonic()
+        if self._at_once:
+            return Outcome(exit_code=128 + signal.SIGKILL, failure=Failure.SIGNAL, reason="it was told to stop at once")
+        if now >= self._next_signal and self._signals:
+            running.signal(self._signals.pop(0))
+            self._next_signal = now + self._grace_seconds
+        return None
+
+    def _over_limit(self, started: float) -> Outcome | None:
+        limit = self._limits.time
+        if limit and time.monotonic() - started >= limit / 1000:
+            reason = f"timeout: still running after {limit / 1000:g} s; give it a longer timeout if it needs one"
+            return Outcome(exit_code=128 + signal.SIGKILL, failure=Failure.TIMEOUT, reason=reason)
+        return self._looked_at_output() if time.monotonic() >= self._next_look else None
+
+    def _looked_at_output(self) -> Outcome | None:
+        began = time.monotonic()
+        try:
+            if exceeds(self._output, self._limits.output):
+                return too_much_output(self._limits)
+        except PermissionError as error:
+            name = os.path.relpath(error.filename, self._output)
+            return _output_failure(f"{name!r} in its output can't be looked into: leave directories readable")
+        took = time.monotonic() - began
+        self._next_look = began + max(_LOOK_SECONDS, 20 * took)
+        return None
+
+
+def outcome_of(ended: Exit) -> Outcome:
+    """What an end means. An exit code is passed on as it is."""
+    code = ended.code
+    if ended.trouble:
+        return Outcome(exit_code=-1, failure=Failure.NODE, reason=ended.trouble)
+    if code == 0:
+        return Outcome(exit_code=0)
+    if ended.out_of_memory:
+        reason = "out of memory: it was killed at its memory limit; ask for more in resources.memory"
+        return Outcome(exit_code=code, failure=Failure.OUT_OF_MEMORY, reason=reason)
+    if code == TEMPORARY_EXIT:
+        reason = f"exit code {TEMPORARY_EXIT}: a temporary failure, by its own word"
+        return Outcome(exit_code=code, failure=Failure.TEMPORARY, reason=reason)
+    if code == _FILE_TOO_LARGE:
+        reason = "a file grew beyond the space it may use: ask for more in resources.scratch"
+        return Outcome(exit_code=code, failure=Failure.OUTPUT, reason=reason)
+    if 128 < code <= 128 + _LAST_SIGNAL:
+        return Outcome(exit_code=code, failure=Failure.SIGNAL, reason=f"killed by signal {_signal_name(code - 128)}")
+    return Outcome(exit_code=code, failure=Failure.EXIT, reason=f"exit code {code}")
+
+
+def too_much_output(limits: Limits) -> Outcome:
+    """The outcome of a task that wrote more than it may."""
+    return _output_failure(f"its output grew beyond {limits.output // MIB} MiB: ask for more in resources.scratch")
+
+
+def _output_failure(reason: str) -> Outcome:
+    return Outcome(exit_code=128 + signal.SIGKILL, failure=Failure.OUTPUT, reason=reason)
+
+
+def exceeds(directory: Path, limit: int) -> bool:
+    """Whether the files under a directory hold more than `limit` bytes of disk. Links are not followed.
+
+    PermissionError names a directory that hides what is in it.
+    """
+    total = 0
+    pending = [os.fspath(directory)]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    info = entry.stat(follow_symlinks=False)
+                    total += info.st_blocks * 512
+                    if stat.S_ISDIR(info.st_mode):
+                        pending.append(entry.path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # the task removes or replaces it while we look
+        if total > limit:
+            return True
+    return False
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
