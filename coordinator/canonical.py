@@ -111,7 +111,7 @@ def _float(text: str) -> Any:
 
 
 class _Walk:
-    """One pass over a value. `trail`: the keys and indices that lead to where it stands; `room`: bytes still to spend."""
+    """One pass over a value. `trail`: keys and indices that lead to where it stands; `room`: bytes still to spend."""
 
     def __init__(self, field: str) -> None:
         self.field = field
