@@ -22,6 +22,8 @@ from pathlib import Path
 import docker
 import platformdirs
 
+from tests.support import arvados_client
+
 ENGINE_START_SECONDS = 60
 ENGINE_STOP_SECONDS = 30
 IMAGE_PACKAGES = "python3"
@@ -51,6 +53,7 @@ NEEDS = {
     ),
     "root": Need(commands=(), packages=(), advice="run as root, on Linux"),
     "another-python": Need(commands=(), packages=(), advice="install a second Python of 3.11, 3.12, 3.13"),
+    "arvados-client": Need(commands=(), packages=(), advice="let pip reach a package index once"),
 }
 
 
@@ -96,6 +99,7 @@ _CHECKS = {
     "docker": _missing_docker,
     "root": _missing_root,
     "another-python": _missing_another_python,
+    "arvados-client": arvados_client.why_missing,
 }
 
 
