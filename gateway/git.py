@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from gateway.problems import Refused, one_line
 
@@ -232,7 +234,7 @@ class _Dulwich:
         from dulwich.client import get_transport_and_path
 
         try:
-            client, path = get_transport_and_path(url, quiet=True)
+            client, path = get_transport_and_path(_local_path(url) or url, quiet=True)
             refs = client.fetch(path, self._repo).refs
         except Exception as error:  # dulwich lets through what its transports raise, from urllib3's to ssh's
             raise Refused(f"repository: {url} can't be fetched: {one_line(str(error) or repr(error), 300)}") from error
@@ -244,6 +246,8 @@ class _Dulwich:
     def resolve(self, revision: str) -> str:
         from dulwich.objectspec import parse_commit
 
+        if not revision:
+            raise _unknown(revision, self._name)
         try:
             return parse_commit(self._repo, self._head if revision == "HEAD" else revision).id.decode()
         except (KeyError, ValueError) as error:
@@ -265,3 +269,9 @@ class _Dulwich:
 
     def close(self) -> None:
         self._repo.close()
+
+
+def _local_path(url: str) -> str:
+    """The path of a file: URL, without its percent signs, which dulwich takes as they are; empty for any other."""
+    parts = urlsplit(url)
+    return url2pathname(parts.path) if parts.scheme == "file" else ""

@@ -4,7 +4,6 @@ YAML is read with the types of JSON alone, as YAML 1.2 writes them: `no` is text
 is always text. Aliases, tags and several documents are refused; in both languages a key stands once.
 """
 
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -13,10 +12,12 @@ from typing import Any
 
 import yaml
 
+from coordinator.canonical import BadTask, parse_json
 from gateway.problems import Refused
+from schemas.fields import MAX_VALUE_DEPTH
 
 MAX_FILE_BYTES = 1024 * 1024
-MAX_DEPTH = 100
+MAX_DEPTH = MAX_VALUE_DEPTH
 
 Description = dict[str, Any]
 
@@ -26,11 +27,7 @@ def read(path: Path) -> Description:
     source, data = ("standard input", _stdin()) if str(path) == "-" else (str(path), _bytes_of(path))
     if len(data) > MAX_FILE_BYTES:
         raise Refused(f"{source}: larger than {MAX_FILE_BYTES} bytes: give large values as input files")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Refused(f"{source}: not UTF-8 at byte {error.start}") from error
-    value = _json(source, text) if path.suffix == ".json" else _yaml(source, text)
+    value = _json(source, data) if path.suffix == ".json" else _yaml(source, data)
     if not isinstance(value, dict):
         raise Refused(f"{source}: a job file is a mapping of keys to values, this is {_kind(value)}")
     return value
@@ -52,45 +49,11 @@ def _kind(value: Any) -> str:
     return {list: "a list", type(None): "empty", str: "text"}.get(type(value), f"a {type(value).__name__}")
 
 
-# --- JSON -----------------------------------------------------------------------------------------------------------
-
-
-class _Wrong(Exception):
-    """What is wrong with a value inside the JSON parser's callbacks, which know no file."""
-
-
-def _json(source: str, text: str) -> Any:
+def _json(source: str, data: bytes) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer)
-    except json.JSONDecodeError as error:
-        raise Refused(f"{source}: line {error.lineno}: not JSON: {error.msg}") from error
-    except RecursionError as error:
-        raise Refused(f"{source}: {_too_deep()}") from error
-    except _Wrong as error:
+        return parse_json(data)
+    except BadTask as error:
         raise Refused(f"{source}: {error}") from error
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value: dict[str, Any] = {}
-    for key, item in pairs:
-        if key in value:
-            raise _Wrong(f"{key!r} stands twice: keep one of them")
-        value[key] = item
-    return value
-
-
-def _constant(name: str) -> Any:
-    raise _Wrong(f"{name} is not JSON: write a finite number, or text")
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > 20:
-        raise _Wrong(f"{digits[:12]}… has {len(digits)} digits: integers go to 2^53; write it as text")
-    return int(digits)
-
-
-def _too_deep() -> str:
-    return f"nested more than {MAX_DEPTH} levels deep"
 
 
 # --- YAML -----------------------------------------------------------------------------------------------------------
@@ -120,10 +83,13 @@ for _name, _pattern, _first in _TYPES:
         )
 
 
-def _yaml(source: str, text: str) -> Any:
+def _yaml(source: str, data: bytes) -> Any:
     try:
+        text = data.decode("utf-8-sig")
         _check_events(source, text)
         return yaml.load(text, _Loader)
+    except UnicodeDecodeError as error:
+        raise Refused(f"{source}: not UTF-8 at byte {error.start}") from error
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise Refused(f"{source}: {line}not YAML: {error.problem or error.context}") from error
@@ -136,7 +102,7 @@ def _check_events(source: str, text: str) -> None:
     for event, depth in _with_depth(source, yaml.parse(text, _Loader)):
         line = _line(event)
         if depth > MAX_DEPTH:
-            raise Refused(f"{source}: line {line}: {_too_deep()}")
+            raise Refused(f"{source}: line {line}: nested more than {MAX_DEPTH} levels deep")
         if isinstance(event, yaml.AliasEvent):
             raise Refused(f"{source}: line {line}: alias *{event.anchor}: write the value out")
         if tag := getattr(event, "tag", None):

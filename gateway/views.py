@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from gateway import pictures
 from gateway.client import Client
-from gateway.problems import FAILED, Problem, Refused
+from gateway.problems import FAILED, Refused
 from gateway.session import Session
 from readmodel import queries
 from readmodel.rows import Job, User
