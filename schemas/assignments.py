@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from schemas.fields import Name, Record, Token, Uuid
+from schemas.fields import Name, Record, Uuid
 from schemas.log import Genesis
 from schemas.work import Ready
 
@@ -18,11 +18,11 @@ class Assigned(Record, frozen=True, tag="assigned", kw_only=True):
 
 
 class Stopped(Record, frozen=True, tag="stopped", kw_only=True):
-    """The node must not go on with this work."""
+    """The node must not go on with this work. Without a token: the incarnation is over, join as a new one."""
 
     node: Annotated[Name, Meta(description="node's name")]
     incarnation: Annotated[Uuid, Meta(description="the executor's incarnation")]
-    token: Annotated[Token, Meta(description="which work")]
+    token: Annotated[str, Meta(max_length=160, description="which work; empty: none, join as a new incarnation")]
     cause: Annotated[
         Literal["cancelled", "fenced"], Meta(description="cancelled: with grace; fenced: at once, it was given away")
     ]
