@@ -67,6 +67,11 @@ class LogMismatch(LogError):
     """The log is not the one that was expected: truncated, recreated, other partition count or hash."""
 
 
+def out_of_range(place: Place, offset: int, start: int, end: int) -> LogMismatch:
+    """What a read below the start or beyond the end raises."""
+    return LogMismatch(f"{place} holds offsets {start} to {end}, not {offset}: it was trimmed or truncated")
+
+
 class Log(Protocol):
     """A log of topics with partitions."""
 
@@ -114,7 +119,10 @@ class Log(Protocol):
         ...
 
     def move_floor(self, reader: str, place: Place, floor: Floor) -> None:
-        """Raise the floor; a lower one than the present is ignored (a zombie's). Durable when it returns."""
+        """Raise the floor; a lower one than the present is ignored (a zombie's).
+
+        A crash of the server may take the last moves back, never the records appended before them.
+        """
         ...
 
     def clone(self) -> "Log":

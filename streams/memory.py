@@ -4,22 +4,17 @@ import time as clock
 from collections.abc import Callable, Sequence
 from copy import copy
 from threading import Condition
-from uuid import uuid4
 
 from schemas.codec import encode
 from schemas.log import Genesis
 from schemas.topics import Topic
-from streams.log import Append, Floor, LogError, LogMismatch, Place, Stored
+from streams.genesis import random_id
+from streams.log import Append, Floor, LogError, LogMismatch, Place, Stored, out_of_range
 
 
 def wall_clock() -> int:
     """Milliseconds since 1970."""
     return clock.time_ns() // 1_000_000
-
-
-def random_id() -> str:
-    """A log id that no other partition ever had: 128 random bits, in hexadecimal."""
-    return uuid4().hex
 
 
 class Partition:
@@ -161,8 +156,3 @@ class MemoryLog:
             return self.at[place]
         except KeyError:
             raise LogMismatch(f"the log has no partition {place}") from None
-
-
-def out_of_range(place: Place, offset: int, start: int, end: int) -> LogMismatch:
-    """What a read below the start or beyond the end says."""
-    return LogMismatch(f"{place} holds offsets {start} to {end}, not {offset}: it was trimmed or truncated")

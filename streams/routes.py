@@ -2,12 +2,10 @@
 
 from coordinator.machine import Output
 from schemas.fields import Record
-from schemas.log import Genesis
 from schemas.partition import partition_of
 from schemas.topics import KEY_FIELD, Topic, members
-from streams.log import Log, LogMismatch, Place
-
-HASH = "murmur2"
+from streams.genesis import checked_genesis
+from streams.log import Log, Place
 
 
 def _key_fields() -> dict[type, tuple[str, ...]]:
@@ -54,16 +52,3 @@ class Routes:
         if output.partition is not None:
             return self.places[output.topic][output.partition], key
         return self.place(output.topic, key), key
-
-
-def checked_genesis(log: Log, place: Place, count: int) -> Genesis:
-    """The partition's Genesis. Raises LogMismatch if it was not made for this place, this count and our hash."""
-    genesis = log.genesis(place)
-    expected = (place.topic, place.partition, count, HASH)
-    found = (genesis.topic, genesis.partition, genesis.partitions, genesis.hash)
-    if found != expected:
-        raise LogMismatch(
-            f"{place} says topic, partition, partitions, hash are {found}, not {expected}:"
-            " it belongs to another log, or partitions were added"
-        )
-    return genesis

@@ -1,0 +1,77 @@
+"""Waiting for records: one connection that listens, and learns from each append's notification where partitions end."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+
+from streams.link import Connection, Link, readable, translated
+from streams.log import LogUnreachable
+from streams.sql import statements
+
+SQL = statements()
+
+
+class Listener:
+    """Knows the ends of partitions, by their id in Postgres, and waits for them to move.
+
+    For one thread; `close` may come from another and wakes who waits. `check`, `patience`: as for a Link.
+    """
+
+    def __init__(self, dsn: str, check: Callable[[Connection], None], patience: Callable[[], float]) -> None:
+        self._closed = threading.Event()
+        self._link = Link(dsn, check, patience, self._closed)
+        self._heard_on: Connection | None = None
+        self._ends: dict[int, int] = {}
+        self._wake, self._woken = socket.socketpair()
+
+    def wait(self, positions: dict[int, int], timeout: float) -> bool:
+        """Whether, within `timeout` seconds, a partition (its id) has a record at or beyond its position.
+
+        Raises LogUnreachable if the connection is lost and can't be made again in time.
+        """
+        deadline = time.monotonic() + timeout
+        with self._link.lock:
+            while not self._closed.is_set():
+                connection = self._link.ready()
+                try:
+                    if self._moved(connection, positions):
+                        return True
+                    remaining = deadline - time.monotonic()
+                    if remaining <= 0:
+                        return False
+                    readable([connection.fileno(), self._woken.fileno()], remaining)
+                    connection.pgconn.consume_input()
+                except psycopg.Error as error:
+                    self._heard_on = None
+                    problem = translated(error, connection)
+                    if not isinstance(problem, LogUnreachable):
+                        raise problem from error
+            return False
+
+    def close(self) -> None:
+        """Wake who waits, and hang up."""
+        self._closed.set()
+        self._wake.close()
+        self._link.close()
+        self._woken.close()
+
+    def _moved(self, connection: Connection, positions: dict[int, int]) -> bool:
+        if connection is not self._heard_on:
+            connection.add_notify_handler(lambda notice: self._hear(notice.payload))
+            connection.execute(SQL["listen"])
+            self._heard_on, self._ends = connection, {}
+        while (notice := connection.pgconn.notifies()) is not None:
+            self._hear(notice.extra.decode())
+        if not self._ends.keys() >= positions.keys():
+            self._ends.update(connection.execute(SQL["ends"]).fetchall())
+        return any(self._ends.get(partition, 0) > offset for partition, offset in positions.items())
+
+    def _hear(self, ends: str) -> None:
+        """Take in a notification: `id:end,id:end`, or `*` where an append went to too many partitions to name."""
+        if ends == "*":
+            self._ends = {}
+        else:
+            self._ends.update((int(part), int(end)) for part, _, end in (e.partition(":") for e in ends.split(",")))
