@@ -64,8 +64,7 @@ class ExecutorCore:
         self._marks: Marks = {}
         self._unacked: dict[int, tuple[str, str]] = {}  # what each append was, of which token
         self._last_ref = 0
-        self._draining = False
-        self._leaving: int | None = None  # once that is known: when an empty node may go
+        self._leaving: int | None = None  # once it drains: when an empty node may go
         self._recognised = False
 
     # --- What the driver asks -------------------------------------------------------------------------------------
@@ -131,12 +130,9 @@ class ExecutorCore:
         return actions + self._fill(held.ready.kind)
 
     def drain(self, now: int) -> list[do.Action]:
-        """Take no new work and stop when what is held is done. Again: no effect."""
+        """Take no new work and stop when what is held is done."""
         if self._is_over(now):
             return self._lapse()
-        if self._draining:
-            return []
-        self._draining = True
         return [self._append(Topic.WORK, Draining(**self._identity()), "draining", "")]
 
     def tick(self, now: int) -> list[do.Action]:
@@ -193,6 +189,8 @@ class ExecutorCore:
         return []
 
     def _told_to_stop(self, stopped: Stopped) -> list[do.Action]:
+        if not stopped.token:
+            return self._stop("lapsed", "the dispatcher heard nothing for too long and has given the node up")
         held = self._held.get(stopped.token)
         if held is None or held.phase in ("reporting", "freeing"):
             return []

@@ -14,17 +14,20 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+import msgspec
+
 from consumers.runners.port import Command, Folders, Limits, Places, Running
 from consumers.runners.reap import MARK, send
 from consumers.runners.spawn import Spawned, Spawner
 
 USER = 1000
-_PLACES = Places(
+SANDBOX = Places(
     code="/code",
     inputs="/inputs",
     keep="/keep",
     output="/out",
     work="/scratch/work",
+    tmp="/tmp",
     run="/run/crunch",
     bin="/opt/crunch",
 )
@@ -71,7 +74,7 @@ class BubblewrapRunner:
 
     def places(self, folders: Folders) -> Places:
         """The same for every task, so that no path tells one attempt from another."""
-        return _PLACES if folders.code else Places(**{**_fields(_PLACES), "code": ""})
+        return SANDBOX if folders.code else msgspec.structs.replace(SANDBOX, code="")
 
     def start(self, command: Command, on_output: Callable[[bytes], object]) -> Running:
         """A sandbox behind the gate."""
@@ -149,14 +152,14 @@ def _arguments(command: Command, accounts: list[tuple[str, int]]) -> Iterator[st
     for path, descriptor in accounts:
         yield from ("--ro-bind-data", str(descriptor), path)
     if folders.code:
-        yield from ("--ro-bind", str(folders.code), _PLACES.code)
+        yield from ("--ro-bind", str(folders.code), SANDBOX.code)
     for pdh, shown in folders.collections.items():
-        yield from ("--ro-bind", str(shown), f"{_PLACES.keep}/{pdh}")
-    yield from ("--ro-bind", str(folders.links), _PLACES.inputs)
-    yield from ("--ro-bind", str(folders.bin), _PLACES.bin)
-    yield from ("--ro-bind", str(folders.run), _PLACES.run)
-    yield from ("--bind", str(folders.output), _PLACES.output)
-    yield from ("--remount-ro", "/", "--chdir", _PLACES.work)
+        yield from ("--ro-bind", str(shown), f"{SANDBOX.keep}/{pdh}")
+    yield from ("--ro-bind", str(folders.links), SANDBOX.inputs)
+    yield from ("--ro-bind", str(folders.bin), SANDBOX.bin)
+    yield from ("--ro-bind", str(folders.run), SANDBOX.run)
+    yield from ("--bind", str(folders.output), SANDBOX.output)
+    yield from ("--remount-ro", "/", "--chdir", SANDBOX.work)
 
 
 def _base(limits: Limits) -> Iterator[str]:
@@ -225,7 +228,3 @@ def _namespace(process: Path) -> str:
         return str((process / "ns" / "pid").readlink())
     except OSError:
         return ""
-
-
-def _fields(places: Places) -> dict[str, str]:
-    return {name: getattr(places, name) for name in places.__struct_fields__}

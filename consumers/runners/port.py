@@ -36,8 +36,8 @@ class Folders(msgspec.Struct, frozen=True, kw_only=True):
     collections: Mapping[str, Path]  # portable data hash of each input to the directory that shows it, anywhere
     links: Path  # a link for each input name, to where the task sees its collection
     output: Path
-    scratch: Path
-    run: Path  # `socket`, `parameters.json`
+    scratch: Path  # `work` and `tmp` in it
+    run: Path  # `socket`, `parameters.json`; anywhere, under a short path
     bin: Path  # the helper `crunch-task`; anywhere
 
 
@@ -49,6 +49,7 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     keep: str  # a directory with an entry for each input's portable data hash
     output: str
     work: str  # scratch space of its own, its HOME and working directory
+    tmp: str
     run: str
     bin: str
 

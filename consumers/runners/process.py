@@ -30,7 +30,8 @@ class ProcessRunner:
             inputs=str(folders.links),
             keep=str(folders.root / "keep"),
             output=str(folders.output),
-            work=str(folders.scratch),
+            work=str(folders.scratch / "work"),
+            tmp=str(folders.scratch / "tmp"),
             run=str(folders.run),
             bin=str(folders.bin),
         )
@@ -40,7 +41,7 @@ class ProcessRunner:
         return self._spawner.start(
             command.argv,
             environment=command.environment,
-            directory=command.folders.scratch,
+            directory=command.folders.scratch / "work",
             limits=command.limits,
             mark=command.mark,
             on_output=on_output,

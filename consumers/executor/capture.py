@@ -1,0 +1,83 @@
+"""What a task left in its output directory, put into the store and looked at again before anybody hears of it."""
+
+import os
+import stat
+from pathlib import Path
+
+from consumers.runners.port import MIB
+from store.collections import CollectionStore
+from store.errors import LimitExceeded, PathRefused, SourceUnreadable, printable
+from store.source import Limits
+from store.verification import Verdict
+
+LOG_NAME = "stdout-stderr.txt"
+_ADVICE = "the task's outputs are plain files and directories under TASK_OUTPUT"
+
+
+class BadOutput(Exception):
+    """The task left something that can't be its output; one line that names the path."""
+
+
+class StoreTrouble(Exception):
+    """What was saved is not all there."""
+
+
+def capture(collections: CollectionStore, directory: Path, declared: tuple[str, ...], max_bytes: int) -> str:
+    """Save a task's output, verified; its portable data hash. `declared`: the paths to keep, empty: all.
+
+    Raises BadOutput, StoreTrouble, and what the store does when it can't be reached or is full.
+    """
+    root = _pick(directory, declared) if declared else directory
+    try:
+        saved = collections.save_directory(root, Limits(max_bytes=max_bytes))
+    except LimitExceeded as error:
+        raise BadOutput(
+            f"output {error.path}: beyond {max_bytes // MIB} MiB; ask for more in resources.scratch"
+        ) from error
+    except (PathRefused, SourceUnreadable) as error:
+        raise BadOutput(f"output {error}; {_ADVICE}") from error
+    return verified(collections, saved.portable_data_hash)
+
+
+def save_log(collections: CollectionStore, path: Path) -> str:
+    """Save a task's log as a collection of one file; its portable data hash."""
+    return collections.save_files({LOG_NAME: path}).portable_data_hash
+
+
+def verified(collections: CollectionStore, pdh: str) -> str:
+    """The hash itself, once every block was found. Raises StoreTrouble."""
+    found = collections.verify(pdh)
+    if found.verdict is not Verdict.WHOLE:
+        missing = next(iter(found.missing + found.damaged), "")
+        raise StoreTrouble(found.reason or f"block {missing} is not in the store although it was just saved")
+    return pdh
+
+
+def _pick(directory: Path, declared: tuple[str, ...]) -> Path:
+    """A directory beside the output's that holds only what was declared."""
+    picked = directory.with_name(f"{directory.name}.declared")
+    picked.mkdir()
+    for path in declared:
+        _check(directory, path)
+    for path in sorted(declared):
+        target = picked / path
+        if not os.path.lexists(target):  # declared within another declared path: it came along
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (directory / path).rename(target)
+    return picked
+
+
+def _check(directory: Path, path: str) -> None:
+    """Nothing on the way may be a link: it could lead out of the output directory."""
+    *parents, name = Path(path).parts
+    here = directory
+    for part in (*parents, name):
+        here = here / part
+        if part == os.pardir or Path(path).is_absolute():
+            raise BadOutput(f"output {printable(path)} leads out of the output directory; {_ADVICE}")
+        try:
+            mode = here.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            raise BadOutput(f"output {printable(path)} is missing: the task declared it and did not leave it") from None
+        if stat.S_ISLNK(mode):
+            raise BadOutput(f"output {printable(path)} is refused: {part} is a symbolic link; {_ADVICE}")

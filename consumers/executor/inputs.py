@@ -1,0 +1,105 @@
+"""Collections as directories that tasks may look at but not touch.
+
+A runner that isolates mounts them read-only, so one copy serves all tasks of the node and stays for the next ones, up
+to a bound. Without isolation a task could change what others read, so each gets a copy of its own.
+"""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from store.collections import CollectionStore
+
+MAX_IDLE_BYTES = 20 * 2**30
+_EXECUTABLE_STARTS = (b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+
+
+class InputCache:
+    """Extracted collections under `root`, shared by the tasks that use them. `max_bytes`: kept when nobody does."""
+
+    def __init__(self, collections: CollectionStore, root: Path, max_bytes: int = MAX_IDLE_BYTES) -> None:
+        self._collections = collections
+        self._root = root
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._entries: dict[str, _Entry] = {}  # in order of last use
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(parents=True)
+
+    @contextmanager
+    def shown(self, pdh: str, executable: bool = False) -> Iterator[Path]:
+        """The directory that shows a collection, there while the context is. `executable`: its programs can be run."""
+        entry = self._take(f"{pdh}.code" if executable else pdh)
+        try:
+            with entry.lock:
+                if not entry.path.exists():
+                    entry.size = self._extract(pdh, entry.path, executable)
+            yield entry.path
+        finally:
+            self._give_back(entry)
+
+    def _take(self, name: str) -> "_Entry":
+        with self._lock:
+            entry = self._entries.pop(name, None) or _Entry(self._root / name)
+            self._entries[name] = entry
+            entry.users += 1
+            return entry
+
+    def _give_back(self, entry: "_Entry") -> None:
+        with self._lock:
+            entry.users -= 1
+            idle = {name: held for name, held in self._entries.items() if not held.users}
+            excess = sum(held.size for held in idle.values()) - self._max_bytes
+            for name, held in idle.items():
+                if excess > 0:
+                    excess -= held.size
+                    del self._entries[name]
+                    remove_tree(held.path)
+
+    def _extract(self, pdh: str, destination: Path, executable: bool) -> int:
+        """All of it, or nothing under that name."""
+        unfinished = destination.with_name(f"{destination.name}.new")
+        remove_tree(unfinished)
+        size = extract(self._collections, pdh, unfinished, executable)
+        unfinished.rename(destination)
+        return size
+
+
+class _Entry:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = threading.Lock()
+        self.users = 0
+        self.size = 0
+
+
+def extract(collections: CollectionStore, pdh: str, destination: Path, executable: bool) -> int:
+    """Write a collection out; its bytes. `executable`: what looks like a program is made one, as Keep has no modes."""
+    size = collections.extract(pdh, destination)
+    if executable:
+        for folder, _, names in os.walk(destination):
+            for name in names:
+                _make_executable(Path(folder, name))
+    return size
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory, also where a task took its own permissions away."""
+    if not os.path.lexists(path):
+        return
+    try:
+        shutil.rmtree(path)
+    except PermissionError:
+        for folder, _, _ in os.walk(path):
+            Path(folder).chmod(0o700)
+        shutil.rmtree(path)
+
+
+def _make_executable(file: Path) -> None:
+    with file.open("rb") as stream:
+        start = stream.read(4)
+    if start.startswith(_EXECUTABLE_STARTS):
+        file.chmod(0o555)
