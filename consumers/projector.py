@@ -48,10 +48,14 @@ class Projector:
         self._positions: dict[int, int] = {}
         self._marks: dict[int, Marks] = {}
         self._connection = connect(dsn)
-        self._begin()
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
 
     def run(self, stop: Event) -> None:
-        """Project until `stop` is set. Raises ProjectionStopped, LogError, ReadModelError."""
+        """Project until `stop` is set; closing `log` then ends it at once. Raises what `step` raises."""
         while not stop.is_set():
             if not self.step():
                 self._log.wait({_place(number): offset for number, offset in self._positions.items()}, IDLE)
@@ -64,7 +68,10 @@ class Projector:
         return total
 
     def step(self) -> int:
-        """Project a batch of every partition in one transaction; the number of records read, 0 when all is done."""
+        """Project a batch of every partition in one transaction; the number of records read, 0 when all is done.
+
+        Raises ProjectionStopped, LogError, ReadModelError; then this projector is done for, a new one goes on.
+        """
         batches = {n: self._log.read(_place(n), offset, self._batch) for n, offset in self._positions.items()}
         read = sum(map(len, batches.values()))
         if read:

@@ -1,5 +1,6 @@
 """A real Postgres for tests: one server for the session, a database for each test."""
 
+import tempfile
 import warnings
 from collections.abc import Iterator
 from itertools import count
@@ -19,12 +20,16 @@ def _wheel():  # imported late: it looks at the environment, and warns of what i
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """DSN of a fresh server's own database."""
-    folder = tmp_path_factory.mktemp("postgres")
-    server = _wheel().get_server(folder, cleanup_mode="stop")
-    yield server.get_uri()
-    server.cleanup()
+def postgres_server() -> Iterator[str]:
+    """DSN of a fresh server's own database.
+
+    Not below pytest's own folder: as root the server runs as another user, and each start of pytest closes that folder
+    to others.
+    """
+    with tempfile.TemporaryDirectory(prefix="crunch-reuse-postgres-") as folder:
+        server = _wheel().get_server(folder, cleanup_mode="stop")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture
