@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from store.blocks import BlockStore
 from store.errors import ExtractFailed, LimitExceeded, cause
-from store.manifest import Directory, File, Manifest
-from store.reader import LastBlock, stream
+from store.manifest import Directory, File, Manifest, Segment
+from store.reader import LastBlock
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -53,12 +54,17 @@ class _Writer:
 
     def _write_file(self, path: str, name: str, file: File, directory: int) -> None:
         with _failing_as(path), os.fdopen(os.open(name, _NEW_FILE, 0o444, dir_fd=directory), "wb", buffering=0) as out:
-            for piece in stream(file, self.last):
-                self.written += len(piece)
+            for segment in file:
+                self.written += segment.length
                 if self.max_bytes is not None and self.written > self.max_bytes:
                     raise LimitExceeded(path, f"{self.max_bytes} bytes")
-                while piece:
-                    piece = piece[out.write(piece) :]
+                self._write_segment(segment, out)
+
+    def _write_segment(self, segment: Segment, out: FileIO) -> None:
+        # The view must be gone before the next block is read: it would keep this one in memory.
+        piece = memoryview(self.last.get(segment.locator))[segment.offset : segment.offset + segment.length]
+        while piece:
+            piece = piece[out.write(piece) :]
 
 
 @contextmanager

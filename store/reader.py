@@ -2,7 +2,6 @@
 
 import io
 from bisect import bisect_right
-from collections.abc import Iterator
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -40,17 +39,14 @@ class LastBlock:
     def get(self, locator: str) -> bytes:
         """The block's content; raises what BlockStore.get raises."""
         if locator != self._locator:
-            # Let go of the old block first: two of them would be twice the memory.
-            self._locator, self._data = "", b""
+            self.forget()  # first: two blocks would be twice the memory
             self._data = self._blocks.get(locator)
             self._locator = locator
         return self._data
 
-
-def stream(file: File, last: LastBlock) -> Iterator[memoryview]:
-    """A file's content from start to end, in pieces of at most a block."""
-    for segment in file:
-        yield memoryview(last.get(segment.locator))[segment.offset : segment.offset + segment.length]
+    def forget(self) -> None:
+        """Let go of the block."""
+        self._locator, self._data = "", b""
 
 
 class FileReader(io.RawIOBase):
@@ -65,6 +61,11 @@ class FileReader(io.RawIOBase):
     def readable(self) -> bool:
         """Always."""
         return True
+
+    def close(self) -> None:
+        """Let go of the block that was read last."""
+        self._last.forget()
+        super().close()
 
     def seekable(self) -> bool:
         """Always."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from io import FileIO
+from mmap import mmap
 
 from store.blocks import MAX_BLOCK_BYTES, BlockStore
 from store.errors import LimitExceeded, SourceUnreadable, cause
@@ -19,8 +20,8 @@ class FileWriter:
         self._blocks = blocks
         self._max_bytes = max_bytes
         self._progress = progress
-        # The pages of the buffer that no file reaches are never touched, so small files take little memory.
-        self._buffer = memoryview(bytearray(MAX_BLOCK_BYTES))
+        # Of an anonymous map only the pages that a file reaches take memory, and small files reach few.
+        self._buffer = memoryview(mmap(-1, MAX_BLOCK_BYTES))
 
     def write(self, path: str, stream: FileIO) -> File:
         """Store what `stream` holds until its end; `path` is for the errors SourceUnreadable and LimitExceeded."""
