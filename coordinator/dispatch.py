@@ -1,15 +1,16 @@
 """The dispatch machine: which node does which work, and which work is lost.
 
 The only machine with a clock, and the clock is made of records. Each lets it advance by the time since the record
-before it was appended, but never back and never by more than `max_step`: a log whose clock jumps forward expires nobody who has
-just given a sign of life, and one whose clock is set back loses that one step and goes on. When nobody says anything, a
-caught-up runner appends ticks (`deadline_outstanding`); without a coordinator there are none, and nothing expires.
+before it was appended, but never back and never by more than `max_step`. So a log whose clock jumps forward expires
+nobody who has just given a sign of life, and one whose clock is set back loses that one step and goes on. When nobody
+says anything, a caught-up runner appends ticks (`deadline_outstanding`); without a coordinator there are none, and
+nothing expires.
 
 A step is: time passes, what is overdue by then is lost, the record counts, and the room it made is filled.
 
 No work is remembered once it is over. The claims machine writes `ready`, `reprioritised` and `cancelled` of one token
-in this order into one partition, and copies are dropped by their cause; what executors say about work that is over finds
-nothing to change. And a token is granted once: what is lost comes back under another one.
+in this order into one partition, and copies are dropped by their cause; what executors say about work that is over
+finds nothing to change. And a token is granted once: what is lost comes back under another one.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,13 +29,6 @@ from schemas.settings import ConfigSet, Forwarded
 from schemas.topics import Topic
 from schemas.work import Alive, Cancelled, Draining, Freed, Joined, Ready, Reprioritised, Tick
 
-_BY_NODES: dict[type, Callable[[State, Board, Any], Iterator[Output]]] = {
-    Joined: joined,
-    Alive: alive,
-    Draining: draining,
-    Freed: freed,
-}
-
 
 class Dispatch:
     """The machine of `work`. Writes to `assignments` and `claims`; nobody waits for an answer from it."""
@@ -49,15 +43,18 @@ class Dispatch:
     def step(self, seen: Seen) -> Iterator[Output]:
         """What follows from the record. Raises NewerRules, and TypeError for what is no record of `work`."""
         self._advance(seen.time)
+        self._state.offset = seen.offset
         for board in self._boards.values():
             yield from expire(self._state, board)
             yield from board.settle()
             yield from board.fill()
         body = seen.body
-        if isinstance(body, Forwarded):
+        if type(body) in _RULES:
+            yield from self._decide(self._board(body.pool), body)
+        elif isinstance(body, Forwarded):
             self._configure(body)
         elif not isinstance(body, Genesis | Tick | Undecodable):
-            yield from self._decide(self._board(body.pool), seen)
+            raise TypeError(f"no record of work: {type(body).__name__}")
         self._drop_empty()
 
     def deadline_outstanding(self) -> bool:
@@ -97,33 +94,27 @@ class Dispatch:
         for name in [name for name, pool in self._state.pools.items() if not pool.nodes and not pool.work]:
             del self._state.pools[name], self._boards[name]
 
-    def _decide(self, board: Board, seen: Seen) -> Iterator[Output]:
-        body = seen.body
-        if type(body) in _BY_NODES:
-            yield from _BY_NODES[type(body)](self._state, board, body)
-        elif isinstance(body, Ready):
-            yield from self._ready(board, body, seen.offset)
-        elif isinstance(body, Reprioritised):
-            _reprioritised(board, body)
-        elif isinstance(body, Cancelled):
-            yield from _cancelled(board, body)
-        else:
-            raise TypeError(f"no record of work: {type(body).__name__}")
+    def _decide(self, board: Board, body: Any) -> Iterator[Output]:
+        yield from _RULES[type(body)](self._state, board, body)
         yield from board.settle()
         yield from board.fill()
 
-    def _ready(self, board: Board, body: Ready, offset: int) -> Iterator[Output]:
-        if body.token not in board.pool.work:
-            yield from board.place(Item(work=body, offset=offset, ready_at=self._state.now, priority=body.priority))
+
+def ready(state: State, board: Board, body: Ready) -> Iterator[Output]:
+    """There is new work. Said again while it is known, it changes nothing."""
+    if body.token not in board.pool.work:
+        yield from board.place(Item(work=body, offset=state.offset, ready_at=state.now, priority=body.priority))
 
 
-def _reprioritised(board: Board, body: Reprioritised) -> None:
+def reprioritised(_state: State, board: Board, body: Reprioritised) -> Iterator[Output]:
+    """Queued work gets another place; its age stays."""
     item = board.pool.work.get(body.token)
     if item is not None:
         board.reprioritise(item, body.priority)
+    yield from ()
 
 
-def _cancelled(board: Board, body: Cancelled) -> Iterator[Output]:
+def cancelled(_state: State, board: Board, body: Cancelled) -> Iterator[Output]:
     """Queued work is forgotten; a node that holds it is told, and keeps the slot until it says that it is free."""
     item = board.pool.work.get(body.token)
     if item is None or item.status == "stopping":
@@ -133,3 +124,14 @@ def _cancelled(board: Board, body: Cancelled) -> Iterator[Output]:
         yield stopped(item.node, board.pool.nodes[item.node].incarnation, body.token, "cancelled")
     else:
         board.withdraw(item)
+
+
+_RULES: dict[type, Callable[[State, Board, Any], Iterator[Output]]] = {
+    Ready: ready,
+    Reprioritised: reprioritised,
+    Cancelled: cancelled,
+    Joined: joined,
+    Alive: alive,
+    Draining: draining,
+    Freed: freed,
+}

@@ -94,6 +94,7 @@ class State(msgspec.Struct):
 
     config: Config = msgspec.field(default_factory=Config)
     now: int = 0
+    offset: int = -1  # of the last record
     appended: int = -1  # append time of the last record, ms since 1970; -1 before the first
     pools: dict[str, Pool] = {}
     gone: dict[str, None] = {}  # incarnations replaced or expired, oldest first
