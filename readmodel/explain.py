@@ -128,8 +128,7 @@ def _reasons_of_the_claim(task: Task, earlier: tuple[Execution, ...]) -> list[Wh
         found.append(Why(code="quarantined", text="an operator took the earlier executions out of use"))
     if task.decision == "promoted":
         found.append(Why(code="promoted", text="it took over an execution whose own task was withdrawn"))
-    found += [Why(code=execution.status, text=_useless(execution)) for execution in earlier]
-    return found
+    return found + [_useless(execution) for execution in earlier]
 
 
 USELESS = {
@@ -146,10 +145,10 @@ USELESS = {
 }
 
 
-def _useless(execution: Execution) -> str:
+def _useless(execution: Execution) -> Why:
     status = "impure" if execution.is_impure else execution.status
     detail = f" ({execution.detail})" if execution.detail else ""
-    return f"the earlier execution {execution.token} {USELESS[status]}{detail}"
+    return Why(code=status, text=f"the earlier execution {execution.token} {USELESS[status]}{detail}")
 
 
 # --- The nearest ------------------------------------------------------------------------------------------------------

@@ -168,7 +168,7 @@ def test_answers_are_forgotten_in_time_and_not_before(dsn, connection):
     assert all(least >= office.log.end(Place(Topic.FACTS, number)) - 50 for number, least, _ in kept)
 
 
-# --- What stops it -----------------------------------------------------------------------------------------------------
+# --- What stops it ----------------------------------------------------------------------------------------------------
 
 
 def with_fact(value: bytes):
@@ -242,5 +242,5 @@ def test_tables_of_newer_code_stop_it(dsn, connection):
 
 
 def test_a_postgres_that_is_not_there_is_said_in_one_line(tmp_path):
-    with pytest.raises(ReadModelUnreachable, match="Postgres does not answer: .*; start it, or correct its DSN"):
+    with pytest.raises(ReadModelUnreachable, match=r"Postgres does not answer: .*; start it, or correct its DSN"):
         Projector(memory_log(), psycopg.conninfo.make_conninfo(host=str(tmp_path)))

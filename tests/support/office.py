@@ -189,6 +189,10 @@ class Office:
         """The facts of each partition, as they stand."""
         return {n: self.read(Place(Topic.FACTS, n)) for n in range(self.log.partitions(Topic.FACTS))}
 
+    def read_work(self) -> list[Ready]:
+        """All that ever became ready."""
+        return [body for body in self.read(Place(Topic.WORK, 0)) if isinstance(body, Ready)]
+
     def read(self, place: Place) -> list[Any]:
         """The bodies of a partition's records, Genesis left out."""
         bodies = [decode(place.topic, record.value).body for record in self.log.read(place, 0, 1_000_000)]

@@ -14,6 +14,7 @@ from streams.loop import Runner
 from tests.support.office import Office, machine_types, spec
 
 PEOPLE = ("ada", "ben", "eve", "root")
+OWNERS = ("ada", "ben", "eve", "lab")
 INPUTS = "abcdef"
 
 
@@ -55,9 +56,7 @@ class Traffic:
     def submit(self) -> None:
         root = f"job-{len(self.jobs)}"
         self.jobs.append(root)
-        self.office.submit(
-            self.random.choice(PEOPLE[:3] + ("lab",)), root, self.draw_spec(0), {"genome": "hg38", "n": 3}
-        )
+        self.office.submit(self.random.choice(OWNERS), root, self.draw_spec(0), {"genome": "hg38", "n": 3})
 
     def draw_spec(self, level: int) -> TaskSpec:
         rng = self.random
@@ -137,7 +136,7 @@ class Traffic:
             self.office.say(Topic.CLAIMS, c.Aged(before=self.random.randrange(100)), number)
 
     def permit(self) -> None:
-        subject, thing = self.random.sample(PEOPLE[:3] + ("lab",), 2)
+        subject, thing = self.random.sample(OWNERS, 2)
         self.random.choice([self.office.may_read, self.office.may_not_read])(subject, thing)
 
     def haunt(self) -> None:
