@@ -12,4 +12,4 @@ _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 def depth(text: bytes) -> int:
     """Levels of arrays and objects in JSON text: 0 for a number, 2 for `{"a":[]}`. In time linear to its length."""
     brackets = _STRING.sub(b"", text).translate(None, _NOT_BRACKETS)
-    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+    return max(accumulate(map(_STEP.__getitem__, brackets), initial=0))
