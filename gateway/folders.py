@@ -39,19 +39,19 @@ class Folders:
         return self.data / "store"
 
     @property
-    def postgres(self) -> Path:
-        """The data of the Postgres server that `up` starts."""
-        return self.data / "postgres"
-
-    @property
     def work(self) -> Path:
         """Where tasks run; empty between tasks."""
         return self.data / "work"
 
     @property
-    def traces(self) -> Path:
-        """What is kept of errors that nobody foresaw."""
-        return self.data / "traces"
+    def checkpoints(self) -> Path:
+        """States of the machines: a cache of the log."""
+        return self.data / "checkpoints"
+
+    @property
+    def cache(self) -> Path:
+        """Copies of git repositories, and which collection a commit became."""
+        return self.data / "cache"
 
     @property
     def lock(self) -> Path:

@@ -1,6 +1,7 @@
 """How jobs and tasks look to people: pure functions from rows to text with rich's markup."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from readmodel.rows import Counts, Job, Named, Task
@@ -30,6 +31,11 @@ def safe(text: str) -> str:
 def seconds(milliseconds: int) -> str:
     """A length of time."""
     return f"{milliseconds / 1000:.1f} s" if milliseconds < 600_000 else f"{milliseconds // 60_000} min"
+
+
+def clock(milliseconds: int) -> str:
+    """A time of day, here."""
+    return datetime.fromtimestamp(milliseconds / 1000).astimezone().strftime("%H:%M:%S.%f")[:-3]
 
 
 def state(name: str) -> str:

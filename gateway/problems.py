@@ -32,8 +32,11 @@ class Refused(Problem):
 
 # Errors that lower layers translated at their own edge, as module and class: imported only when something went wrong.
 _KNOWN = (
+    ("coordinator.canonical", "BadTask", REFUSED),
     ("store.errors", "StoreError", FAILED),
     ("streams.log", "LogError", FAILED),
+    ("streams.lockfile", "FolderInUse", FAILED),
+    ("streams.embedded", "EmbeddedError", FAILED),
     ("streams.answers", "NoAnswer", FAILED),
     ("streams.loop", "MachineStopped", FAILED),
     ("readmodel.connection", "ReadModelError", FAILED),

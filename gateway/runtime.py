@@ -10,13 +10,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from gateway.folders import APP, Folders, default_data_folder
-from gateway.problems import NotRunning, Problem
+from gateway.problems import NotRunning
+from streams.lockfile import FolderInUse, FolderLock
 
 _TRIES = 10
 _PAUSE = 0.05  # seconds
@@ -34,10 +35,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def sole_owner(folders: Folders) -> Iterator[None]:
-    """Hold the data folder for the one `up` that may run on it. Raises Problem where another one does."""
-    with folders.lock.open("a+b") as file:
-        if not _lock(file):
-            raise Problem(f"another `up` runs on {folders.data}{_who(folders)}: stop it, or name another --data-dir")
+    """Hold the data folder for the one `up` that may run on it. Raises FolderInUse where another one does."""
+    with _lock(folders):
         folders.runtime.unlink(missing_ok=True)
         try:
             yield
@@ -45,16 +44,14 @@ def sole_owner(folders: Folders) -> Iterator[None]:
             folders.runtime.unlink(missing_ok=True)
 
 
-def _lock(file: BinaryIO) -> bool:
-    """Take the lock; a few tries, as who only looks for a running `up` holds it for an instant."""
+def _lock(folders: Folders) -> FolderLock:
+    """The lock; a few tries, as who only looks for a running `up` holds it for an instant."""
     for _ in range(_TRIES):
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            return FolderLock(folders.data)
+        except FolderInUse:
             time.sleep(_PAUSE)
-        else:
-            return True
-    return False
+    return FolderLock(folders.data)
 
 
 def announce(folders: Folders, running: Running) -> None:
@@ -93,11 +90,6 @@ def _read(path: Path) -> Running | None:
         return msgspec.json.decode(path.read_bytes(), type=Running)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
-
-
-def _who(folders: Folders) -> str:
-    running = _read(folders.runtime)
-    return f" (process {running.pid})" if running else ""
 
 
 def _start(folders: Folders) -> str:

@@ -6,7 +6,8 @@ from gateway import pictures
 from gateway.client import Client
 from gateway.problems import FAILED, Refused
 from gateway.session import Session
-from readmodel import queries
+from readmodel import explain as explanations
+from readmodel import queries, story
 from readmodel.rows import Job, User
 
 
@@ -82,3 +83,19 @@ def _known(client: Client, user: User, uuid: str) -> Job:
     if found is None:
         raise Refused(f"job: {user.name} sees no job {uuid}: crunch-reuse jobs lists them")
     return found
+
+
+def explain(session: Session, as_user: str | None, task: str) -> None:
+    """Print what became of a task, and why."""
+    with Client(session) as client:
+        user = client.user(as_user)
+        found = explanations.explain(client.rows, user.uuid, task)
+        if found is None:
+            raise Refused(f"task: {user.name} sees no task {task}: crunch-reuse job UUID lists a job's")
+        log = story.job_log(client.rows, user.uuid, found.task.root, task=task)
+    if session.as_json:
+        session.result({"explanation": found, "log": log})
+    for line in explanations.sentences(found):
+        session.say(pictures.safe(line))
+    for said in log:
+        session.say(f"  [dim]{pictures.clock(said.said_at)}  {pictures.safe(said.text)}[/dim]")

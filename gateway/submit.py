@@ -1,0 +1,143 @@
+"""`submit` and `cancel`: what a user asks of jobs."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from coordinator import ids, taskspec
+from coordinator.canonical import BadTask
+from gateway import jobfile, pictures, views, wiring
+from gateway.client import Client
+from gateway.folders import APP
+from gateway.problems import FAILED, Refused
+from gateway.resolve import FileResolver
+from gateway.session import Session
+from readmodel import queries
+from readmodel.rows import User
+from schemas.reasons import Outcome
+from schemas.spec import JobSpec
+from schemas.tasks import JobCancelled, JobSubmitted
+from schemas.topics import Topic
+from store.blocks import BlockStore
+from store.collections import CollectionStore
+from store.errors import PathMissing
+
+PATH = "crunch-reuse submit"  # what a command-line submission has in place of an API's path
+
+
+def run(session: Session, file: Path, *, as_user: str | None, dry_run: bool, wait: bool) -> int:
+    """Submit the job file; the exit code says how the job ended. Refused names the field that is wrong."""
+    description = jobfile.read(file)
+    with Client(session) as client:
+        user = client.user(as_user)
+        spec = _resolved(session, file, description)
+        if dry_run:
+            _show_request(session, user, spec)
+            return 0
+        root = _submit(client, user, spec)
+        if not wait:
+            session.result({"job": root}) if session.as_json else session.say(root)
+            return 0
+        session.note(f"submitted as {user.name}: {root}")
+        with _leaving_it_running(session, root):
+            return _ended(session, client, user, root)
+
+
+def cancel(session: Session, uuid: str, as_user: str | None) -> int:
+    """Cancel a job that the user owns or, as an admin, sees."""
+    with Client(session) as client:
+        user = client.user(as_user)
+        found = queries.job(client.rows, user.uuid, uuid)
+        if found is None or not (user.is_admin or found.owner == user.uuid):
+            raise Refused(f"job: {user.name} has no job {uuid}: {APP} jobs lists them")
+        answer = client.ask(Topic.TASKS, JobCancelled(root=uuid))
+    outcome = "was cancelled already" if answer.outcome is Outcome.NOTHING else "is cancelled"
+    session.result({"job": uuid, "outcome": answer.outcome}) if session.as_json else session.say(f"{uuid} {outcome}")
+    return 0
+
+
+def _resolved(session: Session, file: Path, description: jobfile.Description) -> JobSpec:
+    """The job, with its code and inputs in the store."""
+    folders = session.folders
+    store = CollectionStore(BlockStore.create(folders.store))
+
+    def progress(field: str, done: int) -> None:
+        if done > _WORTH_TELLING and not session.as_json:
+            session.note(f"{field}: {done >> 20} MiB are in the store")
+
+    resolver = FileResolver(store, file, folders.cache, wiring.resolve_image, progress)
+    try:
+        spec = taskspec.job(description, resolver=resolver)
+    except BadTask as error:
+        raise Refused(f"{file}: {error}") from error
+    _check_script(store, file, spec)
+    return spec
+
+
+_WORTH_TELLING = 64 * 2**20  # bytes
+
+
+def _check_script(store: CollectionStore, file: Path, spec: JobSpec) -> None:
+    """A script that is not there is a mistake in the job file, not a task's failure."""
+    if spec.task.script:
+        try:
+            store.load(spec.task.code).find(spec.task.script)
+        except PathMissing as error:
+            raise Refused(
+                f"{file}: script: {spec.task.script} is not in {spec.task.repository or 'its folder'}"
+            ) from error
+
+
+def _show_request(session: Session, user: User, spec: JobSpec) -> None:
+    if session.as_json:
+        session.result({"owner": user.uuid, "spec": _plain(spec)})
+        return
+    from rich.json import JSON
+
+    session.console.print(f"as {user.name}, this would be asked:")
+    session.console.print(JSON(msgspec.json.encode(spec).decode()))
+    if spec.task.ineligible:
+        session.say(f"its output could not be reused: {pictures.safe(spec.task.ineligible)}")
+
+
+def _plain(spec: JobSpec) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(spec))
+
+
+def _submit(client: Client, user: User, spec: JobSpec) -> str:
+    """Append the job and wait for the answer; the job's uuid."""
+    request = secrets.token_hex(16)
+    body = msgspec.json.encode(spec)
+    root = ids.request_uuid(user.uuid, PATH, request, body)
+    client.ask(Topic.TASKS, JobSubmitted(root=root, owner=user.uuid, request=root, spec=spec))
+    return root
+
+
+def _ended(session: Session, client: Client, user: User, root: str) -> int:
+    """Wait for the job's end and tell how it went; the exit code."""
+    job = views.watch(session, client, user, root)
+    counts = queries.counts(client.rows, user.uuid, root)
+    if session.as_json:
+        session.result({"job": job, "counts": counts})
+    session.say(f"{root} {pictures.summary(job, counts)}")
+    if job.output:
+        session.say(f"output: {job.output}")
+    if job.state == "complete":
+        return 0
+    for task in queries.tree(client.rows, user.uuid, root):
+        if task.state == "failed":
+            session.note(f"task {task.task} {task.name}: {task.reason}: {task.detail}")
+    return FAILED
+
+
+@contextmanager
+def _leaving_it_running(session: Session, root: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        session.note(f"the job goes on; follow it with: {APP} job {root} --follow; stop it with: {APP} cancel {root}")
+        raise
