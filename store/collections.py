@@ -55,6 +55,7 @@ class CollectionStore:
 
     def __init__(self, blocks: BlockStore) -> None:
         self.blocks = blocks
+        self._last: tuple[str, Manifest] | None = None
 
     def save_directory(self, root: Path, limits: Limits | None = None, progress: Progress | None = None) -> Saved:
         """Save everything under `root`, whatever the order it is found in, in the memory of one block.
@@ -78,8 +79,15 @@ class CollectionStore:
         return self._put(strip_hints(text))
 
     def load(self, pdh: str) -> Manifest:
-        """The collection of this PDH. ManifestInvalid if the block holds something else."""
-        return read_manifest(self.blocks, pdh)
+        """The collection of this PDH. ManifestInvalid if the block holds something else.
+
+        The one loaded last is kept: the parts of a collection are asked for one after another.
+        """
+        wanted = portable_data_hash_of(pdh)
+        last = self._last
+        if last is None or last[0] != wanted:
+            last = self._last = (wanted, read_manifest(self.blocks, wanted))
+        return last[1]
 
     def manifest_text(self, pdh: str) -> str:
         """The manifest as it was stored, without hints."""
