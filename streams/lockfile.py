@@ -1,0 +1,43 @@
+"""One process at a time in a data folder. The lock is the open file's, so the kernel drops it however we end."""
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+NAME = "up.lock"
+
+
+class FolderInUse(Exception):
+    """Another process works in the folder; one line that names both."""
+
+
+class FolderLock:
+    """Held from its making until `release`, or until the process ends. Raises FolderInUse if another holds it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._file, 32).decode(errors="replace").strip() or "unknown"
+            os.close(self._file)
+            raise FolderInUse(
+                f"{folder} is in use by process {holder}: stop that `crunch-reuse up`, or choose another --data-dir"
+            ) from None
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
+
+    def release(self) -> None:
+        """Let the next one in."""
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
