@@ -1,0 +1,1 @@
+"""A seeded simulator of the whole system: shipped rules over a log in memory, virtual time, faults, an independent model."""
