@@ -61,6 +61,10 @@ class Dispatch:
         """Whether anything can become overdue: where there is a node, its lease can."""
         return any(pool.nodes for pool in self._state.pools.values())
 
+    def tick(self) -> int:
+        """Milliseconds of silence after which, with a deadline outstanding, a tick is due."""
+        return self._state.config.tick
+
     def snapshot(self) -> bytes:
         """The state as JSON bytes."""
         return msgspec.json.encode(self._state)

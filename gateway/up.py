@@ -1,0 +1,82 @@
+"""`up`: everything in one process, until it is told to stop or a part fails."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+
+from gateway import runtime, wiring
+from gateway.parts import Event
+from gateway.problems import Problem, problem_of
+from gateway.runtime import Running
+from gateway.session import Session
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
+    """Run until a signal, or the end of standard input with `until_eof`. Problem with the line of the part that failed."""
+    config, folders = session.config, session.folders
+    folders.create()
+    events: SimpleQueue[Event] = SimpleQueue()
+    with runtime.sole_owner(folders), _signals(events):
+        if until_eof:
+            _watch_standard_input(events)
+        with wiring.running(config, folders, events, dispatch=dispatch) as works:
+            running = Running(
+                pid=os.getpid(),
+                started_at=time.time_ns() // 1_000_000,
+                dsn=works.dsn,
+                runner=works.runner,
+                slots=works.slots,
+            )
+            runtime.announce(folders, running)
+            _tell(session, running)
+            event = events.get()
+            session.note(f"stopping: {event.reason}")
+    if event.error is not None:
+        raise _story(event) from event.error
+    return 0
+
+
+def _tell(session: Session, running: Running) -> None:
+    if session.as_json:
+        session.result({"ready": True, "pid": running.pid, "runner": running.runner, "slots": running.slots})
+        return
+    work = f"{running.slots} slots, tasks run in {running.runner}" if running.slots else "dispatches nothing"
+    session.say(f"ready: {work}; data in {session.folders.data}; Ctrl-C stops it")
+
+
+def _story(event: Event) -> BaseException:
+    """What to raise for a failed part: its one line, or, if nobody foresaw the error, the error itself."""
+    assert event.error is not None
+    known = problem_of(event.error)
+    return Problem(f"{event.reason}: {known[0]}") if known else event.error
+
+
+@contextmanager
+def _signals(events: "SimpleQueue[Event]") -> Iterator[None]:
+    """Signals that ask us to stop become events. A queue, as its `put` is safe in a signal handler."""
+
+    def stop(number: int, _frame: object) -> None:
+        events.put(Event(signal.Signals(number).name))
+
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _watch_standard_input(events: "SimpleQueue[Event]") -> None:
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        events.put(Event("standard input has ended"))
+
+    threading.Thread(target=watch, name="standard input", daemon=True).start()
