@@ -96,13 +96,21 @@ def job_cancelled(_state: State, tree: Tree, record: t.JobCancelled) -> Outputs:
 
 
 def job_assembled(_state: State, tree: Tree, record: t.JobAssembled) -> Outputs:
-    """The joined output is saved, also that of a failed job."""
+    """The joined output is saved, also that of a failed job. One that can't be joined fails the job."""
     if tree.state != "assembling":
         yield nothing(record.root, Reason.ALREADY if is_final(tree.state) else Reason.NOT_CURRENT)
         return
-    failed = tree.failing is not Reason.NONE
-    tree.state = next_job(tree.state, "fail" if failed else "complete", tree.root)
-    yield levels.job_fact(tree, output=record.output, reason=tree.failing, task=tree.failed_task, tasks=len(tree.tasks))
+    if record.detail and tree.failing is Reason.NONE:
+        tree.failing = Reason.OUTPUTS_NOT_JOINED
+    tree.state = next_job(tree.state, "complete" if tree.failing is Reason.NONE else "fail", tree.root)
+    yield levels.job_fact(
+        tree,
+        output=record.output,
+        reason=tree.failing,
+        task=tree.failed_task,
+        tasks=len(tree.tasks),
+        detail=record.detail,
+    )
     tree.forget()
     yield answered(record.root)
 

@@ -68,7 +68,7 @@ def _job_changed(fact: f.JobChanged) -> Statements:
     if fact.spec != NULL:
         yield "job_described", {"name": msgspec.json.decode(fact.spec, type=JobSpec).name}
     yield "job_changed", {}
-    yield _said(fact.state, other=fact.task, detail=fact.reason)
+    yield _said(fact.state, other=fact.task, detail=fact.detail or fact.reason)
 
 
 def _task_changed(fact: f.TaskChanged) -> Statements:

@@ -29,6 +29,7 @@ class Job(Row, frozen=True):
     output: str
     reason: str
     failed_task: str
+    detail: str
     created_at: int
     started_at: int | None
     finished_at: int | None

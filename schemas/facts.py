@@ -150,6 +150,7 @@ class JobChanged(Record, frozen=True, tag="job_changed", kw_only=True):
     reason: Annotated[Reason, Meta(description="why it failed")] = Reason.NONE
     task: Annotated[MaybeUuid, Meta(description="the task whose failure failed it")] = ""
     tasks: Annotated[Count, Meta(description="number of its tasks, when its levels are done")] = 0
+    detail: Annotated[Text, Meta(description="one line for people, when it failed without a failed task")] = ""
 
 
 class TaskChanged(Record, frozen=True, tag="task_changed", kw_only=True):

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     LOSES_NODES = "loses_nodes"
     CANCELLED = "cancelled"
     JOB_FAILED = "job_failed"
+    OUTPUTS_NOT_JOINED = "outputs_not_joined"
     FITS_NO_NODE = "fits_no_node"
     OLD_INCARNATION = "old_incarnation"
     OUT_OF_RANGE = "out_of_range"

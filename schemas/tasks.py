@@ -48,7 +48,8 @@ class JobAssembled(Record, frozen=True, tag="job_assembled", kw_only=True):
     """The outputs of a job's tasks were joined in tree order and saved. Written by the assembler."""
 
     root: Annotated[Uuid, Meta(description="the primary job")]
-    output: Annotated[Locator, Meta(description="portable data hash of the joined output")]
+    output: Annotated[Locator, Meta(description="portable data hash of the joined output; empty: they can't be joined")]
+    detail: Annotated[Text, Meta(description="why they can't be joined, in one line; then the job fails")] = ""
 
 
 class TaskCreated(Record, frozen=True, tag="task_created", kw_only=True):

@@ -8,9 +8,9 @@ on conflict (root) do update set
     owner = excluded.owner, name = excluded.name, spec = excluded.spec, created_at = excluded.created_at
 
 -- name: job_changed
-insert into rm.jobs (root, state, output, reason, failed_task, task_count, started_at, finished_at)
+insert into rm.jobs (root, state, output, reason, failed_task, detail, task_count, started_at, finished_at)
 values (
-    %(root)s, %(state)s, %(output)s, %(reason)s, %(task)s, %(tasks)s,
+    %(root)s, %(state)s, %(output)s, %(reason)s, %(task)s, %(detail)s, %(tasks)s,
     case when %(state)s = 'running' then %(time)s::bigint end,
     case when %(state)s in ('complete', 'failed', 'cancelled') then %(time)s::bigint end
 )
@@ -19,6 +19,7 @@ on conflict (root) do update set
     output = excluded.output,
     reason = excluded.reason,
     failed_task = excluded.failed_task,
+    detail = excluded.detail,
     task_count = greatest(jobs.task_count, excluded.task_count),
     started_at = coalesce(jobs.started_at, excluded.started_at),
     finished_at = coalesce(jobs.finished_at, excluded.finished_at)

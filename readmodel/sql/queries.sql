@@ -18,7 +18,7 @@ select name, value from rm.settings order by name
 
 -- name: jobs
 select
-    j.root, j.owner, j.name, j.state, j.output, j.reason, j.failed_task, j.created_at, j.started_at, j.finished_at,
+    j.root, j.owner, j.name, j.state, j.output, j.reason, j.failed_task, j.detail, j.created_at, j.started_at, j.finished_at,
     c.tasks, c.finished, c.copied
 from rm.jobs j
 cross join lateral (

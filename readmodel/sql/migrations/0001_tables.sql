@@ -31,6 +31,7 @@ create table rm.jobs (
     output text not null default '',
     reason text not null default '',
     failed_task text not null default '',
+    detail text not null default '',
     task_count bigint not null default 0,
     created_at bigint,
     started_at bigint,

@@ -1,0 +1,72 @@
+"""The assembler: joins the outputs of a job's tasks, in tree order, into the job's output, and says so.
+
+It keeps nothing. What is to be done stands in the read model (jobs that are `assembling`), the joined collection has
+the same name whoever joins it, and the jobs machine takes the first word: so a crash anywhere, or a second assembler,
+only repeats. A job whose outputs can't be joined fails, with the reason.
+"""
+
+from threading import Event
+
+from readmodel import queries
+from readmodel.connection import connect
+from readmodel.rows import Assembling
+from readmodel.watch import Watch
+from schemas.codec import encode
+from schemas.tasks import JobAssembled
+from schemas.topics import Topic
+from store.collections import CollectionStore
+from store.errors import BlockCorrupt, BlockMissing, LocatorInvalid, ManifestInvalid
+from streams.log import Append, Log
+from streams.routes import Routes
+
+IDLE = 1.0  # seconds without news after which the stop signal is looked at
+
+
+class ReadModelDrifted(Exception):
+    """The read model does not have the tasks that the job says it has; one line that says what to do."""
+
+
+class Assembler:
+    """Reads the read model at `dsn`, joins in `store`, appends to `tasks` of `log`. Used by one thread."""
+
+    def __init__(self, log: Log, dsn: str, store: CollectionStore) -> None:
+        self._log = log
+        self._store = store
+        self._routes = Routes(log, (Topic.TASKS,))
+        self._connection = connect(dsn)
+        self._watch = Watch(self._connection)
+        self._said: set[str] = set()
+
+    def run(self, stop: Event) -> None:
+        """Assemble until `stop` is set. Raises what `step` raises."""
+        while not stop.is_set():
+            self.step()
+            self._watch.wait(IDLE)
+
+    def step(self) -> int:
+        """Assemble every job that waits for it; how many there were.
+
+        Raises LogError, ReadModelError, ReadModelDrifted, StoreUnreachable, StoreFull.
+        """
+        waiting = {job.root: job for job in queries.assembling(self._connection)}
+        self._said &= waiting.keys()
+        for root in waiting.keys() - self._said:
+            self._assemble(waiting[root])
+            self._said.add(root)
+        return len(waiting)
+
+    def close(self) -> None:
+        """Release the connection to Postgres."""
+        self._connection.close()
+
+    def _assemble(self, job: Assembling) -> None:
+        outputs = queries.outputs_in_tree_order(self._connection, job.root)
+        if len(outputs) != job.tasks:
+            raise ReadModelDrifted(
+                f"job {job.root} has {job.tasks} tasks, the read model has {len(outputs)}: rebuild it from the log"
+            )
+        try:
+            said = JobAssembled(root=job.root, output=self._store.join(output for output in outputs if output))
+        except (ManifestInvalid, BlockMissing, BlockCorrupt, LocatorInvalid) as error:
+            said = JobAssembled(root=job.root, output="", detail=f"the outputs of its tasks can't be joined: {error}")
+        self._log.append([Append(self._routes.place(Topic.TASKS, job.root), job.root, encode(said))])

@@ -1,0 +1,157 @@
+"""The assembler: a job's output is its tasks' outputs in tree order, whoever joins them and however often."""
+
+from contextlib import closing
+from threading import Event, Thread
+
+import pytest
+
+from consumers.assembler import Assembler, ReadModelDrifted
+from consumers.projector import Projector
+from readmodel import queries
+from readmodel.connection import connect
+from readmodel.watch import Watch
+from schemas.tasks import JobAssembled
+from schemas.topics import Topic
+from store.blocks import BlockStore
+from store.collections import CollectionStore
+from streams.log import Place
+from tests.support.office import Office, spec
+
+
+class Bench:
+    """An office whose tasks leave real outputs: `leave[name]` is path to content."""
+
+    def __init__(self, dsn, folder):
+        self.store = CollectionStore(BlockStore.create(folder / "store"))
+        self.folder = folder
+        self.leave = {}
+        self.queue = {}
+        self.office = Office()
+        self.office.exits = lambda ready: {"output": self.save(self.leave.get(self.name(ready), {}))}
+        self.office.children = lambda ready: self.queue.get(self.name(ready), [])
+        self.projector = Projector(self.office.log, dsn)
+        self.assembler = Assembler(self.office.log, dsn, self.store)
+        self.connection = connect(dsn)
+
+    def name(self, ready):
+        known = {*self.leave, *self.queue}
+        return next((name for name in known if f'"name":"{name}"'.encode() in bytes(ready.spec)), "")
+
+    def save(self, files):
+        paths = {}
+        for rank, (path, content) in enumerate(files.items()):
+            paths[path] = self.folder / f"file{rank}"
+            paths[path].write_text(content)
+        return self.store.save_files(paths).portable_data_hash
+
+    def run(self):
+        """Until the job's tasks are done and the read model knows it."""
+        self.office.run()
+        self.projector.catch_up()
+
+    def job(self, root):
+        self.run()
+        return queries.job(self.connection, "ada", root)
+
+    def said(self):
+        return [b for n in (0, 1) for b in self.office.read(Place(Topic.TASKS, n)) if isinstance(b, JobAssembled)]
+
+    def close(self):
+        self.assembler.close()
+        self.projector.close()
+        self.connection.close()
+
+
+@pytest.fixture
+def bench(dsn, tmp_path):
+    with closing(Bench(dsn, tmp_path)) as bench:
+        yield bench
+
+
+def test_outputs_are_joined_in_tree_order_whatever_order_they_came_in(bench):
+    bench.queue["split"] = [spec("a", inputs="1", sequence=2), spec("b", inputs="2", sequence=1)]
+    bench.leave = {"a": {"all.txt": "from a\n", "a.txt": "a"}, "b": {"all.txt": "from b\n"}}
+    bench.office.submit("ada", "job-1", spec("split"))
+    bench.run()
+    assert bench.assembler.step() == 1
+    job = bench.job("job-1")
+    assert job.state == "complete"
+    assert [file.path for file in bench.store.files(job.output)] == ["a.txt", "all.txt"]
+    with bench.store.open(job.output, "all.txt") as file:
+        assert file.read() == b"from a\nfrom b\n"
+    assert bench.assembler.step() == 0
+
+
+def test_an_assembler_that_forgot_says_the_same_again_and_nothing_follows(bench, dsn):
+    bench.leave["only"] = {"x": "1"}
+    bench.office.submit("ada", "job-1", spec("only"))
+    bench.run()
+    bench.assembler.step()
+    bench.assembler.step()
+    with closing(Assembler(bench.office.log, dsn, bench.store)) as another:
+        another.step()
+    first, second = bench.said()
+    assert first == second
+    assert bench.job("job-1").output == first.output
+
+
+def test_outputs_that_cannot_be_joined_fail_the_job_with_the_reason(bench):
+    bench.queue["split"] = [spec("a", inputs="1", sequence=1), spec("b", inputs="2", sequence=1)]
+    bench.leave = {"a": {"x": "a file"}, "b": {"x/y": "below a directory of that name"}}
+    bench.office.submit("ada", "job-1", spec("split"))
+    bench.run()
+    bench.assembler.step()
+    job = bench.job("job-1")
+    assert (job.state, job.reason, job.output) == ("failed", "outputs_not_joined", "")
+    assert job.detail.startswith("the outputs of its tasks can't be joined: ")
+
+
+def test_an_output_whose_block_is_gone_fails_the_job(bench):
+    bench.office.exits = lambda ready: {"output": "0123456789abcdef0123456789abcdef+7"}
+    bench.office.submit("ada", "job-1", spec("only"))
+    bench.run()
+    bench.assembler.step()
+    assert "0123456789abcdef0123456789abcdef+7 is not in the store" in bench.job("job-1").detail
+
+
+def test_a_failed_jobs_outputs_are_joined_too(bench):
+    bench.queue["split"] = [spec("bad", inputs="1", sequence=1)]
+    bench.leave["split"] = {"x": "1"}
+    fine = bench.office.exits
+    bench.office.exits = lambda ready: {"exit_code": 1} if bench.name(ready) == "" else fine(ready)
+    bench.office.submit("ada", "job-1", spec("split"))
+    bench.run()
+    bench.assembler.step()
+    job = bench.job("job-1")
+    assert (job.state, job.reason) == ("failed", "permanent_failure")
+    assert [file.path for file in bench.store.files(job.output)] == ["x"]
+
+
+def test_it_wakes_when_a_job_comes_to_be_assembled(bench):
+    stop = Event()
+    thread = Thread(target=bench.assembler.run, args=(stop,))
+    thread.start()
+    watch = Watch(bench.connection)
+    bench.office.submit("ada", "job-1", spec("only"))
+
+    def is_complete():
+        bench.run()
+        job = queries.job(bench.connection, "ada", "job-1")
+        return job if job and job.state == "complete" else None
+
+    assert watch.until(is_complete, timeout=30)
+    stop.set()
+    bench.projector.catch_up()
+    thread.join()
+
+
+def test_a_read_model_that_lost_rows_is_not_joined(bench):
+    bench.office.submit("ada", "job-1", spec("only"))
+    bench.run()
+    bench.connection.execute("delete from rm.job_tasks")
+    with pytest.raises(ReadModelDrifted, match="job job-1 has 1 tasks, the read model has 0: rebuild it from the log"):
+        bench.assembler.step()
+
+
+def test_waiting_for_what_does_not_come_ends(bench):
+    assert Watch(bench.connection).until(lambda: None, timeout=0.01) is None
