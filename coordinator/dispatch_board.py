@@ -35,7 +35,7 @@ class Board:
             if item.status == "queued":
                 self._queues[item.work.kind].add(item)
             elif item.status in ("assigned", "stopping"):
-                self._queues[item.work.kind].use(item, 1)
+                self._queues[item.work.kind].owners.use(item, 1)
 
     def place(self, item: Item) -> Iterator[Output]:
         """New work is queued, or goes to a node at once, or no node can ever hold it."""
@@ -171,22 +171,24 @@ class Board:
         return queued
 
     def _first_queued(self, berth: Berth) -> Item | None:
+        """Whoever is served first of those who fit, unless there is one before it who could and has waited too long."""
         queue = self._queues["execute"]
-        if not any(berth.fits(need) for need in queue.needs):
-            return None
+        first = queue.first(berth.fits)
         starved_before = self._state.now - self._state.config.starve
+        if first is None or queue.all.first().ready_at >= starved_before:
+            return first
         for need, item in queue.in_order():
-            if berth.fits(need) or (item.ready_at < starved_before and berth.node.could_hold("execute", need)):
+            if item is first or (item.ready_at < starved_before and berth.node.could_hold("execute", need)):
                 return item
-        return None
+        return first
 
     def _assign(self, item: Item, berth: Berth) -> Output:
         if item.status == "reserving":
             self._unkeep(item)
         queue = self._queues[item.work.kind]
         queue.discard(item)
-        queue.use(item, 1)
-        queue.serve(item.work.owner)
+        queue.owners.use(item, 1)
+        queue.owners.serve(item.work.owner)
         item.status, item.node = "assigned", berth.name
         self.pool.unlisted[item.work.token] = self._state.now
         berth.hold(item)
@@ -195,7 +197,7 @@ class Board:
 
     def _forget(self, berth: Berth, item: Item) -> None:
         berth.let_go(item)
-        self._queues[item.work.kind].use(item, -1)
+        self._queues[item.work.kind].owners.use(item, -1)
         self.pool.unlisted.pop(item.work.token, None)
         del self.pool.work[item.work.token]
 

@@ -1,17 +1,19 @@
 """Queued work in the order in which it is served: by priority, then fair share between owners, then age.
 
 Work that has priority, owner and need in common forms a line; only the first of a line ever matters, since what holds
-for it holds for all behind it. So a step looks at lines, not at items, and a job of 100,000 alike tasks is one line.
+for it holds for all behind it. So a search looks at lines, not at items, and a job of 100,000 alike tasks is one line.
+Where lines are many, it looks at those that fit if they are few, and else goes through all in order until one fits.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from operator import attrgetter
 
 from coordinator.dispatch_state import Item, Need, Turns
 
 _age = attrgetter("offset")
+Share = tuple[int, int, str]
 
 
 class Line:
@@ -41,77 +43,136 @@ class Line:
         return self.items[self.heap[0]]
 
 
-class Queue:
-    """The queued work of one kind in one pool. An index: nothing in it outlives the process."""
+class Owners:
+    """Whose turn it is: fewest in use first; then who was served longest ago; then by uuid, so that the order is total."""
 
     def __init__(self, turns: Turns) -> None:
-        self.needs: dict[Need, int] = {}  # need -> how many items are queued with it
-        self.in_use: dict[str, int] = {}  # owner -> cores in use; of verifications: slots in use
         self._turns = turns
-        self._lanes: dict[int, dict[str, dict[Need, Line]]] = {}  # priority -> owner -> lines
-        self._ranks: list[int] = []  # priorities negated, in order: the highest comes first
+        self._in_use: dict[str, int] = {}
+        self._queued: dict[str, int] = {}  # owner -> items queued
+        self._shares: dict[str, Share] = {}  # of the owners with queued items
+        self._order: list[Share] = []
 
-    def add(self, item: Item) -> None:
-        """Put an item where its priority, owner, need and age say."""
-        if item.priority not in self._lanes:
-            self._lanes[item.priority] = {}
-            insort(self._ranks, -item.priority)
-        need = item.need
-        lines = self._lanes[item.priority].setdefault(item.work.owner, {})
-        lines.setdefault(need, Line()).add(item)
-        self.needs[need] = self.needs.get(need, 0) + 1
+    def share(self, owner: str) -> Share:
+        """What the owner is ranked by, among those with queued items."""
+        return self._shares[owner]
 
-    def discard(self, item: Item) -> None:
-        """Take an item out; its priority must be the one it was added with."""
-        need, lane = item.need, self._lanes[item.priority]
-        lines = lane[item.work.owner]
-        lines[need].discard(item)
-        if not lines[need].items:
-            del lines[need]
-        if not lines:
-            del lane[item.work.owner]
-        if not lane:
-            del self._lanes[item.priority]
-            del self._ranks[bisect_left(self._ranks, -item.priority)]
-        self.needs[need] -= 1
-        if not self.needs[need]:
-            del self.needs[need]
+    def in_order(self, lane: dict[str, dict[Need, Line]]) -> Iterator[str]:
+        """The owners in the lane."""
+        if 8 * len(lane) < len(self._order):
+            return iter(sorted(lane, key=self.share))
+        return (owner for _, _, owner in self._order if owner in lane)
 
-    def in_order(self) -> Iterator[tuple[Need, Item]]:
-        """The first of each line with its need, in the order of service. Not to be read on after a change."""
-        for rank in self._ranks:
-            lane = self._lanes[-rank]
-            for owner in sorted(lane, key=self._share) if len(lane) > 1 else lane:
-                yield from self._of_owner(lane[owner])
-
-    def of_needs(self, needs: list[Need]) -> list[Item]:
-        """Every item with one of these needs, by age."""
-        lines = [
-            lines[need] for lane in self._lanes.values() for lines in lane.values() for need in needs if need in lines
-        ]
-        return sorted((item for line in lines for item in line.items.values()), key=_age)
+    def queue(self, owner: str, items: int) -> None:
+        """So many more items of this owner are queued, or fewer."""
+        self._queued[owner] = self._queued.get(owner, 0) + items
+        if self._queued[owner] <= 0 or owner not in self._shares:
+            self._rank(owner)
 
     def use(self, item: Item, sign: int) -> None:
         """The item's owner has it in use (1), or no longer (-1): its cores, or one slot for a verification."""
         owner, amount = item.work.owner, 1 if item.work.kind == "verify" else item.work.cores
-        left = self.in_use.get(owner, 0) + sign * amount
-        if left:
-            self.in_use[owner] = left
-        else:
-            self.in_use.pop(owner, None)
+        self._in_use[owner] = self._in_use.get(owner, 0) + sign * amount
+        self._rank(owner)
 
     def serve(self, owner: str) -> None:
         """It was this owner's turn."""
         self._turns.last += 1
         self._turns.of[owner] = self._turns.last
+        self._rank(owner)
 
-    @staticmethod
-    def _of_owner(lines: dict[Need, Line]) -> Iterator[tuple[Need, Item]]:
-        firsts = [(need, line.first()) for need, line in lines.items()]
-        if len(firsts) > 1:
-            firsts.sort(key=lambda first: first[1].offset)
-        return iter(firsts)
+    def _rank(self, owner: str) -> None:
+        if owner in self._shares:
+            del self._order[bisect_left(self._order, self._shares.pop(owner))]
+        if not self._in_use.get(owner, 1):
+            del self._in_use[owner]
+        if self._queued.get(owner, 0):
+            self._shares[owner] = self._in_use.get(owner, 0), self._turns.of.get(owner, 0), owner
+            insort(self._order, self._shares[owner])
+        else:
+            self._queued.pop(owner, None)
 
-    def _share(self, owner: str) -> tuple[int, int, str]:
-        """Fewest in use first; among those who was served longest ago; then by uuid, so that the order is total."""
-        return self.in_use.get(owner, 0), self._turns.of.get(owner, 0), owner
+
+class Queue:
+    """The queued work of one kind in one pool. An index: nothing in it outlives the process."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.owners = Owners(turns)
+        self.all = Line()
+        self.needs: dict[Need, dict[tuple[int, str], Line]] = {}  # need -> priority and owner -> line
+        self._lanes: dict[int, dict[str, dict[Need, Line]]] = {}  # priority -> owner -> need -> line
+        self._ranks: list[int] = []  # priorities negated, in order: the highest comes first
+        self._lines = 0
+
+    def add(self, item: Item) -> None:
+        """Put an item where its priority, owner, need and age say."""
+        need, place = item.need, (item.priority, item.work.owner)
+        lines = self.needs.setdefault(need, {})
+        if place not in lines:
+            self._open(need, place)
+        lines[place].add(item)
+        self.all.add(item)
+        self.owners.queue(item.work.owner, 1)
+
+    def discard(self, item: Item) -> None:
+        """Take an item out; its priority must be the one it was added with."""
+        need, place = item.need, (item.priority, item.work.owner)
+        line = self.needs[need][place]
+        line.discard(item)
+        if not line.items:
+            self._close(need, place)
+        self.all.discard(item)
+        self.owners.queue(item.work.owner, -1)
+
+    def in_order(self) -> Iterator[tuple[Need, Item]]:
+        """The first of each line with its need, in the order of service. Not to be read on after a change."""
+        for rank in self._ranks:
+            lane = self._lanes[-rank]
+            for owner in self.owners.in_order(lane):
+                yield from _of_owner(lane[owner])
+
+    def first(self, fits: Callable[[Need], bool]) -> Item | None:
+        """Whoever is served first of those whose need fits."""
+        needs = {need: None for need in self.needs if fits(need)}
+        lines = sum(len(self.needs[need]) for need in needs)
+        if lines * lines < self._lines:
+            firsts = [line.first() for need in needs for line in self.needs[need].values()]
+            return min(firsts, key=self._rank, default=None)
+        return next((item for need, item in self.in_order() if need in needs), None)
+
+    def of_needs(self, needs: list[Need]) -> list[Item]:
+        """Every item with one of these needs, by age."""
+        lines = [line for need in needs for line in self.needs[need].values()]
+        return sorted((item for line in lines for item in line.items.values()), key=_age)
+
+    def _rank(self, item: Item) -> tuple[int, Share, int]:
+        return -item.priority, self.owners.share(item.work.owner), item.offset
+
+    def _open(self, need: Need, place: tuple[int, str]) -> None:
+        priority, owner = place
+        if priority not in self._lanes:
+            self._lanes[priority] = {}
+            insort(self._ranks, -priority)
+        line = Line()
+        self._lanes[priority].setdefault(owner, {})[need] = line
+        self.needs[need][place] = line
+        self._lines += 1
+
+    def _close(self, need: Need, place: tuple[int, str]) -> None:
+        priority, owner = place
+        del self.needs[need][place], self._lanes[priority][owner][need]
+        self._lines -= 1
+        if not self.needs[need]:
+            del self.needs[need]
+        if not self._lanes[priority][owner]:
+            del self._lanes[priority][owner]
+        if not self._lanes[priority]:
+            del self._lanes[priority]
+            del self._ranks[bisect_left(self._ranks, -priority)]
+
+
+def _of_owner(lines: dict[Need, Line]) -> Iterator[tuple[Need, Item]]:
+    firsts = [(need, line.first()) for need, line in lines.items()]
+    if len(firsts) > 1:
+        firsts.sort(key=lambda first: first[1].offset)
+    return iter(firsts)
