@@ -27,7 +27,7 @@ from store.blocks import BlockStore
 from store.collections import CollectionStore
 from streams.admin import create_topics
 from streams.checkpoints import DirectoryCheckpoints
-from streams.driver import Driver, Ticker
+from streams.driver import Crew, Driver, Ticker
 from streams.embedded import EmbeddedPostgres
 from streams.log import Log, Place
 from streams.loop import MachineType, Runner
@@ -87,12 +87,15 @@ class _SettingsMachines:
 def _machines(log: Log, machine: MachineType, checkpoints: DirectoryCheckpoints) -> Part:
     """One thread for all partitions of a machine's topic."""
     own = log.clone()
-    runners = [Runner(own, machine, number, checkpoints) for number in range(log.partitions(machine.topic))]
-    ticker = None
-    if machine.topic is Topic.WORK:
+
+    def assemble() -> Crew:
+        runners = [Runner(own, machine, number, checkpoints) for number in range(own.partitions(machine.topic))]
+        if machine.topic is not Topic.WORK:
+            return Crew(runners)
         dispatch = cast(Dispatch, runners[0].machine)  # work has one partition
-        ticker = Ticker(own, runners[0], dispatch.deadline_outstanding, dispatch.tick)
-    driver = Driver(own, runners, ticker)
+        return Crew(runners, Ticker(own, runners[0], dispatch.deadline_outstanding, dispatch.tick))
+
+    driver = Driver(own, assemble)
     return Part(f"{machine.topic} machine", driver.run, driver.stop)
 
 

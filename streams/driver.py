@@ -3,16 +3,20 @@
 This is the edge: the only clock here is a monotonic one, and it measures nothing but silence.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from schemas.codec import encode
 from schemas.work import Tick
-from streams.log import Append, Log
+from streams.log import Append, Log, LogUnreachable
 from streams.loop import Runner
 
+LOGGER = logging.getLogger(__name__)
 PATIENCE = 5.0  # seconds in one wait, at most
+RESTARTS = 5
 
 
 class Ticker:
@@ -50,38 +54,65 @@ class Ticker:
         self._log.append([Append(self._runner.place, "", encode(Tick()))])
 
 
-class Driver:
-    """Polls its runners in turn until it is stopped; sleeps where none has anything to do."""
+class Crew(NamedTuple):
+    """Runners that take turns in one thread, and the ticker of the one whose machine waits for time, if any."""
 
-    def __init__(self, log: Log, runners: Sequence[Runner], ticker: Ticker | None = None) -> None:
-        self._runners = runners
-        self._ticker = ticker
+    runners: Sequence[Runner]
+    ticker: Ticker | None = None
+
+
+class Driver:
+    """Polls a crew's runners in turn until it is stopped; sleeps while none has anything to do.
+
+    `assemble` makes the crew, in the thread of `run`; and again when the log went away under it and came back: what
+    became of its last append is then unknown, so everything starts over from the floors.
+    """
+
+    def __init__(self, log: Log, assemble: Callable[[], Crew]) -> None:
+        self._assemble = assemble
         self._waiter = log.clone()  # closing it wakes the wait and touches nothing else
         self._stopping = threading.Event()
+        self._progressed = False
 
     def run(self) -> None:
-        """Run until `stop`, then keep a checkpoint of each. Raises what a runner raises: LogError, MachineStopped."""
+        """Run until `stop`, then keep a checkpoint of each runner's state.
+
+        Raises MachineStopped, LogMismatch and other LogErrors of a runner at once; LogUnreachable when the log does not
+        come back while a crew is assembled, or goes away RESTARTS times with no progress in between.
+        """
+        failures = 0
         try:
             while not self._stopping.is_set():
-                if not self._poll_all():
-                    self._idle()
+                crew = self._assemble()
+                try:
+                    self._work(crew)
+                except LogUnreachable as error:
+                    failures = 1 if self._progressed else failures + 1
+                    if failures > RESTARTS:
+                        raise
+                    LOGGER.warning("%s; starting over from the floors", error)
         finally:
             self._waiter.close()
-        for runner in self._runners:
-            runner.checkpoint()
 
     def stop(self) -> None:
         """Let `run` return after the batch in hand; from any thread."""
         self._stopping.set()
         self._waiter.close()
 
-    def _poll_all(self) -> int:
-        return sum([runner.poll() for runner in self._runners])
+    def _work(self, crew: Crew) -> None:
+        self._progressed = False
+        while not self._stopping.is_set():
+            if sum([runner.poll() for runner in crew.runners]):
+                self._progressed = True
+            else:
+                self._sleep(crew)
+        for runner in crew.runners:
+            runner.checkpoint()
 
-    def _idle(self) -> None:
-        due = self._ticker.due_in() if self._ticker else None
-        if self._ticker and due == 0:
-            self._ticker.append()
+    def _sleep(self, crew: Crew) -> None:
+        due = crew.ticker.due_in() if crew.ticker else None
+        if crew.ticker and due == 0:
+            crew.ticker.append()
             return
-        positions = {runner.place: runner.position for runner in self._runners}
+        positions = {runner.place: runner.position for runner in crew.runners}
         self._waiter.wait(positions, PATIENCE if due is None else min(due, PATIENCE))
