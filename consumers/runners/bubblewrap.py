@@ -14,23 +14,11 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-import msgspec
-
 from consumers.runners.port import Command, Folders, Limits, Places, Running
 from consumers.runners.reap import MARK, send
+from consumers.runners.sandbox import HOSTNAME, SANDBOX, SHARED_MEMORY, USER, places_in_sandbox
 from consumers.runners.spawn import Spawned, Spawner
 
-USER = 1000
-SANDBOX = Places(
-    code="/code",
-    inputs="/inputs",
-    keep="/keep",
-    output="/out",
-    work="/scratch/work",
-    tmp="/tmp",
-    run="/run/crunch",
-    bin="/opt/crunch",
-)
 _PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
 _SETTINGS = (
     "alternatives",
@@ -45,13 +33,12 @@ _SETTINGS = (
 )
 _ISOLATION = (
     "--unshare-all", "--unshare-user", "--new-session", "--die-with-parent", "--unsetenv", MARK, "--cap-drop", "ALL",
-    "--uid", str(USER), "--gid", str(USER), "--hostname", "crunch",
+    "--uid", str(USER), "--gid", str(USER), "--hostname", HOSTNAME,
 )  # fmt: skip
-_SHARED_MEMORY = 64 * 2**20
 _ACCOUNTS = {
     "/etc/passwd": f"crunch:x:{USER}:{USER}::/scratch/work:/bin/sh\n",
     "/etc/group": f"crunch:x:{USER}:\n",
-    "/etc/hosts": "127.0.0.1 localhost crunch\n",
+    "/etc/hosts": f"127.0.0.1 localhost {HOSTNAME}\n",
 }
 
 
@@ -74,7 +61,7 @@ class BubblewrapRunner:
 
     def places(self, folders: Folders) -> Places:
         """The same for every task, so that no path tells one attempt from another."""
-        return SANDBOX if folders.code else msgspec.structs.replace(SANDBOX, code="")
+        return places_in_sandbox(folders)
 
     def start(self, command: Command, on_output: Callable[[bytes], object]) -> Running:
         """A sandbox behind the gate."""
@@ -170,7 +157,7 @@ def _base(limits: Limits) -> Iterator[str]:
         yield "--disable-userns"
     yield from _host()
     yield from ("--proc", "/proc", "--dev", "/dev")
-    yield from ("--size", str(_SHARED_MEMORY), "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev")
+    yield from ("--size", str(SHARED_MEMORY), "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev")
     yield from ("--size", str(max(limits.scratch, 1)), "--perms", "0755", "--tmpfs", "/scratch")
     yield from (
         "--dir",

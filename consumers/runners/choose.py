@@ -1,0 +1,93 @@
+"""Which runner a task gets, and why."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from consumers.runners.bubblewrap import BubblewrapRunner
+from consumers.runners.cgroups import find
+from consumers.runners.port import CannotRun, Runner
+from consumers.runners.process import ProcessRunner
+from consumers.runners.spawn import Spawner
+from schemas.reasons import Failure
+
+AUTO = "auto"
+NAMES = ("docker", "bubblewrap", "process")
+
+
+class Choice(NamedTuple):
+    """A runner's name, and one line for people that says why it is this one."""
+
+    name: str
+    why: str
+
+
+def choose_runner(image_named: bool, forced: str, trouble_of: Callable[[str], str | None]) -> Choice:
+    """The runner for a task. `forced`: a runner's name, or `auto`. `trouble_of`: why a runner can't be used here.
+
+    An image runs in an engine or not at all: with the host's programs it would be another computation. So a node
+    that can't do what the task needs raises CannotRun, and another node may.
+    """
+    if image_named:
+        return _for_image(forced, trouble_of)
+    if forced == "docker":
+        raise CannotRun(Failure.NODE, "this node is to use docker, and the task names no image: give it one")
+    if forced != AUTO:
+        if trouble := trouble_of(forced):
+            raise CannotRun(Failure.NODE, f"this node is to use {forced}, and can't: {trouble}")
+        return Choice(forced, "it was asked for")
+    if trouble := trouble_of("bubblewrap"):
+        return Choice("process", f"the task names no image, and {trouble}: nothing isolates it")
+    return Choice("bubblewrap", "the task names no image, and bubblewrap works here")
+
+
+def _for_image(forced: str, trouble_of: Callable[[str], str | None]) -> Choice:
+    if forced not in (AUTO, "docker"):
+        raise CannotRun(Failure.NODE, f"the task names an image, and this node is to use {forced}, which runs none")
+    if trouble := trouble_of("docker"):
+        raise CannotRun(Failure.NODE, f"the task names an image, and {trouble}: start one on this node")
+    return Choice("docker", "the task names an image, and a Docker engine answers")
+
+
+class Runners:
+    """The runners of one node, each made when it is first needed: Docker's library is heavy, and few nodes use it.
+
+    `engine`: address of the Docker engine; empty: as the environment says. `note`: a file that says that containers
+    were made, for the next start to look for what is left of them.
+    """
+
+    def __init__(self, forced: str, engine: str, note: Path) -> None:
+        self.engine = engine
+        self._forced = forced
+        self._note = note
+        groups = find()
+        self._no_groups = groups if isinstance(groups, str) else ""
+        spawner = Spawner(None if isinstance(groups, str) else groups)
+        self._made: dict[str, Runner] = {
+            "process": ProcessRunner(spawner),
+            "bubblewrap": BubblewrapRunner(spawner),
+        }
+
+    def choose(self, image_named: bool) -> Choice:
+        """The runner for a task with or without an image. Raises CannotRun."""
+        return choose_runner(image_named, self._forced, lambda name: self.get(name).trouble())
+
+    def get(self, name: str) -> Runner:
+        """The runner of this name."""
+        if name == "docker" and name not in self._made:
+            from consumers.runners.docker import DockerRunner
+
+            self._made[name] = DockerRunner(self.engine)
+        return self._made[name]
+
+    def sweep(self, node: str) -> int:
+        """Remove whatever a former executor of this node left running; how many there were."""
+        left = self._made["process"].sweep(node)
+        if self._note.exists() and not self.get("docker").trouble():
+            left += self.get("docker").sweep(node)
+            self._note.unlink()
+        return left
+
+    def will_make_container(self) -> None:
+        """Remember it, also across a crash."""
+        self._note.touch()

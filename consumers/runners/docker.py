@@ -1,0 +1,282 @@
+"""The runner with a Docker engine: each task in a container of its own. The one file that imports `docker`.
+
+An image is pinned by its content digest. The container has no network, a read-only root, no capability and no way to
+one, a user that is not root, bounded memory, processors, processes and scratch; it sees its code and its declared
+inputs read-only, and its output directory. Its labels say whose it is, so that what an executor left can be found.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound
+from docker.types import LogConfig, Mount, Ulimit
+
+from consumers.runners.port import CannotRun, Command, Exit, Folders, Limits, Places, Running
+from consumers.runners.reap import Hold
+from consumers.runners.sandbox import HOSTNAME, SANDBOX, SHARED_MEMORY, USER, places_in_sandbox
+from schemas.reasons import Failure
+
+NODE_LABEL = "crunch-reuse.node"
+MARK_LABEL = "crunch-reuse.mark"
+
+_ENGINE_SECONDS = 60
+_PERIOD_US = 100_000
+
+
+class DockerRunner:
+    """Runs each task in a container. `engine`: the engine's address; empty: as the environment says."""
+
+    name = "docker"
+    isolates = True
+
+    def __init__(self, engine: str = "") -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._client: docker.DockerClient | None = None
+
+    def trouble(self) -> str | None:
+        """Why there is no engine to be used, asked each time: one may be started later."""
+        try:
+            self._connected().ping()
+        except (DockerException, requests.RequestException) as error:
+            self._forget()
+            return f"no Docker engine answers ({_line(error)})"
+        return None
+
+    def places(self, folders: Folders) -> Places:
+        """The same as in every sandbox."""
+        return places_in_sandbox(folders)
+
+    def start(self, command: Command, on_output: Callable[[bytes], object]) -> Running:
+        """A container that is created, and not started yet."""
+        with _translated():
+            client = self._connected()
+            image = _image(client, command.image)
+            created = client.api.create_container(**_configuration(client, image, command))
+            return Container(client, created["Id"], command.mark, on_output)
+
+    def sweep(self, node: str) -> int:
+        """Remove the containers that carry the node's label."""
+        with _translated():
+            return remove_containers(self._connected(), f"{NODE_LABEL}={node}")
+
+    def _connected(self) -> docker.DockerClient:
+        with self._lock:
+            if self._client is None:
+                self._client = connect(self._engine)
+            return self._client
+
+    def _forget(self) -> None:
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+            self._client = None
+
+
+class Container:
+    """A `Running` in an engine. Its output is followed from before it starts, so that nothing is missed."""
+
+    def __init__(
+        self, client: docker.DockerClient, container: str, mark: str, on_output: Callable[[bytes], object]
+    ) -> None:
+        self.hold = Hold(mark=mark, container=container)
+        self._api = client.api
+        self._id = container
+        self._ended = threading.Event()
+        self._exit = Exit(-1, trouble="the engine did not say how it ended")
+        self._finished = False
+        self._started = False
+        stream = self._api.attach(container, stdout=True, stderr=True, stream=True, logs=False)
+        self._threads = [
+            threading.Thread(target=self._pump, args=(stream, on_output), name="container", daemon=True),
+            threading.Thread(target=self._await, name="container", daemon=True),
+        ]
+
+    def go(self) -> None:
+        """Start it. Raises CannotRun where its program can't be."""
+        with _translated():
+            self._api.start(self._id)
+        self._started = True
+        for thread in self._threads:
+            thread.start()
+
+    def wait(self, seconds: float) -> Exit | None:
+        """How its first process ended."""
+        return self._exit if self._ended.wait(seconds) else None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to its first process; the engine reaches no other."""
+        with _unless_gone():
+            self._api.kill(self._id, signal=int(number))
+
+    def finish(self) -> None:
+        """Kill and remove it. If the engine is gone, what is left of it is removed when the node joins again."""
+        if self._finished:
+            return
+        self._finished = True
+        with _unless_gone():
+            self._api.kill(self._id)
+        if self._started:
+            for thread in self._threads:
+                thread.join()
+        with _unless_gone():
+            self._api.remove_container(self._id, v=True, force=True)
+
+    def _pump(self, stream: Iterable[bytes], on_output: Callable[[bytes], object]) -> None:
+        with _unless_gone():
+            for data in stream:
+                on_output(data)
+
+    def _await(self) -> None:
+        try:
+            code = int(self._api.wait(self._id)["StatusCode"])
+            state = self._api.inspect_container(self._id)["State"]
+            self._exit = Exit(code, bool(state.get("OOMKilled")), _start_error(state))
+        except (DockerException, requests.RequestException) as error:
+            self._exit = Exit(-1, trouble=f"the Docker engine went away while the task ran ({_line(error)})")
+        finally:
+            self._ended.set()
+
+
+def connect(engine: str = "") -> docker.DockerClient:
+    """A client of the engine at this address; empty: as the environment says. DockerException if none answers."""
+    if engine:
+        return docker.DockerClient(base_url=engine, version="auto", timeout=_ENGINE_SECONDS)
+    return docker.from_env(version="auto", timeout=_ENGINE_SECONDS)
+
+
+def resolve_image(name: str, engine: str = "") -> str:
+    """The content digest (`sha256:…`) of the image that this name stands for now. Raises CannotRun."""
+    with _translated():
+        return str(_image(connect(engine), name).id)
+
+
+def kill_containers(engine: str, containers: Iterable[str]) -> None:
+    """Kill these containers at once; one that is gone is no matter."""
+    client = connect(engine)
+    for container in containers:
+        with _unless_gone():
+            client.api.kill(container)
+
+
+def remove_containers(client: docker.DockerClient, label: str) -> int:
+    """Kill and remove all containers with this label; how many there were."""
+    found = client.api.containers(all=True, filters={"label": label})
+    for container in found:
+        with _unless_gone():
+            client.api.remove_container(container["Id"], v=True, force=True)
+    return len(found)
+
+
+def _configuration(client: docker.DockerClient, image: Any, command: Command) -> dict[str, Any]:
+    user = _user(command.folders)
+    return {
+        "image": image.id,
+        "entrypoint": list(command.argv),
+        "environment": dict(command.environment) | _path(image),
+        "working_dir": SANDBOX.work,
+        "user": user,
+        "hostname": HOSTNAME,
+        "network_disabled": True,
+        "use_config_proxy": False,
+        "labels": {NODE_LABEL: command.node, MARK_LABEL: command.mark},
+        "host_config": client.api.create_host_config(
+            network_mode="none",
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+            mounts=list(_mounts(command.folders)),
+            tmpfs=_tmpfs(user, command.limits),
+            log_config=LogConfig(type=LogConfig.types.NONE),
+            **_limits(command.limits),
+        ),
+    }
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    largest_file = max(limits.output, limits.scratch)
+    return {
+        "mem_limit": limits.memory,
+        "memswap_limit": limits.memory,
+        "cpu_period": _PERIOD_US,
+        "cpu_quota": limits.cores * _PERIOD_US,
+        "pids_limit": limits.processes,
+        "shm_size": SHARED_MEMORY,
+        "ulimits": [
+            Ulimit(name="core", soft=0, hard=0),
+            Ulimit(name="fsize", soft=largest_file, hard=largest_file),
+        ],
+    }
+
+
+def _tmpfs(user: str, limits: Limits) -> dict[str, str]:
+    uid, gid = user.split(":")
+    options = f"rw,exec,nosuid,nodev,size={max(limits.scratch, 1)},uid={uid},gid={gid}"
+    return {SANDBOX.work: f"{options},mode=0755", SANDBOX.tmp: f"{options},mode=1777"}
+
+
+def _mounts(folders: Folders) -> Iterator[Mount]:
+    shown = {f"{SANDBOX.keep}/{pdh}": path for pdh, path in folders.collections.items()}
+    shown |= {SANDBOX.inputs: folders.links, SANDBOX.bin: folders.bin, SANDBOX.run: folders.run}
+    if folders.code:
+        shown[SANDBOX.code] = folders.code
+    for target, source in shown.items():
+        yield Mount(target, str(source), type="bind", read_only=True)
+    yield Mount(SANDBOX.output, str(folders.output), type="bind")
+
+
+def _user(folders: Folders) -> str:
+    """Never root: a fixed user where we are root and can give it the output directory, else ourselves."""
+    if os.geteuid() != 0:
+        return f"{os.geteuid()}:{os.getegid()}"
+    os.chown(folders.output, USER, USER)
+    return f"{USER}:{USER}"
+
+
+def _path(image: Any) -> dict[str, str]:
+    """The image's own search path: it knows where its programs are."""
+    settings = dict(item.split("=", 1) for item in image.attrs.get("Config", {}).get("Env") or [] if "=" in item)
+    return {"PATH": f"{SANDBOX.bin}:{settings['PATH']}"} if settings.get("PATH") else {}
+
+
+def _image(client: docker.DockerClient, name: str) -> Any:
+    try:
+        return client.images.get(name)
+    except ImageNotFound as error:
+        reason = f"image {name} is not on this node: pull or load it there (docker pull, docker load)"
+        raise CannotRun(Failure.NODE, reason) from error
+
+
+def _start_error(state: dict[str, Any]) -> str:
+    return f"the engine could not run the container: {state['Error']}" if state.get("Error") else ""
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The one place where the engine's errors become ours."""
+    try:
+        yield
+    except (DockerException, requests.RequestException) as error:
+        for told, code in (("executable file not found", 127), ("no such file", 127), ("permission denied", 126)):
+            if isinstance(error, APIError) and told in str(error.explanation):
+                raise CannotRun(Failure.EXIT, f"its program can't be started: {_line(error)}", code) from error
+        raise CannotRun(Failure.NODE, f"the Docker engine can't run it: {_line(error)}") from error
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """For what is to be taken away: a container that has ended, or an engine that has, needs no more of it."""
+    try:
+        yield
+    except (APIError, OSError):
+        return
+
+
+def _line(error: Exception) -> str:
+    told = error.explanation if isinstance(error, APIError) and error.explanation else error
+    return " ".join(str(told).split())[:500]
