@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CHECKOUT
-from tests.support import machines
+from tests.support import machines, provision
 
 PROJECT = """
 [project]
@@ -57,8 +57,9 @@ class Machine:
     def having(self, **changes: str) -> "Machine":
         return replace(self, environment=self.environment | changes)
 
-    def forget_environment(self) -> None:
-        shutil.rmtree(self.checkout / ".venv")
+    def installer(self) -> str:
+        packages = (self.checkout / ".venv").glob("lib/*/site-packages")
+        return (next(packages) / "crunchdependency-1.0.dist-info" / "INSTALLER").read_text().strip()
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,13 @@ def machine(tmp_path: Path, bare_python: Path) -> Machine:
     return Machine(checkout, environment)
 
 
+@pytest.fixture
+def quick_machine(machine: Machine, tmp_path: Path) -> Machine:
+    """The same with uv, for what is not about installing."""
+    (tmp_path / "bin" / "uv").symlink_to(_real_uv())
+    return machine
+
+
 def test_pip_alone_is_enough(machine: Machine) -> None:
     """No uv, no git, no venv module, no ensurepip, externally managed, an empty home, a mirror instead of the index."""
     first = machine.run("job", "a b", "--json")
@@ -97,30 +105,42 @@ def test_pip_alone_is_enough(machine: Machine) -> None:
     assert (second.returncode, second.stderr) == (0, "")
 
 
-def test_the_caller_s_folder_and_exit_status_pass_through(machine: Machine, tmp_path: Path) -> None:
+def test_the_caller_s_folder_and_exit_status_pass_through(quick_machine: Machine, tmp_path: Path) -> None:
     decoy = tmp_path / "elsewhere" / "gateway"
     decoy.mkdir(parents=True)
     (decoy / "cli.py").write_text("raise SystemExit('the wrong gateway')")
-    result = machine.run("fail", cwd=decoy.parent)
+    result = quick_machine.run("fail", cwd=decoy.parent)
     assert result.returncode == 7, result.stderr
     assert json.loads(result.stdout)[1] == str(decoy.parent)
 
 
-def test_a_link_to_it_works_from_anywhere(machine: Machine, tmp_path: Path) -> None:
+def test_a_link_to_it_works_from_anywhere(quick_machine: Machine, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("a checkout/run")
     result = subprocess.run(
-        [tmp_path / "link", "job"], env=machine.environment, cwd="/", capture_output=True, text=True
+        [tmp_path / "link", "job"], env=quick_machine.environment, cwd="/", capture_output=True, text=True
     )
     assert json.loads(result.stdout)[1] == "/", result.stderr
 
 
-def test_uv_is_used_where_it_is_there_with_the_mirrors_meant_for_pip(machine: Machine, tmp_path: Path) -> None:
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    (tmp_path / "bin" / "uv").symlink_to(uv)
+def test_uv_is_used_where_it_is_there_with_the_mirrors_meant_for_pip(quick_machine: Machine) -> None:
+    result = quick_machine.run("job")
+    assert result.returncode == 0, result.stderr
+    assert quick_machine.installer() == "uv"
+
+
+def test_pip_brings_uv_for_the_setup_and_leaves_none_behind(machine: Machine, tmp_path: Path) -> None:
+    machines.wheelhouse(tmp_path / "mirror", "uv", script=_real_uv())
     result = machine.run("job")
     assert result.returncode == 0, result.stderr
-    installer = next((machine.checkout / ".venv").glob("lib/*/site-packages/crunchdependency-1.0.dist-info/INSTALLER"))
-    assert installer.read_text().strip() == "uv"
+    assert machine.installer() == "uv"
+    assert list((machine.checkout / ".venv").rglob("uv")) == []
+    assert list((tmp_path / "home").rglob("uv")) == []
+
+
+def _real_uv() -> Path:
+    found = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert found is not None, "uv is one of this project's dev requirements"
+    return Path(found).resolve()
 
 
 def test_pip_steps_in_where_uv_fails(machine: Machine, tmp_path: Path) -> None:
@@ -128,21 +148,20 @@ def test_pip_steps_in_where_uv_fails(machine: Machine, tmp_path: Path) -> None:
     broken.write_text("#!/bin/sh\necho 'uv: out of order' >&2\nexit 1\n")
     broken.chmod(0o755)
     assert machine.run("job").returncode == 0
+    assert machine.installer() == "pip"
 
 
-def test_changed_requirements_are_installed(machine: Machine) -> None:
-    machine.run("job")
-    (machine.checkout / "pyproject.toml").write_text(PROJECT + "# changed\n")
-    assert SETTING_UP in machine.run("job").stderr
-    assert machine.run("job").stderr == ""
+def test_changed_requirements_are_installed(quick_machine: Machine) -> None:
+    quick_machine.run("job")
+    (quick_machine.checkout / "pyproject.toml").write_text(PROJECT + "# changed\n")
+    assert SETTING_UP in quick_machine.run("job").stderr
+    assert quick_machine.run("job").stderr == ""
 
 
 @pytest.mark.needs("another-python")
-def test_another_interpreter_gets_its_own_environment(machine: Machine) -> None:
-    from tests.support import provision
-
-    machine.run("job")
-    other = machine.having(CRUNCH_REUSE_PYTHON=provision.another_python())
+def test_another_interpreter_gets_its_own_environment(quick_machine: Machine) -> None:
+    quick_machine.run("job")
+    other = quick_machine.having(CRUNCH_REUSE_PYTHON=provision.another_python())
     result = other.run("job")
     assert SETTING_UP in result.stderr
     assert f"python3.{json.loads(result.stdout)[3]}" != machines.VERSION
@@ -161,13 +180,14 @@ def test_a_setup_that_was_killed_is_begun_anew(machine: Machine, tmp_path: Path)
     process.communicate()
     (machine.checkout / ".venv" / "left-over").touch()
     hanging.unlink()
+    hanging.symlink_to(_real_uv())
     result = machine.run("job")
     assert result.returncode == 0, result.stderr
     assert not (machine.checkout / ".venv" / "left-over").exists()
 
 
-def test_four_at_once_set_up_once(machine: Machine) -> None:
-    processes = [machine.start("job") for _ in range(4)]
+def test_four_at_once_set_up_once(quick_machine: Machine) -> None:
+    processes = [quick_machine.start("job") for _ in range(4)]
     results = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0, 0], results
     assert sum(SETTING_UP in err for _, err in results) == 1
@@ -181,10 +201,10 @@ def test_a_folder_of_someone_else_s_is_left_alone(machine: Machine, tmp_path: Pa
     assert [entry.name for entry in (tmp_path / "home").iterdir()] == ["thesis.tex"]
 
 
-def test_the_environment_can_be_elsewhere(machine: Machine, tmp_path: Path) -> None:
-    result = machine.having(CRUNCH_REUSE_VENV=str(tmp_path / "cache" / "env")).run("job")
+def test_the_environment_can_be_elsewhere(quick_machine: Machine, tmp_path: Path) -> None:
+    result = quick_machine.having(CRUNCH_REUSE_VENV=str(tmp_path / "cache" / "env")).run("job")
     assert json.loads(result.stdout)[2] == str(tmp_path / "cache" / "env")
-    assert not (machine.checkout / ".venv").exists()
+    assert not (quick_machine.checkout / ".venv").exists()
 
 
 def test_a_failed_installation_is_shown_in_full(machine: Machine, tmp_path: Path) -> None:

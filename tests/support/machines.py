@@ -56,13 +56,16 @@ def path_of(folder: Path, **commands: Path) -> str:
     return str(folder)
 
 
-def wheelhouse(folder: Path, name: str) -> Path:
-    """A package mirror in a folder: one wheel, of a package `name` 1.0 with one module of the same name."""
-    folder.mkdir(parents=True)
+def wheelhouse(folder: Path, name: str, script: Path | None = None) -> Path:
+    """A package mirror in a folder, with a wheel of `name` 1.0: one module of that name, or `script` as a command."""
+    folder.mkdir(parents=True, exist_ok=True)
     info = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{name}.py", "ANSWER = 42\n")
+        if script is None:
+            wheel.writestr(content := f"{name}.py", "ANSWER = 42\n")
+        else:
+            wheel.write(script, content := f"{name}-1.0.data/scripts/{name}")
         wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+        wheel.writestr(f"{info}/RECORD", f"{content},,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
     return folder
