@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from coordinator.claims_decide import announce, verification_ready
-from coordinator.claims_give import Context, Outputs, changed, children_of, disagreements
+from coordinator.claims_give import FACTS, TASKS, Context, Outputs, changed, children_of, disagreements
 from coordinator.claims_life import fenced, live
 from coordinator.claims_state import (
     COUNTED,
@@ -25,7 +25,6 @@ from schemas.facts import ClaimChanged, ExecutionStatus
 from schemas.fields import EMPTY_OBJECT
 from schemas.reasons import Failure, Reason
 from schemas.tasks import TaskCompleted, TaskFailed
-from schemas.topics import Topic
 
 
 def exited(ctx: Context, claim: Claim, record: Exited) -> Outputs:
@@ -80,7 +79,7 @@ def _succeed(ctx: Context, claim: Claim, execution: Execution, record: Exited) -
             log=execution.log,
             children=len(execution.children),
         )
-        yield Output(Topic.TASKS, completed)
+        yield Output(TASKS, completed)
     waiters, execution.waiters = execution.waiters, {}
     yield from give_or_redecide(ctx, claim, execution, waiters.values())
     _keep_as_entry(claim, execution)
@@ -142,7 +141,7 @@ def _fail(ctx: Context, claim: Claim, execution: Execution, record: Exited, reas
             detail=record.reason,
             log=record.log,
         )
-        yield Output(Topic.TASKS, failed)
+        yield Output(TASKS, failed)
     yield from settle_waiters(ctx, claim, execution)
 
 
@@ -175,7 +174,7 @@ def _lose(ctx: Context, claim: Claim, execution: Execution, record: Lost) -> Out
     claim.losses.append(execution.owner)
     if len(claim.losses) == ctx.config.quarantine_losses:
         why = f"{len(claim.losses)} nodes were lost while they ran it"
-        yield Output(Topic.FACTS, ClaimChanged(fingerprint=record.fingerprint, quarantined=True, reason=why))
+        yield Output(FACTS, ClaimChanged(fingerprint=record.fingerprint, quarantined=True, reason=why))
     yield from _try_again(ctx, claim, execution, told)
 
 

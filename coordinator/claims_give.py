@@ -16,6 +16,12 @@ from schemas.topics import Topic
 from schemas.work import Cancelled, Reprioritised
 
 Outputs = Iterator[Output]
+"""What follows for many, made while it is taken."""
+
+Said = list[Output]
+"""What follows for one: bounded, so it is simply made."""
+
+FACTS, TASKS, WORK = Topic.FACTS, Topic.TASKS, Topic.WORK
 
 
 class Context:
@@ -36,44 +42,48 @@ class Context:
         return token_of(self.seen, self.grants - 1)
 
 
-def copy(ctx: Context, entry: Execution, want: Requested, *, waited: bool) -> Outputs:
+def copy(ctx: Context, entry: Execution, want: Requested, *, waited: bool) -> Said:
     """Give the entry's output: its children anew, in state todo, then the copy. The receiver becomes a holder."""
     source = source_for(ctx.view, want.owner, entry)
-    yield from children_of(entry, want.root, want.task)
-    yield Output(
-        Topic.TASKS,
-        TaskCopied(
-            root=want.root,
-            task=want.task,
-            token=entry.token,
-            source=source,
-            output=entry.output,
-            log=entry.log,
-            children=len(entry.children),
-            started_at=entry.started_at,
-            finished_at=entry.finished_at,
-        ),
+    said = children_of(entry, want.root, want.task) if entry.children else []
+    copied = TaskCopied(
+        root=want.root,
+        task=want.task,
+        token=entry.token,
+        source=source,
+        output=entry.output,
+        log=entry.log,
+        children=len(entry.children),
+        started_at=entry.started_at,
+        finished_at=entry.finished_at,
     )
-    yield Output(
-        Topic.FACTS,
-        Reused(
-            fingerprint=want.fingerprint,
-            token=entry.token,
-            task=want.task,
-            root=want.root,
-            source=source,
-            waited=waited,
-        ),
+    said.append(Output(TASKS, copied))
+    fact = Reused(
+        fingerprint=want.fingerprint,
+        token=entry.token,
+        task=want.task,
+        root=want.root,
+        source=source,
+        waited=waited,
     )
-    if all(holder.owner != want.owner for holder in entry.holders):
-        entry.holders.append(Holder(want.owner, want.task))
+    said.append(Output(FACTS, fact))
+    _hold(entry, want)
+    return said
 
 
-def children_of(execution: Execution, root: str, creator: str) -> Outputs:
+def _hold(entry: Execution, want: Requested) -> None:
+    for holder in entry.holders:
+        if holder.owner == want.owner:
+            return
+    entry.holders.append(Holder(want.owner, want.task))
+
+
+def children_of(execution: Execution, root: str, creator: str) -> Said:
     """The execution's children under this creator; their uuids follow from the creator and their rank alone."""
-    for rank, child in enumerate(execution.children):
-        created = TaskCreated(root=root, task=child_uuid(creator, rank), created_by=creator, spec=child.spec)
-        yield Output(Topic.TASKS, created)
+    return [
+        Output(TASKS, TaskCreated(root=root, task=child_uuid(creator, rank), created_by=creator, spec=child.spec))
+        for rank, child in enumerate(execution.children)
+    ]
 
 
 def changed(execution: Execution, status: ExecutionStatus, **details: Any) -> Output:
@@ -81,7 +91,7 @@ def changed(execution: Execution, status: ExecutionStatus, **details: Any) -> Ou
     fact = ExecutionChanged(
         fingerprint=execution.want.fingerprint, token=execution.token, status=status, node=execution.node, **details
     )
-    return Output(Topic.FACTS, fact)
+    return Output(FACTS, fact)
 
 
 def disagreements(claim: Claim, later: Execution) -> Outputs:
@@ -91,7 +101,7 @@ def disagreements(claim: Claim, later: Execution) -> Outputs:
         if earlier.status == "done" and not earlier.impure and earlier.output not in told:
             told.add(earlier.output)
             yield Output(
-                Topic.FACTS,
+                FACTS,
                 Disagreed(
                     fingerprint=later.want.fingerprint,
                     tokens=(earlier.token, later.token),
@@ -104,7 +114,7 @@ def cancel(claim: Claim, execution: Execution) -> Outputs:
     """Nobody wants the execution any more."""
     del claim.executions[execution.token]
     yield changed(execution, "cancelled")
-    yield Output(Topic.WORK, Cancelled(pool=execution.want.pool, token=execution.token))
+    yield Output(WORK, Cancelled(pool=execution.want.pool, token=execution.token))
 
 
 def reprioritise(execution: Execution) -> Outputs:
@@ -114,11 +124,9 @@ def reprioritise(execution: Execution) -> Outputs:
     best = max([execution.want.priority, *(w.priority for w in execution.waiters.values())])
     if best != execution.priority:
         execution.priority = best
-        yield Output(Topic.WORK, Reprioritised(pool=execution.want.pool, token=execution.token, priority=best))
+        yield Output(WORK, Reprioritised(pool=execution.want.pool, token=execution.token, priority=best))
 
 
 def failed_request(want: Requested, reason: Reason, detail: str, exit_code: int = -1) -> Output:
     """The request ends without an output; `detail` says why in one line."""
-    return Output(
-        Topic.TASKS, TaskFailed(root=want.root, task=want.task, reason=reason, detail=detail, exit_code=exit_code)
-    )
+    return Output(TASKS, TaskFailed(root=want.root, task=want.task, reason=reason, detail=detail, exit_code=exit_code))

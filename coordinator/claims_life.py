@@ -2,7 +2,7 @@
 
 import msgspec
 
-from coordinator.claims_give import Context, Outputs, changed
+from coordinator.claims_give import TASKS, Context, Outputs, changed
 from coordinator.claims_state import Child, Claim, Execution, can_wait
 from coordinator.claims_waiters import redecide
 from coordinator.machine import Output, answered, nothing, refused
@@ -10,7 +10,6 @@ from schemas.claims import ChildQueued, PurityLost, Reported, Started, Unplaceab
 from schemas.fields import MAX_SPEC_BYTES
 from schemas.reasons import Reason
 from schemas.tasks import TaskReported, TaskStarted
-from schemas.topics import Topic
 
 
 def live(claim: Claim, token: str) -> Execution | None:
@@ -40,7 +39,7 @@ def started(_ctx: Context, claim: Claim, record: Started) -> Outputs:
     yield changed(execution, "running", **details)
     if execution.task:
         begun = TaskStarted(root=execution.root, task=execution.task, token=record.token, node=record.node)
-        yield Output(Topic.TASKS, begun)
+        yield Output(TASKS, begun)
     yield answered(record.fingerprint)
 
 
@@ -58,7 +57,7 @@ def reported(_ctx: Context, claim: Claim, record: Reported) -> Outputs:
         told = TaskReported(
             root=execution.root, task=execution.task, token=record.token, progress=min(record.progress, 1000)
         )
-        yield Output(Topic.TASKS, told)
+        yield Output(TASKS, told)
     yield answered(record.fingerprint)
 
 

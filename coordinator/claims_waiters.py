@@ -5,14 +5,13 @@ from collections.abc import Iterable
 import msgspec
 
 from coordinator.claims_decide import decide
-from coordinator.claims_give import Context, Outputs, cancel, copy, failed_request, reprioritise
+from coordinator.claims_give import FACTS, TASKS, Context, Outputs, cancel, copy, failed_request, reprioritise
 from coordinator.claims_state import Claim, Execution, Holder, disagree, may_see, quorum_of, visible
 from coordinator.machine import Output
 from schemas.claims import Requested
 from schemas.facts import Promoted, Redecided
 from schemas.reasons import Reason
 from schemas.tasks import TaskStarted
-from schemas.topics import Topic
 
 
 def redecide(
@@ -21,7 +20,7 @@ def redecide(
     """Decide each waiter as a new request, in waiting order, under its own visibility."""
     for want in waiters:
         fact = Redecided(fingerprint=want.fingerprint, token=token, task=want.task, root=want.root)
-        yield Output(Topic.FACTS, fact)
+        yield Output(FACTS, fact)
         yield from decide(ctx, claim, want, why, proof)
 
 
@@ -64,11 +63,9 @@ def promote(ctx: Context, claim: Claim, execution: Execution) -> Outputs:
     fact = Promoted(
         fingerprint=heir.fingerprint, token=execution.token, task=heir.task, root=heir.root, owner=heir.owner
     )
-    yield Output(Topic.FACTS, fact)
+    yield Output(FACTS, fact)
     if execution.status == "running":
-        yield Output(
-            Topic.TASKS, TaskStarted(root=heir.root, task=heir.task, token=execution.token, node=execution.node)
-        )
+        yield Output(TASKS, TaskStarted(root=heir.root, task=heir.task, token=execution.token, node=execution.node))
     others = []
     for want in waiters.values():
         if may_see(ctx.view, want.owner, execution):

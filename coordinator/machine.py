@@ -2,8 +2,8 @@
 
 `step(record) -> outputs` is lazy: the loop appends outputs while the machine still makes them, so a completion with
 100,000 waiters needs no memory for 100,000 records. State changes as the iterator is consumed; who stops half-way has
-to throw the machine away and restore a checkpoint. A machine looks at no clock, random source, environment or set order:
-the same prefix gives the same outputs and the same snapshot bytes in every process, for ever.
+to throw the machine away and restore a checkpoint. A machine looks at no clock, random source, environment or order of
+a set: the same prefix gives the same outputs and the same snapshot bytes in every process, for ever.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from schemas.settings import Forwarded, RulesSet
 from schemas.topics import Topic
 
 RULES_VERSION = 1
+_FACTS = Topic.FACTS
 
 
 class Seen(NamedTuple):
@@ -70,7 +71,7 @@ def token_of(seen: Seen, grant: int) -> str:
 
 def answered(about: str, outcome: Outcome = Outcome.DONE, reason: Reason = Reason.NONE, detail: str = "") -> Output:
     """The one answer to the command of this step."""
-    return Output(Topic.FACTS, Answered(outcome=outcome, reason=reason, about=about or "-", detail=detail))
+    return Output(_FACTS, Answered(outcome=outcome, reason=reason, about=about or "-", detail=detail))
 
 
 def nothing(about: str, reason: Reason, detail: str = "") -> Output:

@@ -59,7 +59,7 @@ def _inherit_all(ctx: Any, claim: Claim, execution: Execution) -> Iterator[Any]:
     del waiters[heir.task]
     execution.waiters = waiters
     yield claims_waiters.Output(
-        claims_waiters.Topic.FACTS,
+        claims_waiters.FACTS,
         claims_waiters.Promoted(
             fingerprint=heir.fingerprint, token=execution.token, task=heir.task, root=heir.root, owner=heir.owner
         ),
