@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 TASK_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -23,12 +23,17 @@ _VERSION_ARGUMENT = {"perl": "-v"}
 _VERSION = re.compile(r"\d+\.\d+[\w.+~-]*")
 
 
-@cache
 def host_identity() -> dict[str, str | dict[str, str]]:
     """What the environment is, as a JSON value: `system`, `architecture`, `libc`, `interpreters` (name to version).
 
-    Looked up once in a process; it takes as long as the slowest interpreter needs to say its version.
+    The first look takes as long as the slowest interpreter needs to say its version; it is taken again when one of
+    their files has changed, so that a process that runs for weeks does not speak of last week's system.
     """
+    return _identity(_stamp())
+
+
+@lru_cache(maxsize=1)
+def _identity(_stamp: tuple[tuple[int, ...], ...]) -> dict[str, str | dict[str, str]]:
     with ThreadPoolExecutor(len(INTERPRETERS)) as pool:
         versions = dict(zip(INTERPRETERS, pool.map(_version, INTERPRETERS), strict=True))
     return {
@@ -45,6 +50,18 @@ def host_summary() -> str:
     interpreters = identity["interpreters"]
     python = interpreters.get("python3") if isinstance(interpreters, dict) else None
     return ", ".join(filter(None, (str(identity["system"]), platform.machine(), python and f"python3 {python}")))
+
+
+def _stamp() -> tuple[tuple[int, ...], ...]:
+    """Changes when a program or the system's release does."""
+    found = (shutil.which(name, path=TASK_PATH) for name in INTERPRETERS)
+    files = [*filter(None, found), "/etc/os-release"]
+    stamps = []
+    for file in files:
+        with suppress(FileNotFoundError):
+            info = Path(file).stat()
+            stamps.append((info.st_ino, info.st_size, info.st_mtime_ns))
+    return tuple(stamps)
 
 
 def _system() -> str:

@@ -6,6 +6,7 @@ to a bound. Without isolation a task could change what others read, so each gets
 
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,12 +78,18 @@ class _Entry:
 
 
 def extract(collections: CollectionStore, pdh: str, destination: Path, executable: bool) -> int:
-    """Write a collection out; its bytes. `executable`: what looks like a program is made one, as Keep has no modes."""
+    """Write a collection out; its bytes. `executable`: what looks like a program is made one, as Keep has no modes.
+
+    Anybody may read it, whatever our umask is: the task may run as another user.
+    """
     size = collections.extract(pdh, destination)
-    if executable:
+    is_open = stat.S_IMODE(destination.stat().st_mode) & 0o005 == 0o005
+    if executable or not is_open:
         for folder, _, names in os.walk(destination):
+            Path(folder).chmod(0o755)
             for name in names:
-                _make_executable(Path(folder, name))
+                file = Path(folder, name)
+                file.chmod(0o555 if executable and _is_program(file) else 0o444)
     return size
 
 
@@ -98,8 +105,6 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def _make_executable(file: Path) -> None:
+def _is_program(file: Path) -> bool:
     with file.open("rb") as stream:
-        start = stream.read(4)
-    if start.startswith(_EXECUTABLE_STARTS):
-        file.chmod(0o555)
+        return stream.read(4).startswith(_EXECUTABLE_STARTS)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from consumers.runners.port import Command, Folders, Limits, Places, Running
+from consumers.runners.port import Command, Exit, Folders, Limits, Places, Running
 from consumers.runners.reap import MARK, send
 from consumers.runners.sandbox import HOSTNAME, SANDBOX, SHARED_MEMORY, USER, places_in_sandbox
 from consumers.runners.spawn import Spawned, Spawner
@@ -31,6 +31,9 @@ _SETTINGS = (
     "java-*",
     "mime.types",
 )
+_BWRAP_SAYS = b"bwrap: "
+# A shell tells a program that is not there (127) from one that can't be run (126); bwrap says 1 to both.
+_EXEC = ("/bin/sh", "-c", 'exec "$@"', "sh")
 _ISOLATION = (
     "--unshare-all", "--unshare-user", "--new-session", "--die-with-parent", "--unsetenv", MARK, "--cap-drop", "ALL",
     "--uid", str(USER), "--gid", str(USER), "--hostname", HOSTNAME,
@@ -68,14 +71,15 @@ class BubblewrapRunner:
         status, told = os.pipe()
         accounts = [(path, _memory_file(text)) for path, text in _ACCOUNTS.items()]
         keep_open = (told, *(descriptor for _, descriptor in accounts))
+        first = _First(on_output)
         try:
             spawned = self._spawner.start(
-                [*_arguments(command, accounts), "--json-status-fd", str(told), "--", *command.argv],
+                [*_arguments(command, accounts), "--json-status-fd", str(told), "--", *_EXEC, *command.argv],
                 environment=command.environment,
                 directory=command.folders.root,
                 limits=command.limits,
                 mark=command.mark,
-                on_output=on_output,
+                on_output=first,
                 contained=True,
                 keep_open=keep_open,
             )
@@ -85,7 +89,7 @@ class BubblewrapRunner:
         finally:
             for descriptor in keep_open:
                 os.close(descriptor)
-        return Sandbox(spawned, status)
+        return Sandbox(spawned, status, first)
 
     def sweep(self, node: str) -> int:
         """Kill the sandboxes that carry the node's mark."""
@@ -95,13 +99,22 @@ class BubblewrapRunner:
 class Sandbox:
     """A `Running` whose signals have to reach through the wall: bwrap itself passes none on."""
 
-    def __init__(self, spawned: Spawned, status: int) -> None:
+    def __init__(self, spawned: Spawned, status: int, first: "_First") -> None:
         self._spawned = spawned
+        self._first = first
         self._status = status
         self._said = b""
         self.hold = spawned.hold
         self.go = spawned.go
-        self.wait = spawned.wait
+
+    def wait(self, seconds: float) -> Exit | None:
+        """How the command ended; that bwrap could not make the sandbox is the node's trouble."""
+        ended = self._spawned.wait(seconds)
+        if ended and ended.code == 1:
+            self._spawned.finish()  # only now is all of its output here
+            if self._first.data.startswith(_BWRAP_SAYS):
+                return Exit(-1, trouble=f"no sandbox: {self._first.data.decode(errors='replace').strip()}")
+        return ended
 
     def signal(self, number: int) -> None:
         """To every process in the sandbox but its reaper; before it has one, to bwrap."""
@@ -131,6 +144,18 @@ class Sandbox:
             self._said += os.read(self._status, 4096)
         lines = self._said.splitlines()
         return int(json.loads(lines[0])["child-pid"]) if lines else None
+
+
+class _First:
+    """Hands output on and remembers how it began."""
+
+    def __init__(self, on_output: Callable[[bytes], object]) -> None:
+        self.data = b""
+        self._on_output = on_output
+
+    def __call__(self, data: bytes) -> None:
+        self.data += data[: 500 - len(self.data)]
+        self._on_output(data)
 
 
 def _arguments(command: Command, accounts: list[tuple[str, int]]) -> Iterator[str]:

@@ -188,6 +188,7 @@ def _configuration(client: docker.DockerClient, image: Any, command: Command) ->
         "host_config": client.api.create_host_config(
             network_mode="none",
             read_only=True,
+            init=True,  # the task as process 1 could not be sent a signal that it does not handle
             cap_drop=["ALL"],
             security_opt=["no-new-privileges:true"],
             mounts=list(_mounts(command.folders)),

@@ -14,6 +14,7 @@ GRACE_SECONDS = 4.0
 TEMPORARY_EXIT = 111
 _LOOK_SECONDS = 0.25
 _LAST_SIGNAL = 64
+_KNOWN_CODES = {126: ": its program can't be executed", 127: ": its program was not found"}
 # SIGXFSZ by number, as the shell adds it to 128: it is the same on Linux and macOS.
 _FILE_TOO_LARGE = 128 + 25
 
@@ -115,7 +116,7 @@ def outcome_of(ended: Exit) -> Outcome:
         return Outcome(exit_code=code, failure=Failure.OUTPUT, reason=reason)
     if 128 < code <= 128 + _LAST_SIGNAL:
         return Outcome(exit_code=code, failure=Failure.SIGNAL, reason=f"killed by signal {_signal_name(code - 128)}")
-    return Outcome(exit_code=code, failure=Failure.EXIT, reason=f"exit code {code}")
+    return Outcome(exit_code=code, failure=Failure.EXIT, reason=f"exit code {code}{_KNOWN_CODES.get(code, '')}")
 
 
 def too_much_output(limits: Limits) -> Outcome:

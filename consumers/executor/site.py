@@ -1,0 +1,81 @@
+"""What all the attempts of one executor share: the node, its store, its runners, and where things are put."""
+
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+import consumers
+from consumers.executor.guard import Guard
+from consumers.executor.inputs import InputCache, remove_tree
+from consumers.executor.requests import Asks
+from consumers.runners.choose import Runners
+from store.collections import CollectionStore
+
+HELPER = "crunch-task"
+_HELPER_MODULE = "crunch_task.py"
+# The first Python that there is: an image may have any.
+_HELPER_SCRIPT = f"""#!/bin/sh
+exec "$(command -v python3 || command -v python2 || command -v python || echo python3)" \\
+    "$(dirname "$0")/{_HELPER_MODULE}" "$@"
+"""
+
+
+class Site:
+    """Folders under `root` (the executor's own) and a short one for sockets, whose paths may have 107 bytes at most.
+
+    `node`: the node's name. `key`: tells this node and folder from any other on the machine; what its tasks leave is
+    found by it.
+    """
+
+    def __init__(
+        self, *, node: str, root: Path, collections: CollectionStore, runners: Runners, guard: Guard, answers: Asks
+    ) -> None:
+        self.node = node
+        self.key = site_key(node, root)
+        self.collections = collections
+        self.runners = runners
+        self.guard = guard
+        self.answers = answers
+        self.attempts = root / "attempts"
+        self.sockets = socket_folder(self.key)
+        self.bin = root / "bin"
+        self._clear()
+        self.inputs = InputCache(collections, root / "inputs")
+
+    def close(self) -> None:
+        """Remove what is only of use while the executor runs."""
+        remove_tree(self.sockets)
+        remove_tree(self.attempts)
+
+    def _clear(self) -> None:
+        """Begin anew: what a former executor left was of attempts that are over."""
+        for folder in (self.attempts, self.bin):
+            remove_tree(folder)
+            folder.mkdir(parents=True)
+            folder.chmod(0o755)
+        for left in self.sockets.iterdir():
+            remove_tree(left)
+        shutil.copyfile(Path(consumers.__file__).with_name(_HELPER_MODULE), self.bin / _HELPER_MODULE)
+        (self.bin / HELPER).write_text(_HELPER_SCRIPT)
+        for file in self.bin.iterdir():
+            file.chmod(0o755)
+
+
+def site_key(node: str, root: Path) -> str:
+    """12 hexadecimal digits that stand for a node's name and its executor's folder."""
+    return hashlib.sha256(f"{node}\0{root.absolute()}".encode()).hexdigest()[:12]
+
+
+def socket_folder(key: str) -> Path:
+    """A folder of ours alone under the system's temporary one. Raises RuntimeError if somebody else made it."""
+    folder = Path(tempfile.gettempdir(), f"crunch-{os.getuid()}-{key}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    info = folder.lstat()
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or stat.S_IMODE(info.st_mode) != 0o700:
+        raise RuntimeError(
+            f"{folder} is not this user's own folder: remove it, or name another temporary folder in TMPDIR"
+        )
+    return folder
