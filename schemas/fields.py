@@ -27,7 +27,7 @@ Milliseconds = Count
 Mebibytes = Count
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """A value nested in records: frozen, named fields only, unknown fields refused."""
 
 

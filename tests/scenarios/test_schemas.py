@@ -102,7 +102,7 @@ def test_defaults_are_left_out_but_the_version_is_always_there():
 def test_a_newer_record_stops_the_reader_instead_of_being_refused():
     newer = b'{"v":%d,"body":{"type":"aged","before":1,"since":"a field of the future"}}'
     assert isinstance(decode(Topic.CLAIMS, newer % SCHEMA_VERSION), Undecodable)
-    with pytest.raises(NewerSchema, match="schema version 2, this code knows 1: upgrade"):
+    with pytest.raises(NewerSchema, match="schema version 2, this code knows 1: upgrade it"):
         decode(Topic.CLAIMS, newer % (SCHEMA_VERSION + 1))
     with pytest.raises(NewerSchema):
         decode(Topic.CLAIMS, b'{"v":2,"body":{"type":"aged","before":1}}')
