@@ -21,7 +21,7 @@ import msgspec
 from coordinator.config import apply
 from coordinator.dispatch_board import Board
 from coordinator.dispatch_nodes import alive, draining, expire, freed, joined, stopped
-from coordinator.dispatch_state import Item, Pool, State
+from coordinator.dispatch_state import Item, Pool, State, need_of
 from coordinator.machine import RULES_VERSION, Output, Seen, check_rules
 from schemas.codec import Undecodable
 from schemas.log import Genesis
@@ -107,7 +107,8 @@ class Dispatch:
 def ready(state: State, board: Board, body: Ready) -> Iterator[Output]:
     """There is new work. Said again while it is known, it changes nothing."""
     if body.token not in board.pool.work:
-        yield from board.place(Item(work=body, offset=state.offset, ready_at=state.now, priority=body.priority))
+        item = Item(work=body, need=need_of(body), offset=state.offset, ready_at=state.now, priority=body.priority)
+        yield from board.place(item)
 
 
 def reprioritised(_state: State, board: Board, body: Reprioritised) -> Iterator[Output]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from coordinator.dispatch_queue import Queue
 from coordinator.dispatch_room import Berth, Room
-from coordinator.dispatch_state import Item, Node, Pool, State
+from coordinator.dispatch_state import Item, Need, Node, Pool, State
 from coordinator.machine import Output
 from schemas.assignments import Assigned
 from schemas.claims import Lost, Unplaceable
@@ -148,7 +148,8 @@ class Board:
     def _fill_verifications(self, berth: Berth) -> Iterator[Output]:
         queue = self._queues["verify"]
         while berth.verify_slots > 0 and queue.needs:
-            _, item = next(queue.in_order())
+            item = queue.first(Need(0, 0, 0))
+            assert item is not None
             yield self._assign(item, berth)
 
     def _fill_executions(self, berth: Berth) -> Iterator[Output]:
@@ -173,14 +174,14 @@ class Board:
     def _first_queued(self, berth: Berth) -> Item | None:
         """Whoever is served first of those who fit, unless there is one before it who could and has waited too long."""
         queue = self._queues["execute"]
-        first = queue.first(berth.fits)
+        first = queue.first(berth.room)
         starved_before = self._state.now - self._state.config.starve
         if first is None or queue.all.first().ready_at >= starved_before:
             return first
-        for need, item in queue.in_order():
-            if item is first or (item.ready_at < starved_before and berth.node.could_hold("execute", need)):
-                return item
-        return first
+        could_hold = berth.node.could_hold
+        return queue.first_that(
+            lambda item: item is first or (item.ready_at < starved_before and could_hold("execute", item.need))
+        )
 
     def _assign(self, item: Item, berth: Berth) -> Output:
         if item.status == "reserving":

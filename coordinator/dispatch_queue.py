@@ -44,7 +44,7 @@ class Line:
 
 
 class Owners:
-    """Whose turn it is: fewest in use first; then who was served longest ago; then by uuid, so that the order is total."""
+    """Whose turn it is: fewest in use first, then who was served longest ago, then by uuid: the order is total."""
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
@@ -102,15 +102,18 @@ class Queue:
         self.needs: dict[Need, dict[tuple[int, str], Line]] = {}  # need -> priority and owner -> line
         self._lanes: dict[int, dict[str, dict[Need, Line]]] = {}  # priority -> owner -> need -> line
         self._ranks: list[int] = []  # priorities negated, in order: the highest comes first
+        self._sizes: list[Need] = []  # the needs, in order
         self._lines = 0
 
     def add(self, item: Item) -> None:
         """Put an item where its priority, owner, need and age say."""
         need, place = item.need, (item.priority, item.work.owner)
-        lines = self.needs.setdefault(need, {})
-        if place not in lines:
+        if need not in self.needs:
+            self.needs[need] = {}
+            insort(self._sizes, need)
+        if place not in self.needs[need]:
             self._open(need, place)
-        lines[place].add(item)
+        self.needs[need][place].add(item)
         self.all.add(item)
         self.owners.queue(item.work.owner, 1)
 
@@ -124,26 +127,36 @@ class Queue:
         self.all.discard(item)
         self.owners.queue(item.work.owner, -1)
 
-    def in_order(self) -> Iterator[tuple[Need, Item]]:
-        """The first of each line with its need, in the order of service. Not to be read on after a change."""
-        for rank in self._ranks:
-            lane = self._lanes[-rank]
-            for owner in self.owners.in_order(lane):
-                yield from _of_owner(lane[owner])
-
-    def first(self, fits: Callable[[Need], bool]) -> Item | None:
-        """Whoever is served first of those whose need fits."""
-        needs = {need: None for need in self.needs if fits(need)}
-        lines = sum(len(self.needs[need]) for need in needs)
-        if lines * lines < self._lines:
-            firsts = [line.first() for need in needs for line in self.needs[need].values()]
+    def first(self, room: Need) -> Item | None:
+        """Whoever is served first of those for whom the room is enough."""
+        cores, memory, scratch = room
+        enough = bisect_left(self._sizes, Need(cores + 1, 0, 0))
+        fit = {need: None for need in self._sizes[:enough] if need[1] <= memory and need[2] <= scratch}
+        if len(fit) ** 2 < self._lines and sum(len(self.needs[need]) for need in fit) ** 2 < self._lines:
+            firsts = [line.first() for need in fit for line in self.needs[need].values()]
             return min(firsts, key=self._rank, default=None)
-        return next((item for need, item in self.in_order() if need in needs), None)
+        for lines in self._in_order():
+            if found := [lines[need].first() for need in lines if need in fit]:
+                return min(found, key=_age)
+        return None
+
+    def first_that(self, wanted: Callable[[Item], bool]) -> Item | None:
+        """Whoever is served first of those that are wanted; asked of the first of each line."""
+        for lines in self._in_order():
+            if found := [item for line in lines.values() if wanted(item := line.first())]:
+                return min(found, key=_age)
+        return None
 
     def of_needs(self, needs: list[Need]) -> list[Item]:
         """Every item with one of these needs, by age."""
         lines = [line for need in needs for line in self.needs[need].values()]
         return sorted((item for line in lines for item in line.items.values()), key=_age)
+
+    def _in_order(self) -> Iterator[dict[Need, Line]]:
+        for rank in self._ranks:
+            lane = self._lanes[-rank]
+            for owner in self.owners.in_order(lane):
+                yield lane[owner]
 
     def _rank(self, item: Item) -> tuple[int, Share, int]:
         return -item.priority, self.owners.share(item.work.owner), item.offset
@@ -164,15 +177,9 @@ class Queue:
         self._lines -= 1
         if not self.needs[need]:
             del self.needs[need]
+            del self._sizes[bisect_left(self._sizes, need)]
         if not self._lanes[priority][owner]:
             del self._lanes[priority][owner]
         if not self._lanes[priority]:
             del self._lanes[priority]
             del self._ranks[bisect_left(self._ranks, -priority)]
-
-
-def _of_owner(lines: dict[Need, Line]) -> Iterator[tuple[Need, Item]]:
-    firsts = [(need, line.first()) for need, line in lines.items()]
-    if len(firsts) > 1:
-        firsts.sort(key=lambda first: first[1].offset)
-    return iter(firsts)

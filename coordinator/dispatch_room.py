@@ -28,6 +28,11 @@ class Berth:
         cores, memory, scratch = need
         return self.slots > 0 and cores <= self.cores and memory <= self.memory and scratch <= self.scratch
 
+    @property
+    def room(self) -> Need:
+        """What is free."""
+        return Need(self.cores, self.memory, self.scratch)
+
     def hold(self, item: Item) -> None:
         """The item takes its room."""
         self.held[item.work.token] = item

@@ -23,6 +23,11 @@ class Need(NamedTuple):
     scratch: int
 
 
+def need_of(work: Ready) -> Need:
+    """What the work takes of a node; a verification takes its slot only."""
+    return Need(0, 0, 0) if work.kind == "verify" else Need(work.cores, work.memory, work.scratch)
+
+
 class Item(msgspec.Struct):
     """One piece of work, from `ready` until its slot is free again.
 
@@ -31,18 +36,12 @@ class Item(msgspec.Struct):
     """
 
     work: Ready
+    need: Need
     offset: int
     ready_at: int
     priority: int
     status: Status = "queued"
     node: str = ""
-
-    @property
-    def need(self) -> Need:
-        """What it takes of a node; a verification takes its slot only."""
-        if self.work.kind == "verify":
-            return Need(0, 0, 0)
-        return Need(self.work.cores, self.work.memory, self.work.scratch)
 
 
 class Node(msgspec.Struct):
