@@ -15,7 +15,7 @@ from coordinator.config import Config, apply
 from coordinator.fingerprint import impure_fingerprint
 from coordinator.ids import first_task_uuid
 from coordinator.jobs_levels import Outputs
-from coordinator.jobs_state import Task, Tree, assumed_pure
+from coordinator.jobs_state import Policy, Task, Tree, assumed_pure
 from coordinator.lifecycle import is_final, next_job
 from coordinator.machine import RULES_VERSION, Output, Seen, answered, check_rules, nothing, refused
 from schemas import tasks as t
@@ -41,10 +41,16 @@ def job_submitted(state: State, record: t.JobSubmitted) -> Outputs:
     if known is not None:
         yield _repeat(known, record)
         return
-    tree = Tree(root=record.root, owner=record.owner, request=record.request, parameters=dict(record.spec.parameters))
+    first = assumed_pure(record.spec.task, state.assumed)
+    tree = Tree(
+        root=record.root,
+        owner=record.owner,
+        request=record.request,
+        parameters=dict(record.spec.parameters),
+        policy=Policy.of(first),
+    )
     state.trees[record.root] = tree
     yield levels.job_fact(tree, owner=tree.owner, spec=msgspec.Raw(msgspec.json.encode(record.spec)))
-    first = assumed_pure(record.spec.task, state.assumed)
     yield from levels.create(state.config, tree, first_task_uuid(tree.root), "", first)
     yield from levels.advance(tree)
     yield answered(record.root, detail=record.root)
@@ -78,9 +84,8 @@ def task_created(state: State, tree: Tree, record: t.TaskCreated) -> Outputs:
     elif len(tree.tasks) > state.config.max_tasks:
         yield refused(record.root, Reason.TOO_MANY_TASKS)
     else:
-        yield from levels.create(
-            state.config, tree, record.task, record.created_by, assumed_pure(record.spec, state.assumed)
-        )
+        spec = assumed_pure(tree.policy.applied_to(record.spec), state.assumed)
+        yield from levels.create(state.config, tree, record.task, record.created_by, spec)
         yield answered(record.root, detail=record.task)
 
 

@@ -1,5 +1,7 @@
 """What the jobs machine remembers of one primary job: the tree of its tasks, and which levels are still open."""
 
+from typing import Literal, Self
+
 import msgspec
 
 from coordinator.fingerprint import fingerprint_of, impure_fingerprint
@@ -24,6 +26,26 @@ class Task(msgspec.Struct, kw_only=True):
     bound: dict[str, JobParameter] = {}
 
 
+class Policy(msgspec.Struct):
+    """What the first task says for the whole job: a task queued here, or copied from elsewhere, brings none of its own."""
+
+    priority: int = 0
+    share: Literal["visible", "by_inputs"] = "visible"
+    no_reuse: bool = False
+    refresh: bool = False
+
+    @classmethod
+    def of(cls, spec: TaskSpec) -> Self:
+        """The first task's."""
+        return cls(spec.priority, spec.share, spec.no_reuse, spec.refresh)
+
+    def applied_to(self, spec: TaskSpec) -> TaskSpec:
+        """The task under this job's policy."""
+        return msgspec.structs.replace(
+            spec, priority=self.priority, share=self.share, no_reuse=self.no_reuse, refresh=self.refresh
+        )
+
+
 class Tree(msgspec.Struct, kw_only=True):
     """One primary job. `levels`: open tasks of each level; `todo`: tasks of each level not yet requested."""
 
@@ -32,6 +54,7 @@ class Tree(msgspec.Struct, kw_only=True):
     request: str
     state: JobState = "queued"
     parameters: dict[str, JobParameter] = {}
+    policy: Policy
     tasks: dict[str, Task] = {}
     levels: dict[int, int] = {}
     todo: dict[int, list[str]] = {}

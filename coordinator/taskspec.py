@@ -103,6 +103,16 @@ def _task(given: dict[str, Any], resolver: Resolver, defaults: TaskSpec | None) 
     return _checked(_Builder(given, read, resolver, defaults).spec())
 
 
+def _what_runs(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The script component: the program, and the two rules by which its success and its children are judged."""
+    return {
+        "script": values.get("script", ""),
+        "command": list(values.get("command", ())),
+        "verdict": values.get("verdict", "exit_code"),
+        "children": values.get("children", "allow"),
+    }
+
+
 class _Builder:
     """One description on its way to a TaskSpec. `read` holds the fields that need no resolving."""
 
@@ -132,7 +142,7 @@ class _Builder:
         inputs = self.inputs()
         components = Components(
             commit=code_digest,
-            script=digest({"script": values.get("script", ""), "command": list(values.get("command", ()))}),
+            script=digest(_what_runs(values)),
             image=image_digest,
             parameters=digest(parameters),
             inputs=digest(inputs),

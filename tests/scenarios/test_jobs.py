@@ -323,3 +323,16 @@ def test_the_machine_is_the_same_after_any_restart():
     h.exit(h.tasks("j1")[1].uuid)
     assert h.job_states["j1"][-1] == "assembling"
     assert all(task.state in FINAL for task in h.tasks("j1"))
+
+
+def test_a_child_is_under_its_own_jobs_policy_and_brings_none():
+    h = House()
+    first = h.submit("j1", spec=task_spec(priority=7))
+    h.queue(first, "b", task_spec("b", sequence=1, priority=99, no_reuse=True, refresh=True, share="by_inputs"))
+    h.exit(first)
+    asked = h.requested[-1]
+    assert (asked.priority, asked.refresh, asked.by_inputs) == (7, False, False)
+    assert not asked.fingerprint.startswith("impure:")
+    second = h.submit("j2", spec=task_spec("z", no_reuse=True))
+    h.queue(second, "b", task_spec("b", sequence=1)).exit(second)
+    assert h.requested[-1].fingerprint.startswith("impure:")
