@@ -16,7 +16,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     def of_lease(cls, lease: int) -> "Timing":
         """What follows from the lease that the dispatcher keeps to (`coordinator.config.Config.lease`)."""
         fifth = lease // 5
-        return cls(lease=lease, margin=fifth, interval=fifth, promptly=min(500, lease // 10), linger=lease // 15)
+        return cls(lease=lease, margin=fifth, interval=fifth, promptly=min(500, lease // 10), linger=lease // 50)
 
 
 class Lease:

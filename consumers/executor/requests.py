@@ -1,5 +1,6 @@
 """What a running task may ask for, made into commands of its claim, fenced by its token."""
 
+import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -21,7 +22,8 @@ from streams.answers import NoAnswer
 from streams.log import LogError
 
 ANSWER_SECONDS = 30.0
-TRIES = 3
+PATIENCE_SECONDS = 60.0
+_PAUSE_SECONDS = 0.5
 MAX_REQUEST_ID = 256
 
 
@@ -99,17 +101,17 @@ class TaskRequests:
 
     def _ask(self, command: Record) -> None:
         """Append the command; return when the machine has accepted it. A repeat is the same command to it."""
-        for _ in range(TRIES):
+        end = time.monotonic() + PATIENCE_SECONDS
+        while True:
             try:
                 answered = self._answers.append_and_wait(Topic.CLAIMS, command, ANSWER_SECONDS)
-            except NoAnswer:
-                continue
-            except LogError as error:
-                raise BadRequest(f"the log can't be reached ({error}): ask again with the same request_id") from error
-            if answered.outcome is Outcome.REFUSED:
-                raise BadRequest(f"refused ({answered.reason}): {answered.detail}".rstrip(": "))
-            return
-        raise BadRequest(f"no answer within {TRIES * ANSWER_SECONDS:g} s: ask again with the same request_id")
+                break
+            except (NoAnswer, LogError) as error:
+                if time.monotonic() >= end:
+                    raise BadRequest(f"{error}; ask again with the same request_id") from error
+            time.sleep(_PAUSE_SECONDS)
+        if answered.outcome is Outcome.REFUSED:
+            raise BadRequest(f"refused ({answered.reason}): {answered.detail}".rstrip(": "))
 
 
 class ParentResolver:
