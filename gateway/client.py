@@ -1,6 +1,8 @@
 """What a process needs to talk to the running `up`: commands go to the log, their effect is read in the read model."""
 
 import getpass
+import os
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
@@ -10,8 +12,9 @@ from gateway.folders import APP
 from gateway.problems import Problem, Refused
 from gateway.session import Session
 from readmodel import queries
-from readmodel.connection import Connection, connect, translated
+from readmodel.connection import Connection, connect
 from readmodel.rows import User
+from readmodel.watch import Watch
 from schemas.facts import Answered
 from schemas.fields import Record
 from schemas.reasons import Outcome
@@ -68,7 +71,7 @@ class Client:
 
     def user(self, name: str | None) -> User:
         """The user to act as: by login name or uuid; None: the configured one, else that of the operating system."""
-        wanted = name or self._session.config.submit.user or getpass.getuser()
+        wanted = name or self._session.config.submit.user or local_login()
         found = queries.user_named(self.rows, wanted)
         if found is None:
             found = next((user for user in queries.users(self.rows) if user.uuid == wanted), None)
@@ -79,11 +82,19 @@ class Client:
     def news(self) -> Iterator[None]:
         """Yield now, and again each time the read model may have changed. Problem if `up` ends meanwhile."""
         with connect(self.running.dsn) as listener:
-            with translated():
-                listener.execute("listen rm")
+            watch = Watch(listener)
+            yield
             while True:
-                yield
-                with translated():
-                    heard = list(listener.notifies(timeout=GLANCE, stop_after=1))
-                if not heard and not runtime.is_held(self._session.folders):
+                if watch.wait(GLANCE):
+                    yield
+                elif not runtime.is_held(self._session.folders):
                     raise Problem("`up` has stopped: nothing is lost, and all goes on when it is started again")
+
+
+def local_login() -> str:
+    """The login name of who runs this; one that is made of letters, digits and _ . @ - only."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in many containers
+        name = f"uid-{os.getuid()}"
+    return re.sub(r"[^A-Za-z0-9_.@-]", "_", name).lstrip(".@-")[:64] or "user"

@@ -3,14 +3,19 @@
 import re
 
 from coordinator.ids import derive
-from gateway.client import Client
+from gateway.client import PATIENCE, Client, local_login
 from gateway.problems import Refused
 from gateway.session import Session
 from readmodel import queries
+from readmodel.connection import connect
 from readmodel.sight import view
+from readmodel.watch import Watch
+from schemas.codec import decode
 from schemas.reasons import Outcome
 from schemas.settings import Change, GrantRemoved, GrantSet, GroupSet, UserSet
 from schemas.topics import Topic
+from streams.answers import Answers
+from streams.log import Log, Place
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 _USER_INFIX = "-tpzed-"  # as in Arvados's uuids of users
@@ -20,6 +25,33 @@ _GROUP_INFIX = "-j7d0g-"  # and of groups
 def user_set(name: str, *, is_admin: bool = False) -> UserSet:
     """The change that makes a user. The uuid is derived from the name: made twice, it is one user."""
     return UserSet(user=_uuid("user", _checked(name), _USER_INFIX), name=name, is_admin=is_admin)
+
+
+def ensure_local_user(log: Log, dsn: str) -> None:
+    """Make the user who runs this, once, as an ordinary one: an operator's rights are given by name, not by place.
+
+    Returns when the read model knows them. Raises LogError, NoAnswer, ReadModelError.
+    """
+    name = local_login()
+    if not _is_set(log, name):
+        answers = Answers(log)
+        answers.append_and_wait(Topic.SETTINGS, user_set(name), PATIENCE)
+        answers.close()
+    with connect(dsn) as rows:
+        Watch(rows).until(lambda: queries.user_named(rows, name), PATIENCE)
+
+
+def _is_set(log: Log, name: str) -> bool:
+    """Whether the settings have, or had, a user of this name: read in the log, where nothing is late."""
+    place, position = Place(Topic.SETTINGS, 0), 0
+    while batch := log.read(place, position, 1_000):
+        position = batch[-1].offset + 1
+        for record in batch:
+            envelope = decode(Topic.SETTINGS, record.value)
+            body = getattr(envelope, "body", None)
+            if isinstance(body, UserSet) and body.name == name:
+                return True
+    return False
 
 
 def add_user(session: Session, name: str, *, is_admin: bool) -> None:

@@ -10,7 +10,8 @@ import msgspec
 
 from coordinator import ids, taskspec
 from coordinator.canonical import BadTask
-from gateway import jobfile, pictures, views, wiring
+from coordinator.resolver import ResolvedImage
+from gateway import jobfile, pictures, views
 from gateway.client import Client
 from gateway.folders import APP
 from gateway.problems import FAILED, Refused
@@ -27,17 +28,19 @@ from store.collections import CollectionStore
 from store.errors import PathMissing
 
 PATH = "crunch-reuse submit"  # what a command-line submission has in place of an API's path
+_WORTH_TELLING = 64 * 2**20  # bytes
 
 
 def run(session: Session, file: Path, *, as_user: str | None, dry_run: bool, wait: bool) -> int:
     """Submit the job file; the exit code says how the job ended. Refused names the field that is wrong."""
     description = jobfile.read(file)
+    if dry_run:
+        session.folders.create()
+        _show_request(session, _resolved(session, file, description))
+        return 0
     with Client(session) as client:
         user = client.user(as_user)
         spec = _resolved(session, file, description)
-        if dry_run:
-            _show_request(session, user, spec)
-            return 0
         root = _submit(client, user, spec)
         if not wait:
             session.result({"job": root}) if session.as_json else session.say(root)
@@ -69,7 +72,7 @@ def _resolved(session: Session, file: Path, description: jobfile.Description) ->
         if done > _WORTH_TELLING and not session.as_json:
             session.note(f"{field}: {done >> 20} MiB are in the store")
 
-    resolver = FileResolver(store, file, folders.cache, wiring.resolve_image, progress)
+    resolver = FileResolver(store, file, folders.cache, _resolve_image, progress)
     try:
         spec = taskspec.job(description, resolver=resolver)
     except BadTask as error:
@@ -78,7 +81,10 @@ def _resolved(session: Session, file: Path, description: jobfile.Description) ->
     return spec
 
 
-_WORTH_TELLING = 64 * 2**20  # bytes
+def _resolve_image(name: str) -> ResolvedImage:
+    from gateway import wiring  # all parts of `up`: only who names an image has to wait for that
+
+    return wiring.resolve_image(name)
 
 
 def _check_script(store: CollectionStore, file: Path, spec: JobSpec) -> None:
@@ -92,13 +98,12 @@ def _check_script(store: CollectionStore, file: Path, spec: JobSpec) -> None:
             ) from error
 
 
-def _show_request(session: Session, user: User, spec: JobSpec) -> None:
+def _show_request(session: Session, spec: JobSpec) -> None:
     if session.as_json:
-        session.result({"owner": user.uuid, "spec": _plain(spec)})
+        session.result({"spec": _plain(spec)})
         return
     from rich.json import JSON
 
-    session.console.print(f"as {user.name}, this would be asked:")
     session.console.print(JSON(msgspec.json.encode(spec).decode()))
     if spec.task.ineligible:
         session.say(f"its output could not be reused: {pictures.safe(spec.task.ineligible)}")

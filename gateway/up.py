@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 
-from gateway import runtime, wiring
+from gateway import people, runtime, wiring
 from gateway.parts import Event
 from gateway.problems import Problem, problem_of
 from gateway.runtime import Running
@@ -19,7 +19,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
-    """Run until a signal, or the end of standard input with `until_eof`. Problem with the line of the part that failed."""
+    """Run until a signal or, with `until_eof`, the end of standard input. Problem: the line of the part that failed."""
     config, folders = session.config, session.folders
     folders.create()
     events: SimpleQueue[Event] = SimpleQueue()
@@ -34,6 +34,7 @@ def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
                 runner=works.runner,
                 slots=works.slots,
             )
+            people.ensure_local_user(works.log, works.dsn)
             runtime.announce(folders, running)
             _tell(session, running)
             event = events.get()

@@ -41,6 +41,7 @@ class Works(NamedTuple):
     """What runs: how to reach its database, and where tasks run."""
 
     dsn: str
+    log: Log
     runner: str
     slots: int
 
@@ -57,7 +58,7 @@ def running(config: Config, folders: Folders, events: "SimpleQueue[Event]", *, d
         stack.callback(parts.stop)
         for part in _parts(config, folders, dsn, log, stack):
             parts.start(part)
-        yield Works(dsn, "process", 0)
+        yield Works(dsn, log, "process", 0)
 
 
 def _parts(config: Config, folders: Folders, dsn: str, log: Log, stack: ExitStack) -> Iterator[Part]:

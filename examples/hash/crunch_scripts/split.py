@@ -13,14 +13,8 @@ HELPER = os.path.join(os.environ["CRUNCH_BIN"], "crunch-task")
 
 def main():
     tree = os.path.join(os.environ["TASK_INPUTS"], "tree")
-    for path in files_of(tree):
-        queue({
-            "name": path,
-            "script": "count.py",
-            "inputs": {"file": "tree/" + path},
-            "job_parameters": ["k"],
-            "is_pure": True,
-        })  # fmt: skip
+    tasks = [count(path) for path in files_of(tree)]
+    subprocess.run([HELPER, "queue"], input=json.dumps(tasks).encode(), check=True)
 
 
 def files_of(tree):
@@ -31,8 +25,15 @@ def files_of(tree):
     return sorted(found)
 
 
-def queue(task):
-    subprocess.run([HELPER, "queue", json.dumps(task)], check=True)
+def count(path):
+    """The task for one file: the keys are those of a job file; code and image are this task's own."""
+    return {
+        "name": path,
+        "script": "count.py",
+        "inputs": {"file": "tree/" + path},
+        "job_parameters": ["k"],
+        "is_pure": True,
+    }
 
 
 if __name__ == "__main__":
