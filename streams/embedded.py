@@ -11,14 +11,17 @@ killed: it is used as it is.
 import contextlib
 import hashlib
 import importlib.util
+import logging
 import os
 import re
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple
@@ -29,10 +32,14 @@ from psycopg.errors import CannotConnectNow
 
 from streams.account import Account, choose_account
 
+LOGGER = logging.getLogger(__name__)
 MAJOR = 18
 PORT = 5432  # names the socket; nothing listens on a network
 LONGEST_SOCKET = 103  # bytes in a socket's path; 107 on Linux
 PATIENCE = 120.0  # seconds for recovery after a crash
+ANSWER_SECONDS = 10  # in which a server that is not frozen says something
+PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds before another attempt to start
+ENDS = (("fast", "30"), ("immediate", "5"))  # ways to stop, and seconds for each
 SOCKETS = "crunch-reuse-"  # how the names of folders for sockets begin
 LOG_BYTES = 1024 * 1024
 INITDB = ("-D", ".", "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions")
@@ -75,40 +82,32 @@ class Found(NamedTuple):
 class EmbeddedPostgres:
     """The server on `folder`/postgres. As a context manager: runs inside, and gives its DSN.
 
-    `account`: who it runs as; None: chosen when it starts.
+    `account`: who it runs as; None: chosen. `data`: the folder that is Postgres's own.
     """
 
     def __init__(self, folder: Path, account: Account | None = None) -> None:
-        self._data = data_folder(folder)
-        self._log = self._data / "server.log"
+        self.data = data_folder(folder)
+        self._log = self.data / "server.log"
         self._programs = _programs()
         self._account = account or _account()
 
     def start(self) -> str:
         """The DSN of the server, which answers. Makes its folder if there is none. Raises EmbeddedError."""
-        if not self._data.exists():
+        if not self.data.exists():
             self._make()
         self._check_version()
-        self._account.own(self._data)
+        self._open_way(self.data)
         found = self._left_running()
         if found is None:
             self._launch()
-            found = _find(self._data)
+            found = _find(self.data)
         if found is None or not found.sockets:
-            raise EmbeddedError(f"Postgres in {self._data} ended as soon as it ran: {self._last_words('')}")
+            raise EmbeddedError(f"Postgres in {self.data} ended as soon as it ran: {self._last_words('')}")
         return found.dsn
 
     def stop(self) -> None:
         """End the server and all its processes; nothing to do if there is none. Raises EmbeddedError."""
-        found, said = _find(self._data), ""
-        for manner in ("fast", "immediate"):
-            if _find(self._data) is not None:
-                _, said = self._run(self._data, "pg_ctl", "-D", ".", "-m", manner, "-w", "-t", "30", "stop")
-        if _find(self._data) is not None:
-            raise EmbeddedError(f"Postgres in {self._data} does not stop: {_last_line(said)}")
-        if found and Path(found.sockets).name.startswith(SOCKETS):
-            with contextlib.suppress(OSError):
-                Path(found.sockets).rmdir()
+        self._end(ENDS)
 
     def __enter__(self) -> str:
         try:
@@ -124,49 +123,69 @@ class EmbeddedPostgres:
 
     def _make(self) -> None:
         """Make the data folder under another name and rename it, so that a half-made one is never taken for whole."""
-        new = self._data.with_name("postgres.new")
+        new = self.data.with_name("postgres.new")
         shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(mode=0o700, parents=True)
-        self._account.own(new)
-        self._account.may_pass(new)
-        self._account.may_pass(self._programs / "initdb")
+        try:
+            new.mkdir(mode=0o700, parents=True)
+        except OSError as error:
+            raise EmbeddedError(f"can't make a Postgres in {new}: {error.strerror}") from error
+        self._open_way(new)
         code, said = self._run(new, "initdb", *INITDB)
         if code != 0:
             raise EmbeddedError(f"can't make a Postgres in {new}: {_last_line(said)}")
-        new.rename(self._data)
+        new.rename(self.data)
+
+    def _open_way(self, folder: Path) -> None:
+        """Let our account reach what it needs: the folder, which it owns, and the programs."""
+        self._account.own(folder)
+        self._account.may_pass(folder)
+        self._account.may_pass(self._programs / "postgres")
 
     def _check_version(self) -> None:
-        version = (self._data / "PG_VERSION").read_text().strip()
+        version = (self.data / "PG_VERSION").read_text().strip()
         if version != str(MAJOR):
-            raise EmbeddedError(f"{self._data} was made by Postgres {version}, ours is {MAJOR}: back up and restore it")
+            raise EmbeddedError(f"{self.data} was made by Postgres {version}, ours is {MAJOR}: back up and restore it")
 
     def _left_running(self) -> Found | None:
         """The server that a killed process left, once it answers; ended, if it never does."""
         give_up = time.monotonic() + PATIENCE
-        while (found := _find(self._data)) is not None:
+        while (found := _find(self.data)) is not None:
             state = _state(found.dsn)
             if state == "answers":
                 return found
             if state == "dead" or time.monotonic() > give_up:
-                self.stop()
+                self._end(ENDS[1:])
             else:
                 time.sleep(0.05)
-        (self._data / "postmaster.pid").unlink(missing_ok=True)  # of a process that is gone, or is something else now
+        (self.data / "postmaster.pid").unlink(missing_ok=True)  # of a process that is gone, or is something else now
         return None
+
+    def _end(self, ways: Sequence[tuple[str, str]]) -> None:
+        found, said = _find(self.data), ""
+        for manner, seconds in ways:
+            if _find(self.data) is not None:
+                _, said = self._run(self.data, "pg_ctl", "-D", ".", "-m", manner, "-w", "-t", seconds, "stop")
+        if (stubborn := _find(self.data)) is not None:
+            os.kill(stubborn.process, signal.SIGKILL)
+            LOGGER.warning("Postgres in %s did not stop and was killed: %s", self.data, _last_line(said))
+        if found and Path(found.sockets).name.startswith(SOCKETS):
+            with contextlib.suppress(OSError):
+                Path(found.sockets).rmdir()
 
     def _launch(self) -> None:
         if self._log.exists() and self._log.stat().st_size > LOG_BYTES:
             self._log.rename(self._log.with_suffix(".old"))
-        settings = SETTINGS | {"unix_socket_directories": str(_socket_folder(self._data, self._account))}
+        settings = SETTINGS | {"unix_socket_directories": str(_socket_folder(self.data, self._account))}
         options = shlex.join(word for name, value in settings.items() for word in ("-c", f"{name}={value}"))
         # pg_ctl passes paths to a shell, so it is given none: it runs in the folder.
         start = ("-D", ".", "-l", self._log.name, "-w", "-t", str(int(PATIENCE)), "-o", options, "start")
-        for pause in (0.2, 0.5, 1.0, 2.0, 0.0):  # the last processes of a killed server may need a moment to go
-            code, said = self._run(self._data, "pg_ctl", *start)
+        for pause in (*PAUSES, None):  # the last processes of a killed server may need a moment to go
+            code, said = self._run(self.data, "pg_ctl", *start)
             if code == 0:
                 return
-            time.sleep(pause)
-        raise EmbeddedError(f"Postgres in {self._data} does not start: {self._last_words(said)}")
+            if pause is not None:
+                time.sleep(pause)
+        raise EmbeddedError(f"Postgres in {self.data} does not start: {self._last_words(said)}")
 
     def _last_words(self, said: str) -> str:
         logged = self._log.read_text(errors="replace") if self._log.exists() else ""
@@ -217,7 +236,7 @@ def _is_postgres(process: int) -> bool:
 def _state(dsn: str) -> Literal["answers", "busy", "dead"]:
     """Whether a server answers, says that it is starting or stopping, or says nothing."""
     try:
-        psycopg.connect(dsn, connect_timeout=10).close()
+        psycopg.connect(dsn, connect_timeout=ANSWER_SECONDS).close()
     except CannotConnectNow:
         return "busy"
     except psycopg.Error:
