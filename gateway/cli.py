@@ -190,11 +190,14 @@ def _audit_verify(session: Session) -> int:
 
 
 @_command(audit_app, "replay")
-def _audit_replay(session: Session) -> int:
-    """Decide everything anew from the log's first record, and compare."""
+def _audit_replay(
+    session: Session,
+    moment: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Up to then.", show_default="now")] = None,
+) -> int:
+    """Show what was known at a moment, decided again from the log's first record on."""
     from gateway import audit
 
-    return audit.replay(session)
+    return audit.replay(session, moment)
 
 
 @_command(config_app, "check")

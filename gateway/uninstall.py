@@ -43,7 +43,7 @@ def _things(session: Session) -> Iterator[Thing]:
         yield Thing(what="data folder", where=str(folders.data), bytes=_size(folders.data))
     if folders.short_socket_folder().exists():
         yield Thing(what="sockets", where=str(folders.short_socket_folder()))
-    for left in wiring.leftovers(session.config, folders):
+    for left in wiring.leftovers(folders):
         yield Thing(what="left running", where=left)
     if session.config.postgres.dsn and folders.marker.exists():
         yield Thing(what="log and read model in your Postgres", where="schemas log and rm, which are left to you")

@@ -36,7 +36,7 @@ def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
             )
             people.ensure_local_user(works.log, works.dsn)
             runtime.announce(folders, running)
-            _tell(session, running)
+            _tell(session, running, works.why)
             event = events.get()
             session.note(f"stopping: {event.reason}")
     if event.error is not None:
@@ -44,11 +44,11 @@ def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
     return 0
 
 
-def _tell(session: Session, running: Running) -> None:
+def _tell(session: Session, running: Running, why: str) -> None:
     if session.as_json:
         session.result({"ready": True, "pid": running.pid, "runner": running.runner, "slots": running.slots})
         return
-    work = f"{running.slots} slots, tasks run in {running.runner}" if running.slots else "dispatches nothing"
+    work = f"{running.slots} slots, tasks run in {running.runner} ({why})" if running.slots else "nothing is dispatched"
     session.say(f"ready: {work}; data in {session.folders.data}; Ctrl-C stops it")
 
 

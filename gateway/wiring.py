@@ -12,27 +12,33 @@ from queue import SimpleQueue
 from typing import NamedTuple, cast
 
 from consumers.assembler import Assembler
+from consumers.executor.inputs import remove_tree
+from consumers.executor.service import Executor, Offer
+from consumers.executor.site import site_key, socket_folder
 from consumers.janitor import Janitor
 from consumers.projector import Projector
-from coordinator.claims import Claims
+from consumers.runners.choose import NAMES, Runners
+from consumers.runners.port import CannotRun
+from coordinator.canonical import BadTask
 from coordinator.dispatch import Dispatch
-from coordinator.jobs import Jobs
-from coordinator.machine import Machine
-from coordinator.settings import FORWARDED_TO, Settings
+from coordinator.resolver import ResolvedImage
 from gateway.config import Config
 from gateway.folders import Folders
+from gateway.machines import machines
 from gateway.parts import Event, Part, Parts
+from gateway.problems import Refused
 from schemas.topics import Topic
 from store.blocks import BlockStore
 from store.collections import CollectionStore
 from streams.admin import create_topics
-from streams.checkpoints import DirectoryCheckpoints
+from streams.checkpoints import CheckpointReader, DirectoryCheckpoints
 from streams.driver import Crew, Driver, Ticker
 from streams.embedded import EmbeddedPostgres
 from streams.log import Log, Place
 from streams.loop import MachineType, Runner
 from streams.postgres import PostgresLog
 
+CONTAINERS_NOTE = "containers-were-made"
 JANITOR_PAUSE = 60.0  # seconds
 MINUTE = 60_000  # ms
 
@@ -43,6 +49,7 @@ class Works(NamedTuple):
     dsn: str
     log: Log
     runner: str
+    why: str  # this runner
     slots: int
 
 
@@ -54,35 +61,33 @@ def running(config: Config, folders: Folders, events: "SimpleQueue[Event]", *, d
         log = PostgresLog(dsn)
         stack.callback(log.close)
         create_topics(log)
+        executor = _executor(config, folders, log) if dispatch else None
         parts = Parts(events)
         stack.callback(parts.stop)
         for part in _parts(config, folders, dsn, log, stack):
             parts.start(part)
-        yield Works(dsn, log, "process", 0)
+        if executor:
+            parts.start(Part("executor", executor.run, executor.stop))
+        yield _works(config, dsn, log, executor)
+
+
+def _works(config: Config, dsn: str, log: Log, executor: Executor | None) -> Works:
+    if executor is None:
+        return Works(dsn, log, "", "", 0)
+    try:
+        choice = executor.choice(image_named=config.executor.runner == "docker")
+    except CannotRun as error:
+        raise Refused(f"executor.runner: {error}") from error
+    return Works(dsn, log, choice.name, choice.why, executor.offer.slots)
 
 
 def _parts(config: Config, folders: Folders, dsn: str, log: Log, stack: ExitStack) -> Iterator[Part]:
     checkpoints = DirectoryCheckpoints(folders.checkpoints)
     yield _projector(dsn, log, stack)
-    for machine in (_SettingsMachines(log), Jobs, Claims, Dispatch):
+    for machine in machines(log):
         yield _machines(log, machine, checkpoints)
     yield _assembler(folders, dsn, log, stack)
-    yield _janitor(config, log, checkpoints)
-
-
-class _SettingsMachines:
-    """Makes the settings machine, which has to know how many partitions there are to forward to."""
-
-    topic = Topic.SETTINGS
-
-    def __init__(self, log: Log) -> None:
-        self._partitions = {topic: log.partitions(topic) for topic in FORWARDED_TO}
-
-    def __call__(self) -> Machine:
-        return Settings(self._partitions)
-
-    def restore(self, snapshot: bytes) -> Machine:
-        return Settings.restore(snapshot)
+    yield _janitor(config, folders, log)
 
 
 def _machines(log: Log, machine: MachineType, checkpoints: DirectoryCheckpoints) -> Part:
@@ -105,6 +110,23 @@ def _until_stopped(name: str, run: Callable[[threading.Event], object]) -> Part:
     return Part(name, lambda: run(stop), stop.set)
 
 
+def _executor(config: Config, folders: Folders, log: Log) -> Executor:
+    offer = Offer(
+        node=config.executor.node,
+        pool=config.executor.pool,
+        slots=config.executor.slots,
+        verify_slots=config.executor.verify_slots,
+        memory=config.executor.memory,
+        scratch=config.executor.scratch,
+        runner=config.executor.runner,
+    )
+    return Executor(log, _store(folders), folders.work, offer)
+
+
+def _store(folders: Folders) -> CollectionStore:
+    return CollectionStore(BlockStore.create(folders.store))
+
+
 def _projector(dsn: str, log: Log, stack: ExitStack) -> Part:
     projector = Projector(log.clone(), dsn)
     stack.callback(projector.close)
@@ -112,12 +134,13 @@ def _projector(dsn: str, log: Log, stack: ExitStack) -> Part:
 
 
 def _assembler(folders: Folders, dsn: str, log: Log, stack: ExitStack) -> Part:
-    assembler = Assembler(log.clone(), dsn, CollectionStore(BlockStore.create(folders.store)))
+    assembler = Assembler(log.clone(), dsn, _store(folders))
     stack.callback(assembler.close)
     return _until_stopped("assembler", assembler.run)
 
 
-def _janitor(config: Config, log: Log, checkpoints: DirectoryCheckpoints) -> Part:
+def _janitor(config: Config, folders: Folders, log: Log) -> Part:
+    checkpoints = CheckpointReader(folders.checkpoints)
     started_at = {Place(Topic.ASSIGNMENTS, 0): log.end(Place(Topic.ASSIGNMENTS, 0))}
 
     def safe(place: Place) -> int:
@@ -128,3 +151,43 @@ def _janitor(config: Config, log: Log, checkpoints: DirectoryCheckpoints) -> Par
 
     janitor = Janitor(log.clone(), interval=config.janitor.verified_for * MINUTE, safe=safe)
     return _until_stopped("janitor", lambda stop: janitor.run(stop, JANITOR_PAUSE))
+
+
+# --- What other commands ask ----------------------------------------------------------------------------------------
+
+
+def resolve_image(name: str) -> ResolvedImage:
+    """The content digest of the image that `name` stands for now on this machine's engine. Raises BadTask."""
+    from consumers.runners import docker  # needed by few, and heavy
+
+    try:
+        digest = docker.resolve_image(name)
+    except CannotRun as error:
+        raise BadTask("image", str(error)) from error
+    return ResolvedImage(digest=digest, component={"image": digest})
+
+
+def runner_troubles(config: Config, folders: Folders) -> dict[str, str | None]:
+    """For each runner why it can't be used on this machine; None: it can."""
+    runners = _runners(config, folders)
+    return {name: runners.get(name).trouble() for name in NAMES}
+
+
+def leftovers(folders: Folders) -> Iterator[str]:
+    """What a killed `up` may have left running. For who knows that none runs on the data folder."""
+    if (folders.data / "postgres" / "postmaster.pid").exists():
+        yield "the Postgres server of a killed `up`"
+
+
+def remove_leftovers(config: Config, folders: Folders) -> None:
+    """End and remove them."""
+    if (folders.data / "postgres" / "postmaster.pid").exists():
+        EmbeddedPostgres(folders.data).stop()
+    if folders.work.exists():
+        key = site_key(config.executor.node, folders.work)
+        _runners(config, folders).sweep(key)
+        remove_tree(socket_folder(key))
+
+
+def _runners(config: Config, folders: Folders) -> Runners:
+    return Runners(config.executor.runner, "", folders.work / CONTAINERS_NOTE)
