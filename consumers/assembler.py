@@ -19,7 +19,7 @@ from store.errors import BlockCorrupt, BlockMissing, LocatorInvalid, ManifestInv
 from streams.log import Append, Log
 from streams.routes import Routes
 
-IDLE = 1.0  # seconds without news after which the stop signal is looked at
+IDLE = 0.25  # seconds without news after which the stop signal is looked at
 
 
 class ReadModelDrifted(Exception):

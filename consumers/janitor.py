@@ -15,6 +15,7 @@ from schemas.claims import Aged, Exited, Verified
 from schemas.codec import Undecodable, decode, encode
 from schemas.topics import Topic
 from streams.log import Append, Log, Place
+from streams.moments import first_at
 
 BATCH = 1_000
 TRIMMED = (Topic.WORK, Topic.ASSIGNMENTS)
@@ -69,18 +70,3 @@ class Janitor:
                 if not isinstance(envelope, Undecodable) and isinstance(envelope.body, Exited | Verified):
                     return True
         return False
-
-
-def first_at(log: Log, place: Place, moment: int) -> int:
-    """Offset of the partition's first record appended at or after `moment` (ms since 1970), or its end.
-
-    Append times hardly ever step back; where they do, it is off by those records. Raises LogError.
-    """
-    low, high = log.start(place), log.end(place)
-    while low < high:
-        middle = (low + high) // 2
-        if log.read(place, middle, 1)[0].time < moment:
-            low = middle + 1
-        else:
-            high = middle
-    return low

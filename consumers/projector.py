@@ -24,7 +24,7 @@ from streams.marks import Marks, is_new
 
 BATCH = 1_000  # facts read from one partition at a time
 ANSWERS_KEPT = 1_000_000  # an answer is forgotten when its partition has grown by so many facts since
-IDLE = 1.0  # seconds without a new fact after which the stop signal is looked at
+IDLE = 0.25  # seconds without a new fact after which the stop signal is looked at
 REMEDY = "rebuild the read model from the log"
 
 Batches = dict[int, list[Stored]]

@@ -1,10 +1,11 @@
 """The janitor: a time becomes an offset, once, and what nobody needs is forgotten."""
 
-from consumers.janitor import Janitor, first_at
+from consumers.janitor import Janitor
 from schemas.claims import Aged, Exited
 from schemas.topics import Topic
 from streams.log import Place
 from streams.memory import MemoryLog
+from streams.moments import first_at
 from tests.support.office import COUNTS, Office, spec
 
 CLAIMS = [Place(Topic.CLAIMS, 0), Place(Topic.CLAIMS, 1)]

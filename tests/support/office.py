@@ -5,8 +5,8 @@
     office.submit("ada", "job-1", spec(inputs="a"))
     office.run()                     # until nobody has anything to do
 
-The worker answers every `Ready` as an executor and a verifier would: what it says is the office's to choose, through
-`children` (what a task queues) and `exits` (how it ends), both functions of the Ready.
+The worker is a node with many slots. It does what it is assigned as an executor and a verifier would: what it says is
+the office's to choose, through `children` (what a task queues) and `exits` (how it ends), both functions of the Ready.
 """
 
 from functools import partial
@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from coordinator.claims import Claims
+from coordinator.dispatch import Dispatch
 from coordinator.jobs import Jobs
 from coordinator.settings import Settings
 from schemas import claims as c
+from schemas.assignments import Assigned
 from schemas.codec import decode, encode
 from schemas.fields import Record
 from schemas.log import Genesis
@@ -26,7 +28,7 @@ from schemas.settings import ConfigSet, GrantRemoved, GrantSet, UserSet
 from schemas.spec import Components, JobParameter, JobSpec, TaskSpec
 from schemas.tasks import JobAssembled, JobCancelled, JobSubmitted
 from schemas.topics import Topic
-from schemas.work import Ready
+from schemas.work import Freed, Joined, Ready, Tick
 from streams.checkpoints import MemoryCheckpoints
 from streams.log import Append, Log, Place
 from streams.loop import Runner
@@ -88,7 +90,7 @@ class SettingsType:
 
 
 def machine_types(counts: dict[Topic, int]) -> list[Any]:
-    return [SettingsType(counts), Jobs, Claims]
+    return [SettingsType(counts), Jobs, Claims, Dispatch]
 
 
 class Office:
@@ -107,8 +109,11 @@ class Office:
         ]
         self.children: Callable[[Ready], list[TaskSpec]] = lambda ready: []
         self.exits: Callable[[Ready], dict[str, Any]] = lambda ready: {"output": f"out-{ready.fingerprint[:12]}"}
+        self.proves: Callable[[Ready], bool] = lambda ready: True
         self.done: list[Ready] = []
-        self._work = 0
+        self._assignments = 1
+        self._incarnations = count()
+        self.start_node()
 
     # --- What people say ----------------------------------------------------------------------------------------------
 
@@ -160,20 +165,34 @@ class Office:
         while self.work():
             self.settle()
 
+    def start_node(self) -> None:
+        """The worker begins anew: what it was assigned and has not done is lost."""
+        self._incarnation = f"i{next(self._incarnations)}"
+        size = {"slots": 1_000, "verify_slots": 1_000, "cores": 64, "memory": 1_000_000, "scratch": 1_000_000}
+        self.say(Topic.WORK, Joined(pool="default", node="n1", incarnation=self._incarnation, **size))
+
+    def tick(self) -> None:
+        self.log.append([Append(Place(Topic.WORK, 0), "", encode(Tick()))])
+
     def work(self, limit: int = 1_000) -> int:
-        """Take what became ready, at most `limit` records of `work`, and do it."""
-        records = self.log.read(Place(Topic.WORK, 0), self._work, limit)
-        self._work += len(records)
+        """Do what was assigned, at most `limit` records of it."""
+        records = self.log.read(Place(Topic.ASSIGNMENTS, 0), self._assignments, limit)
+        self._assignments += len(records)
         for record in records:
-            body = decode(Topic.WORK, record.value).body
-            if isinstance(body, Ready):
-                self.done.append(body)
-                self.verify(body) if body.kind == "verify" else self.execute(body)
+            body = decode(Topic.ASSIGNMENTS, record.value).body
+            if isinstance(body, Assigned) and body.incarnation == self._incarnation:
+                self.do(body.work)
         return len(records)
+
+    def do(self, ready: Ready) -> None:
+        self.done.append(ready)
+        self.verify(ready) if ready.kind == "verify" else self.execute(ready)
+        about = {"pool": ready.pool, "node": "n1", "incarnation": self._incarnation}
+        self.say(Topic.WORK, Freed(**about, token=ready.token))
 
     def execute(self, ready: Ready) -> None:
         about = {"fingerprint": ready.fingerprint, "token": ready.token}
-        self.say(Topic.CLAIMS, c.Started(**about, node="n1", incarnation="i1", runner="process"))
+        self.say(Topic.CLAIMS, c.Started(**about, node="n1", incarnation=self._incarnation, runner="process"))
         for rank, child in enumerate(self.children(ready)):
             self.say(Topic.CLAIMS, c.ChildQueued(**about, child=f"{ready.token} {rank}", spec=child))
         started = 1_600_000_000_000
@@ -181,7 +200,8 @@ class Office:
         self.say(Topic.CLAIMS, c.Exited(**about, node="n1", **ending))
 
     def verify(self, ready: Ready) -> None:
-        self.say(Topic.CLAIMS, c.Verified(fingerprint=ready.fingerprint, entry=ready.entry, token=ready.token))
+        about = {"fingerprint": ready.fingerprint, "entry": ready.entry, "token": ready.token}
+        self.say(Topic.CLAIMS, c.Verified(**about, proved=bool(ready.prove) and self.proves(ready)))
 
     # --- What there is to read ----------------------------------------------------------------------------------------
 

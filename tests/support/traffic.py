@@ -6,7 +6,7 @@ from typing import Any
 from schemas import claims as c
 from schemas.reasons import Failure
 from schemas.settings import GroupSet
-from schemas.spec import TaskSpec
+from schemas.spec import Resources, TaskSpec
 from schemas.tasks import PurityTakenBack, TaskSubmitted
 from schemas.topics import Topic
 from schemas.work import Ready
@@ -26,6 +26,7 @@ class Traffic:
         self.random = Random(seed)
         self.jobs: list[str] = []
         self.zombies: list[Runner] = []
+        office.proves = lambda ready: self.random.random() < 0.7
         office.children = self.children
         office.exits = self.exits
 
@@ -34,6 +35,8 @@ class Traffic:
         for name in PEOPLE:
             self.office.user(name, is_admin=name == "root")
         self.office.say(Topic.SETTINGS, GroupSet(group="lab", name="lab", owner="ben"), 0)
+        self.office.number("unplaceable", 30)
+        self.office.number("verify_rate", 1_000)
         self.office.may_read("ada", "ben")
         self.office.may_read("ben", "ada")
         self.office.settle()
@@ -61,6 +64,7 @@ class Traffic:
     def draw_spec(self, level: int) -> TaskSpec:
         rng = self.random
         fields: dict[str, Any] = {"sequence": level, "is_pure": rng.random() < 0.85, "refresh": rng.random() < 0.1}
+        fields["resources"] = Resources(cores=rng.choice([1, 1, 1, 2, 99]))
         fields["share"] = rng.choice(["visible", "visible", "by_inputs"])
         fields["job_parameters"] = rng.choice([(), (), ("genome",), "all"])
         return spec(f"level {level}", inputs=rng.choice(INPUTS), script=f"s{level}", **fields)
@@ -103,16 +107,16 @@ class Traffic:
             self.office.say(Topic.TASKS, PurityTakenBack(root=root, task=f"{root}-extra-0"))
 
     def mishap(self) -> None:
-        """Something befalls a piece of work, which may long be over."""
-        if not self.office.done:
+        """Something befalls a piece of work, which may long be over, or be another's by now."""
+        work = self.office.read_work()
+        if not work:
             return
-        ready = self.random.choice(self.office.done)
+        ready = self.random.choice(work)
         about = {"fingerprint": ready.fingerprint, "token": ready.token}
         befalls = [
-            c.Lost(**about, node="n1"),
             c.PurityLost(**about, access="/etc/passwd"),
             c.Reported(**about, progress=500),
-            c.Unplaceable(**about),
+            c.Exited(**about, node="n1", exit_code=0, output="late"),
             c.OutputMissing(**about, entry=ready.entry or "none", block="b+1"),
         ]
         self.office.say(Topic.CLAIMS, self.random.choice(befalls))
@@ -139,6 +143,12 @@ class Traffic:
         subject, thing = self.random.sample(OWNERS, 2)
         self.random.choice([self.office.may_read, self.office.may_not_read])(subject, thing)
 
+    def restart(self) -> None:
+        """The node begins anew, rarely."""
+        self.office.tick()
+        if self.random.random() < 0.3:
+            self.office.start_node()
+
     def haunt(self) -> None:
         """A runner that was frozen wakes up and says again what has been said; another one freezes."""
         for zombie in self.zombies:
@@ -150,6 +160,9 @@ class Traffic:
 
     def finish(self) -> None:
         """Everybody goes on until nobody has anything to do, and every job has its output."""
+        self.office.run()
+        for _ in range(40):
+            self.office.tick()  # what fits no node fails in the end
         self.office.run()
         for root in self.jobs:
             self.office.assembled(root, f"joined-{root}")

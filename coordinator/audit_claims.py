@@ -1,0 +1,190 @@
+"""The audit of `claims`: what must never have been granted, or said of an execution.
+
+It believes the log, not the machine: an execution is what a `granted` in the topics says, a holder is who was given a
+copy. Against that it holds each later decision. The numbers are those of the invariants.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from coordinator import audit_giving as giving
+from coordinator.audit import Step, Violation, answer_of, check_answer
+from coordinator.audit_model import LIVE, Held, Model, Now, Problems, could_wait
+from schemas import claims as c
+from schemas import facts as f
+from schemas import tasks as t
+from schemas.reasons import Outcome
+from schemas.settings import Forwarded
+
+
+class ClaimsChecker:
+    """Checker of one partition of `claims`: invariants 1 to 8 and 10."""
+
+    def __init__(self) -> None:
+        self._model = Model()
+
+    def check(self, step: Step) -> Iterator[Violation]:
+        """What is wrong with this step, given those before it."""
+        yield from check_answer(step)
+        for number, text in self._problems(step):
+            yield Violation(number, step.offset, text)
+
+    def _problems(self, step: Step) -> Problems:
+        model, answer = self._model, answer_of(step)
+        model.now = Now(step.command, step.token)
+        if isinstance(step.command, Forwarded):
+            _set(model, step.command)
+        if answer is not None and answer.outcome is Outcome.DONE:
+            yield from _accept(model, step.command)
+        for output in step.outputs:
+            report = REPORTS.get(type(output))
+            if report is not None:
+                yield from report(model, output)
+        yield from _left_behind(model)
+
+
+def _left_behind(model: Model) -> Problems:
+    """Who still waits when a step is over: on nothing that has ended, on nothing that came to an unseen owner."""
+    for token in model.now.ended:
+        if (token, "execution") in model.queues or (token, "verification") in model.queues:
+            yield 10, f"{token} ended, and tasks that waited on it were forgotten"
+    for token in model.now.inherited:
+        for task in model.queues.get((token, "execution"), ()):
+            if not model.sees(model.wants[task].owner, model.held[token]):
+                yield 6, f"{task} goes on waiting on {token}, whose new owner its own may not see"
+
+
+# --- Commands ---------------------------------------------------------------------------------------------------------
+
+
+def _set(model: Model, record: Forwarded) -> None:
+    if record.position > model.settings:
+        model.settings = record.position
+        model.view.apply(record.change)
+
+
+def _accept(model: Model, command: Any) -> Problems:
+    """What a command changes by itself, where it was accepted."""
+    match command:
+        case c.Requested():
+            model.remember(command)
+        case c.Reported() | c.ChildQueued() | c.Unplaceable() | c.Started():
+            yield from _accept_of_an_execution(model, command)
+        case c.Quarantined(fingerprint=fingerprint):
+            model.quarantined[fingerprint] = None
+        case c.Released(fingerprint=fingerprint):
+            model.quarantined.pop(fingerprint, None)
+            entries = [model.held[token] for token in model.tokens.get(fingerprint, ())]
+            model.settled[fingerprint] = [e.output for e in entries if e.status == "done"]
+        case c.Withdrawn(task=task) | c.PurityDropped(task=task):
+            model.dequeue(task)
+
+
+def _accept_of_an_execution(model: Model, command: Any) -> Problems:
+    execution = model.held.get(command.token)
+    if execution is None or execution.status not in LIVE:
+        yield 2, f"{type(command).__name__} was accepted under {command.token}, which is not current"
+    elif isinstance(command, c.ChildQueued):
+        execution.children += 1
+    elif isinstance(command, c.Reported) and command.output is not msgspec.UNSET:
+        execution.named_output = command.output
+    elif isinstance(command, c.Unplaceable):
+        execution.unable = True
+
+
+# --- Grants -----------------------------------------------------------------------------------------------------------
+
+
+def granted(model: Model, fact: f.Granted) -> Problems:
+    """A token is new, and nothing visible would have done."""
+    if fact.token in model.held or not fact.token.startswith(model.now.prefix):
+        yield 3, f"{fact.token} was granted before, or is not of this record"
+    want = model.wants.get(fact.task) if fact.task else model.now.given
+    if fact.why == "retry":
+        yield from _retried(model, fact)
+        return
+    if want is None:
+        yield 5, f"{fact.task or 'nobody'} was granted {fact.token} without a request"
+        return
+    if fact.why in ("first", "redecided", "unproved"):
+        yield from _needless(model, fact, want)
+    _hold(model, fact, Held(want=want, task=fact.task, holders=[(fact.owner, want.task)]))
+
+
+def _needless(model: Model, fact: f.Granted, want: c.Requested) -> Problems:
+    for execution in model.visible(want.owner, fact.fingerprint):
+        if execution.status == "done" or could_wait(execution, want):
+            yield 1, f"{fact.task} was granted {fact.token} although a visible execution is {execution.status}"
+
+
+def _retried(model: Model, fact: f.Granted) -> Problems:
+    old = model.held.get(fact.replaces)
+    if old is None or old.status in (*LIVE, "done") or old.task != fact.task:
+        yield 2, f"{fact.token} replaces {fact.replaces}, which had not failed or was another's"
+        return
+    model.requeue(fact.replaces, fact.token)
+    _hold(model, fact, Held(want=old.want, task=old.task, holders=old.holders[:1], impure=old.impure))
+
+
+def _hold(model: Model, fact: f.Granted, execution: Held) -> None:
+    model.held[fact.token] = execution
+    model.tokens.setdefault(fact.fingerprint, []).append(fact.token)
+
+
+# --- Ends -------------------------------------------------------------------------------------------------------------
+
+
+def completed(model: Model, record: t.TaskCompleted) -> Problems:
+    """A task completes by its own execution's exit, with its output and all its children."""
+    execution, command = model.held.get(record.token), model.now.command
+    if execution is None or record.token not in model.now.ended or record.task != execution.task:
+        yield 2, f"{record.task} completed under {record.token}, which did not end here or is another's"
+        return
+    if not isinstance(command, c.Exited) or record.output != execution.output:
+        yield 2, f"{record.task} completed with another output than its exit said"
+    if not record.children == execution.children == model.now.born.pop(record.task, 0):
+        yield 8, f"{record.task} completed without all the children it had queued"
+
+
+def changed(model: Model, fact: f.ExecutionChanged) -> Problems:
+    """What has ended stays ended; what is done is done by its own token's exit."""
+    execution, command = model.held.get(fact.token), model.now.command
+    if execution is None:
+        yield 2, f"{fact.token} is {fact.status}, and was never granted"
+        return
+    if fact.status in ("running", "done", "failed", "lost", "cancelled") and execution.status not in LIVE:
+        yield 2, f"{fact.token} is {fact.status} after it was {execution.status}"
+    if fact.status == "done":
+        said = execution.named_output or getattr(command, "output", "")
+        if getattr(command, "token", "") != fact.token or fact.output != said:
+            yield 2, f"{fact.token} is done by another's word, or with another output"
+        execution.output = fact.output
+    _follow(model, fact, execution)
+
+
+def _follow(model: Model, fact: f.ExecutionChanged, execution: Held) -> None:
+    if fact.status == "impure":
+        execution.impure = True
+        execution.status = "impure" if execution.status == "done" else execution.status
+    else:
+        execution.status = fact.status
+    if fact.status == "running":
+        execution.unable = False
+    else:
+        model.now.ended.append(fact.token)
+
+
+REPORTS: dict[type, Callable[[Model, Any], Problems]] = {
+    f.Granted: granted,
+    f.Waiting: giving.waiting,
+    f.Promoted: giving.promoted,
+    f.Reused: giving.reused,
+    f.Redecided: giving.redecided,
+    f.ExecutionChanged: changed,
+    t.TaskCreated: giving.created,
+    t.TaskCopied: giving.copied,
+    t.TaskCompleted: completed,
+    t.TaskFailed: giving.failed,
+}

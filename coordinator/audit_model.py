@@ -1,0 +1,112 @@
+"""What the audit's checker of `claims` remembers: executions, holders, queues; from the topics, not from a machine."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from coordinator.visibility import View
+from schemas.claims import Requested
+from schemas.fields import EMPTY_OBJECT
+
+LIVE = ("granted", "running")
+Queue = dict[str, int]  # waiting tasks, each with a rank that grows with everyone who begins to wait
+Problems = Iterator[tuple[int, str]]  # number of the invariant, what is wrong
+
+
+class Held(msgspec.Struct):
+    """An execution. `holders`: owners who have, or are to have, its output, with their first task that has."""
+
+    want: Requested
+    task: str
+    holders: list[tuple[str, str]]
+    status: str = "granted"
+    impure: bool = False
+    unable: bool = False
+    named_output: str = ""
+    output: str = ""
+    children: int = 0
+
+
+class Now(msgspec.Struct):
+    """What one step has led to so far.
+
+    `prefix`: what a token granted here begins with. `moved`: highest rank that left each queue. `ended`: tokens that
+    came to an end. `inherited`: tokens that came to another owner. `born`: number of children created, by creator.
+    `given`: the request that was last given a copy.
+    """
+
+    command: Any
+    prefix: str
+    moved: dict[tuple[str, str], int] = {}
+    ended: list[str] = []
+    inherited: list[str] = []
+    born: dict[str, int] = {}
+    given: Requested | None = None
+
+
+class Model(msgspec.Struct):
+    """One partition. `queues`: who waits on a token, and for which of its two kinds; `waits`: the same, by task."""
+
+    now: Now = msgspec.field(default_factory=lambda: Now(None, ""))
+    view: View = msgspec.field(default_factory=View)
+    settings: int = -1
+    held: dict[str, Held] = {}
+    tokens: dict[str, list[str]] = {}  # by fingerprint, in order of grant
+    wants: dict[str, Requested] = {}  # by task
+    queues: dict[tuple[str, str], Queue] = {}
+    waits: dict[str, tuple[str, str]] = {}
+    quarantined: dict[str, None] = {}
+    settled: dict[str, list[str]] = {}
+    ranks: int = 0
+
+    def remember(self, want: Requested) -> None:
+        """A request as it stands, without what nobody here reads."""
+        self.wants[want.task] = msgspec.structs.replace(want, spec=EMPTY_OBJECT, bound=EMPTY_OBJECT)
+
+    def sees(self, reader: str, execution: Held) -> bool:
+        """Whether the reader may be shown things of any holder."""
+        return any(owner == reader or self.view.can_read(reader, owner) for owner, _ in execution.holders)
+
+    def visible(self, reader: str, fingerprint: str) -> list[Held]:
+        """Live executions and entries that the reader may be given or wait on."""
+        found = [self.held[token] for token in self.tokens.get(fingerprint, ())]
+        return [e for e in found if not e.impure and e.status in (*LIVE, "done") and self.sees(reader, e)]
+
+    def disagree(self, fingerprint: str, executions: list[Held]) -> bool:
+        """Whether finished ones among them have different outputs, which nobody has settled."""
+        outputs = {e.output for e in executions if e.status == "done"}
+        return len(outputs) > 1 and not outputs.issubset(self.settled.get(fingerprint, ()))
+
+    def enqueue(self, task: str, token: str, kind: str) -> None:
+        """The task waits from now on."""
+        self.ranks += 1
+        self.queues.setdefault((token, kind), {})[task] = self.ranks
+        self.waits[task] = (token, kind)
+
+    def dequeue(self, task: str) -> tuple[tuple[str, str], int] | None:
+        """The task waits no longer; where it did, and its rank."""
+        place = self.waits.pop(task, None)
+        if place is None:
+            return None
+        queue = self.queues[place]
+        rank = queue.pop(task)
+        if not queue:
+            del self.queues[place]
+        return place, rank
+
+    def requeue(self, old: str, new: str) -> None:
+        """Who waited on the one attempt waits on the next, in the same order."""
+        queue = self.queues.pop((old, "execution"), None)
+        if queue:
+            self.queues[new, "execution"] = queue
+            self.waits |= dict.fromkeys(queue, (new, "execution"))
+
+
+def could_wait(execution: Held, want: Requested) -> bool:
+    """Whether a live execution is large enough for the request, and no less able to run than the request itself."""
+    mine = execution.want
+    sizes = [(mine.cores, want.cores), (mine.memory, want.memory), (mine.scratch, want.scratch)]
+    if execution.status not in LIVE or mine.pool != want.pool or any(has < needs for has, needs in sizes):
+        return False
+    return not execution.unable or all(has == needs for has, needs in sizes)

@@ -1,0 +1,93 @@
+"""Reading the log by cause: what stands in the topics because of one partition's records, and only because of them."""
+
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from typing import Any, NamedTuple
+
+import msgspec
+
+from coordinator.audit import Step
+from schemas.codec import Undecodable, decode
+from schemas.log import Cause
+from streams.log import Log, Place, Stored
+from streams.marks import Marks, is_new
+
+BATCH = 2_000
+Rank = tuple[int, int]  # offset and index of a cause
+
+
+class Caused(NamedTuple):
+    """A record that names its cause: the cause's rank, where it stands, its key and bytes."""
+
+    rank: Rank
+    place: Place
+    offset: int
+    key: str
+    value: bytes
+
+
+class _Head(msgspec.Struct):
+    """As much of an envelope as says where it comes from."""
+
+    cause: Cause | None = None
+
+
+_HEADS = msgspec.json.Decoder(_Head)
+
+
+def cause_of(value: bytes) -> Cause | None:
+    """The cause that a record names, or None. Raises msgspec.DecodeError for what is no record."""
+    return _HEADS.decode(value).cause
+
+
+def records(log: Log, place: Place, start: int, end: int) -> Iterator[Stored]:
+    """The partition's records from `start`, or from where it begins by now, to before `end`."""
+    while start < end:
+        start = max(start, log.start(place))
+        batch = log.read(place, start, min(BATCH, end - start)) if start < end else []
+        yield from batch
+        start = batch[-1].offset + 1 if batch else end
+
+
+def caused_by(log: Log, place: Place, end: int, log_id: str) -> Iterator[Caused]:
+    """Records at `place` caused by the partition with this log id, in order of their causes, repeats left out."""
+    marks: Marks = {}
+    named = f'"cause":["{log_id}",'.encode()
+    for record in records(log, place, 0, end):
+        if named not in record.value[:200]:
+            continue
+        cause = cause_of(record.value)
+        if cause is not None and cause.log_id == log_id and is_new(marks, cause):
+            yield Caused((cause.offset, cause.index), place, record.offset, record.key, record.value)
+
+
+def steps(log: Log, source: Place, end: int, targets: dict[Place, int]) -> Iterator[Step]:
+    """Each record of a partition before `end`, with all that stands in the targets (place to end) because of it.
+
+    A repeat of a record is no step: it counted when it was read first.
+    """
+    log_id = log.genesis(source).log_id
+    outputs = merge(*(caused_by(log, place, until, log_id) for place, until in targets.items()))
+    waiting = next(outputs, None)
+    marks: Marks = {}
+    for record in records(log, source, 0, end):
+        command = decode(source.topic, record.value)
+        if not isinstance(command, Undecodable) and not is_new(marks, command.cause):
+            continue
+        mine: list[Any] = []
+        while waiting is not None and waiting.rank[0] <= record.offset:
+            mine.append(body_of(waiting))
+            waiting = next(outputs, None)
+        body = command if isinstance(command, Undecodable) else command.body
+        yield Step(record.offset, f"{log_id}.{record.offset}.", body, tuple(mine))
+
+
+def body_of(caused: Caused) -> Any:
+    """The record itself; Undecodable if it is none."""
+    envelope = decode(caused.place.topic, caused.value)
+    return envelope if isinstance(envelope, Undecodable) else envelope.body
+
+
+def ends_of(log: Log, places: Sequence[Place]) -> dict[Place, int]:
+    """Where these partitions end now."""
+    return {place: log.end(place) for place in places}

@@ -1,0 +1,404 @@
+"""The audit: silent about a log that is right, and precise about one that is not."""
+
+import pytest
+
+from coordinator.audit_claims import ClaimsChecker
+from coordinator.audit_jobs import JobsChecker
+from schemas import facts as f
+from schemas import tasks as t
+from schemas.claims import Exited, Requested
+from schemas.codec import encode
+from schemas.log import Cause
+from schemas.tasks import TaskCreated
+from schemas.topics import Topic
+from streams.audit import replay, verify
+from streams.caused import cause_of, ends_of, steps
+from streams.log import Append, Floor, Place
+from streams.moments import time_of
+from tests.support import mutations
+from tests.support.office import COUNTS, Office, machine_types, spec
+from tests.support.traffic import busy_office
+
+SEED = 4
+FACTS = [Place(Topic.FACTS, number) for number in range(COUNTS[Topic.FACTS])]
+CLAIMS = [Place(Topic.CLAIMS, number) for number in range(COUNTS[Topic.CLAIMS])]
+WORK = Place(Topic.WORK, 0)
+
+
+def audit(office, **options):
+    return verify(office.log, machine_types(office.routes.counts), office.checkpoints, **options)
+
+
+def told(report):
+    return "\n".join(f"{d.invariant} {d.place} {d.offset} {d.text}" for d in report.differences)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_nothing_is_wrong_with_what_the_machines_decided(seed):
+    office = busy_office(seed)
+    report = audit(office)
+    assert told(report) == ""
+    assert (report.wrong, report.undecided, report.pending) == (0, 0, 0)
+    assert report.records == sum(office.log.end(place) for place in office.log.at)
+    assert report.decisions > 500
+    assert report.checkpoints > 5
+    assert report.states.keys() == {str(runner.place) for runner in office.runners}
+
+
+def test_it_counts_what_was_said_twice_and_minds_only_if_it_differs():
+    office = busy_office(SEED)
+    record = next(r for r in office.log.read(FACTS[0], 1, 100) if cause_of(r.value))
+    before = audit(office).repeats
+    office.log.append([Append(FACTS[0], record.key, record.value)])
+    report = audit(office)
+    assert (report.wrong, report.repeats) == (0, before + 1)
+    other = encode(f.Answered(outcome="done"), cause_of(record.value))
+    office.log.append([Append(FACTS[0], record.key, other)])
+    assert f"9 facts/0 {record.offset} was appended again with other bytes" in told(audit(office))
+
+
+# --- A log that someone wrote into ------------------------------------------------------------------------------------
+
+
+def replace(log, place, offset, value):
+    records = log.at[place].records
+    records[offset] = records[offset]._replace(value=value)
+
+
+def drop_fact(log):
+    records = log.at[FACTS[1]].records
+    value = records.pop(7).value
+    records[7:] = [record._replace(offset=record.offset - 1) for record in records[7:]]
+    return f"facts/1 lacks {named(log, value)}"
+
+
+def change_fact(log):
+    value = log.read(FACTS[1], 7, 1)[0].value
+    replace(log, FACTS[1], 7, value.replace(b'"v":1', b'"v": 1'))
+    return f"facts/1 7 is not what follows from {named(log, value)}"
+
+
+def named(log, value):
+    cause = cause_of(value)
+    source = next(place for place in log.at if log.genesis(place).log_id == cause.log_id)
+    return f"{source} offset {cause.offset}, output {cause.index}"
+
+
+def forge_fact(log):
+    end = log.end(FACTS[0])
+    log.append([Append(FACTS[0], "x", encode(f.Answered(outcome="done")))])
+    return f"facts/0 {end} answered names no cause, so no machine wrote it"
+
+
+def forge_fact_of_elsewhere(log):
+    end = log.end(FACTS[0])
+    log.append([Append(FACTS[0], "x", encode(f.Answered(outcome="done"), Cause("elsewhere", 3, 0)))])
+    return f"facts/0 {end} its cause is in elsewhere, which is no partition of this log"
+
+
+def forge_output_of_a_command(log):
+    claims, facts = CLAIMS[0], FACTS[0]
+    end = log.end(facts)
+    cause = Cause(log.genesis(claims).log_id, log.end(claims) - 1, 50)
+    log.append([Append(facts, "x", encode(f.Answered(outcome="done"), cause))])
+    return f"facts/0 {end} nothing like it follows from claims/0 offset {cause.offset}, output 50"
+
+
+def forge_request(log):
+    end = log.end(CLAIMS[0])
+    log.append([Append(CLAIMS[0], "x", encode(Requested(fingerprint="x", task="t", root="r", owner="ada")))])
+    return f"claims/0 {end} requested names no cause, so no machine wrote it"
+
+
+def repeat_nothing(log):
+    source = Place(Topic.TASKS, 0)
+    cause = Cause(log.genesis(source).log_id, 1, 40)
+    log.append([Append(FACTS[0], "x", encode(f.Answered(outcome="done"), cause))])
+    return f"facts/0 0 a repeat that names {cause.log_id} offset 1 repeats nothing"
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        drop_fact,
+        change_fact,
+        forge_fact,
+        forge_fact_of_elsewhere,
+        forge_output_of_a_command,
+        forge_request,
+        repeat_nothing,
+    ],
+)
+def test_what_was_written_into_the_log_is_found_and_named(tamper):
+    office = busy_office(SEED)
+    said = tamper(office.log)
+    report = audit(office)
+    assert report.wrong > 0
+    assert said in told(report)
+
+
+def test_a_checkpoint_with_another_state_is_found():
+    office = busy_office(SEED)
+    place = CLAIMS[1]
+    wrong, right = office.checkpoints.at[place][:2]
+    office.checkpoints.at[place][0] = type(wrong)(
+        **{name: getattr(wrong, name) for name in wrong.__struct_fields__} | {"state": right.state}
+    )
+    assert told(audit(office)) == f"9 claims/1 {wrong.offset} the checkpoint holds another state than the replay"
+
+
+def test_a_command_that_stops_the_machine_is_named():
+    office = busy_office(SEED)
+    end = office.log.end(CLAIMS[0])
+    office.log.append([Append(CLAIMS[0], "", b'{"v":99,"body":{}}')])
+    office.log.move_floor("claims-machine", CLAIMS[0], Floor(end + 1, "", office.log.genesis(CLAIMS[0]).log_id))
+    assert f"it can't be decided again: claims/0 stopped at offset {end}" in told(audit(office))
+
+
+# --- A log that is still written --------------------------------------------------------------------------------------
+
+
+def test_what_no_floor_has_passed_is_left_for_the_next_time():
+    office = busy_office(SEED)
+    office.submit("ada", "job-late", spec())
+    assert (audit(office).undecided, audit(office).wrong) == (1, 0)
+    office.settle()
+    place = office.routes.place(Topic.TASKS, "job-late")
+    office.log._floors["tasks-machine", place] = Floor(office.log.end(place) - 1, "", "")
+    report = audit(office)
+    assert (report.undecided, report.wrong) == (1, 0)
+    assert report.pending > 0
+
+
+def test_work_that_was_forgotten_is_decided_again_from_the_oldest_state_on():
+    office = busy_office(SEED)
+    kept = sorted(checkpoint.offset for checkpoint in office.checkpoints.load(WORK))
+    office.log.trim(WORK, kept[1])
+    office.log.trim(Place(Topic.ASSIGNMENTS, 0), 9)
+    report = audit(office)
+    assert told(report) == ""
+    assert report.notes == [f"work/0 was trimmed: decided again from offset {kept[1]} on"]
+    assert report.trimmed > 0
+
+
+def test_progress_is_told():
+    seen = []
+    report = audit(busy_office(SEED), progress=lambda what, count: seen.append((what, count)))
+    assert sum(count for what, count in seen if what.startswith("reading")) == report.records
+    assert sum(count for what, count in seen if what.startswith("deciding")) == report.commands
+    assert report.speed > 0
+
+
+# --- Machines that decide wrongly: the checkers share nothing with them -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mutation", "invariant"),
+    [
+        (mutations.no_fencing, 2),
+        (mutations.visibility_ignored, 6),
+        (mutations.children_after_the_terminal_record, 8),
+        (mutations.waiters_not_redecided, 10),
+    ],
+)
+def test_a_machine_with_a_simpler_rule_is_caught(mutation, invariant):
+    for seed in range(200):
+        with mutation():
+            office = busy_office(seed, events=60)
+        if any(violation.invariant == invariant for violation in violations(office)):
+            return
+    pytest.fail(f"nothing of invariant {invariant} in 200 logs")
+
+
+def revoked_while_waiting(office):
+    office.may_not_read("ben", "ada")
+
+
+def owner_leaves(office):
+    office.may_read("eve", "ada")
+    office.submit("eve", "job-3", spec("three"))
+    office.settle()
+    office.cancel("job-1")
+
+
+@pytest.mark.parametrize(
+    ("mutation", "then"),
+    [(mutations.visibility_of_yesterday, revoked_while_waiting), (mutations.waiters_inherited, owner_leaves)],
+)
+def test_a_machine_that_gives_across_a_border_is_caught(mutation, then):
+    def happen():
+        office = Office()
+        for name in ("ada", "ben", "eve"):
+            office.user(name)
+        office.may_read("ben", "ada")
+        office.submit("ada", "job-1", spec("one"))
+        office.settle()
+        office.submit("ben", "job-2", spec("two"))
+        office.settle()
+        then(office)
+        office.run()
+        return [violation.invariant for violation in violations(office)]
+
+    assert happen() == []
+    with mutation():
+        assert 6 in happen()
+
+
+def violations(office):
+    """What the checkers say, from the topics alone."""
+    for place in office.log.at:
+        if place.topic in CHECKERS:
+            checker = CHECKERS[place.topic]()
+            for step in steps_of(office, place):
+                yield from checker.check(step)
+
+
+CHECKERS = {Topic.TASKS: JobsChecker, Topic.CLAIMS: ClaimsChecker}
+
+
+def steps_of(office, place):
+    return steps(office.log, place, office.log.end(place), ends_of(office.log, list(office.log.at)))
+
+
+# --- Steps that never were --------------------------------------------------------------------------------------------
+
+
+def with_output(step, old, new):
+    """The step with one of its outputs replaced."""
+    return step._replace(outputs=tuple(new if output is old else output for output in step.outputs))
+
+
+def first(step, kind, **fields):
+    return next(
+        (o for o in step.outputs if type(o) is kind and all(getattr(o, n) == v for n, v in fields.items())), None
+    )
+
+
+def changed(kind, condition=None, **fields):
+    """Tampering: the first record of this type has other fields."""
+
+    def tamper(step):
+        record = first(step, kind, **(condition or {}))
+        if record is None:
+            return None
+        values = {name: getattr(record, name) for name in record.__struct_fields__} | fields
+        return with_output(step, record, kind(**values))
+
+    return tamper
+
+
+def without(kind):
+    """Tampering: the first record of this type is not there."""
+
+    def tamper(step):
+        record = first(step, kind)
+        return None if record is None else step._replace(outputs=tuple(o for o in step.outputs if o is not record))
+
+    return tamper
+
+
+def granted_instead_of_reused(step):
+    reused = first(step, f.Reused, waited=False)
+    if reused is None or not reused.source:
+        return None
+    token = f"{step.token}0.x"
+    grant = f.Granted(
+        fingerprint=reused.fingerprint, token=token, task=reused.task, root=reused.root, owner=step.command.owner
+    )
+    return with_output(step, reused, grant)
+
+
+def answered_twice(step):
+    answer = first(step, f.Answered)
+    return answer and step._replace(outputs=(*step.outputs, answer))
+
+
+def two_waiters_swapped(step):
+    moved = [o for o in step.outputs if type(o) is f.Reused and o.waited]
+    if len(moved) < 2:
+        return None
+    one, two = moved[:2]
+    swapped = {id(one): two, id(two): one}
+    return step._replace(outputs=tuple(swapped.get(id(o), o) for o in step.outputs))
+
+
+def exit_of_another(step):
+    if not isinstance(step.command, Exited) or first(step, f.ExecutionChanged, status="done") is None:
+        return None
+    return step._replace(command=Exited(fingerprint="f", token="another", node="n", exit_code=0, output="o"))
+
+
+@pytest.mark.parametrize(
+    ("invariant", "topic", "tamper"),
+    [
+        (1, Topic.CLAIMS, granted_instead_of_reused),
+        (2, Topic.CLAIMS, exit_of_another),
+        (2, Topic.CLAIMS, changed(t.TaskCompleted, output="other")),
+        (2, Topic.CLAIMS, changed(f.ExecutionChanged, {"status": "done"}, output="other")),
+        (3, Topic.CLAIMS, changed(f.Granted, {"why": "first"}, token="one of another record")),
+        (4, Topic.CLAIMS, changed(t.TaskCopied, output="other")),
+        (4, Topic.TASKS, changed(f.TaskChanged, {"state": "copied"}, output="other")),
+        (4, Topic.TASKS, changed(f.TaskChanged, {"state": "complete"}, state="running")),
+        (5, Topic.CLAIMS, two_waiters_swapped),
+        (6, Topic.CLAIMS, changed(f.Reused, {"waited": False}, source="a task of nobody")),
+        (7, Topic.CLAIMS, without(f.ExecutionChanged)),
+        (8, Topic.CLAIMS, without(TaskCreated)),
+        (8, Topic.TASKS, changed(f.TaskChanged, {"state": "todo"}, state="claimed")),
+        (10, Topic.CLAIMS, answered_twice),
+        (10, Topic.CLAIMS, without(f.Answered)),
+        (10, Topic.TASKS, without(f.Answered)),
+    ],
+)
+def test_each_invariant_is_looked_for(invariant, topic, tamper):
+    for seed in range(60):
+        office = busy_office(seed, events=60)
+        for place in (place for place in office.log.at if place.topic is topic):
+            if invariant in found_after(tamper, topic, list(steps_of(office, place))):
+                return
+    pytest.fail(f"invariant {invariant} was not found broken in 60 logs")
+
+
+def found_after(tamper, topic, whole):
+    """Numbers of what is found when the first step that can be is tampered with."""
+    at = next((rank for rank, step in enumerate(whole) if tamper(step)), None)
+    if at is None:
+        return set()
+    whole[at] = tamper(whole[at])
+    checker = CHECKERS[topic]()
+    return {violation.invariant for step in whole for violation in checker.check(step)}
+
+
+# --- As it was --------------------------------------------------------------------------------------------------------
+
+
+def test_the_picture_of_now_is_what_the_facts_say():
+    office = busy_office(SEED)
+    picture = replay(office.log, machine_types(COUNTS), 2**52)
+    states = {}
+    for facts in office.facts().values():
+        states |= {fact.task: fact.state for fact in facts if isinstance(fact, f.TaskChanged)}
+    assert {task: state for job in picture.jobs.values() for task, state in job.tasks.items()} == states
+    assert sum(picture.tasks_by_state().values()) == len(states)
+    assert picture.waiting() == {}
+
+
+def test_the_picture_of_an_earlier_moment():
+    office = Office()
+    office.user("ada")
+    office.submit("ada", "job-1", spec("one"))
+    office.settle()
+    office.submit("ada", "job-2", spec("two"))
+    office.settle()
+    place = office.routes.place(Topic.TASKS, "job-2")
+    moment = max(time_of(office.log, claims, office.log.end(claims) - 1) for claims in CLAIMS)
+    office.run()
+    before = replay(office.log, machine_types(COUNTS), moment)
+    assert {root: job.state for root, job in before.jobs.items()} == {"job-1": "queued", "job-2": "queued"}
+    assert (before.jobs["job-1"].owner, before.jobs["job-1"].name) == ("ada", "job-1 of ada")
+    assert before.tasks_by_state() == {"claimed": 2}
+    assert before.executions_by_status() == {"granted": 1}
+    assert len(before.waiting()) == 1
+    now = replay(office.log, machine_types(COUNTS), 2**52)
+    assert now.jobs_by_state() == {"assembling": 2}
+    assert now.tasks_by_state() == {"complete": 1, "copied": 1}
+    assert "job-2" not in replay(office.log, machine_types(COUNTS), 2**52, {place: 1}).jobs
