@@ -40,7 +40,7 @@ class MemoryLog:
         self._new_id = new_id
         self._changed = Condition()
         self._counts: dict[Topic, int] = {}
-        self._floors: dict[tuple[str, Place], Floor] = {}
+        self.floors: dict[tuple[str, Place], Floor] = {}
         self.closed = False
         self.at: dict[Place, Partition] = {}
 
@@ -130,14 +130,14 @@ class MemoryLog:
 
     def floor(self, reader: str, place: Place) -> Floor | None:
         """The reader's emitted floor in this partition, or None if it never had one."""
-        return self._floors.get((reader, place))
+        return self.floors.get((reader, place))
 
     def move_floor(self, reader: str, place: Place, floor: Floor) -> None:
         """Raise the floor; one that is not higher is ignored."""
         with self._changed:
-            present = self._floors.get((reader, place))
+            present = self.floors.get((reader, place))
             if present is None or floor.offset > present.offset:
-                self._floors[reader, place] = floor
+                self.floors[reader, place] = floor
 
     def clone(self) -> "MemoryLog":
         """Another handle on the same records."""
