@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,48 +27,34 @@ from tests.support import arvados_client
 ENGINE_START_SECONDS = 60
 ENGINE_STOP_SECONDS = 30
 IMAGE_PACKAGES = "python3"
+# Also where an ordinary user's PATH does not look, and root's does not after a plain `su`.
+PROGRAMS = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+SECOND_PYTHON = "3.12" if sys.version_info[1] != 12 else "3.13"
 IMAGE_NAME = "crunch-reuse-tests-python"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """One thing that a test may need beyond Python packages."""
+    """One thing that a test may need beyond this project's Python packages."""
 
-    commands: tuple[str, ...]  # executables that have to be there
-    packages: tuple[str, ...]  # Debian packages that bring them
-    advice: str  # for who can't use apt-get
-
-
-NEEDS = {
-    "git": Need(commands=("git",), packages=("git",), advice="install git"),
-    "bubblewrap": Need(
-        commands=("bwrap",),
-        packages=("bubblewrap",),
-        advice="install bubblewrap on Linux, with user namespaces allowed",
-    ),
-    "docker": Need(
-        commands=("dockerd", "mmdebstrap"),
-        packages=("docker.io", "mmdebstrap"),
-        advice="start a Docker engine that this user may speak to, or run as root on Debian",
-    ),
-    "root": Need(commands=(), packages=(), advice="run as root, on Linux"),
-    "another-python": Need(commands=(), packages=(), advice="install a second Python of 3.11, 3.12, 3.13"),
-    "arvados-client": Need(commands=(), packages=(), advice="let pip reach a package index once"),
-}
+    why_missing: Callable[[], str | None]  # one line, or None if it is there
+    advice: str  # what to do about it
+    packages: tuple[str, ...] = ()  # Debian packages that bring it
 
 
 @functools.cache
 def missing(name: str) -> str | None:
     """Why `name` (a key of NEEDS) can't be had here, in one line that says what to do; None if it is there."""
-    reason = _CHECKS[name]()
-    return reason and f"{reason}; to run these, {NEEDS[name].advice}"
+    need = NEEDS[name]
+    reason = need.why_missing()
+    return reason and f"{reason}; to run these, {need.advice}"
 
 
-def _missing_git() -> str | None:
+def _no_git() -> str | None:
     return None if shutil.which("git") else "no git on the PATH"
 
 
-def _missing_bubblewrap() -> str | None:
+def _no_bubblewrap() -> str | None:
     if not shutil.which("bwrap"):
         return "no bwrap on the PATH"
     trial = ["bwrap", "--ro-bind", "/", "/", "--unshare-all", "--dev", "/dev", "--proc", "/proc", "true"]
@@ -76,30 +62,46 @@ def _missing_bubblewrap() -> str | None:
     return f"bwrap does not work here: {result.stderr.strip()}" if result.returncode else None
 
 
-def _missing_docker() -> str | None:
+def _no_docker() -> str | None:
     if _running_engine():
         return None
-    if platform.system() != "Linux" or os.geteuid() != 0:
+    if _no_root():
         return "no Docker engine answers, and only root on Linux can start one"
-    absent = [command for command in NEEDS["docker"].commands if not shutil.which(command)]
-    return f"no {' and no '.join(absent)} on the PATH" if absent else None
+    absent = [command for command in ("dockerd", "mmdebstrap") if not shutil.which(command, path=PROGRAMS)]
+    return f"no {' and no '.join(absent)} found" if absent else None
 
 
-def _missing_root() -> str | None:
+def _no_postgresql() -> str | None:
+    return None if any(Path("/usr/lib/postgresql").glob("*/bin/postgres")) else "no server under /usr/lib/postgresql"
+
+
+def _no_root() -> str | None:
     return None if platform.system() == "Linux" and os.geteuid() == 0 else "not root on Linux"
 
 
-def _missing_another_python() -> str | None:
+def _no_other_python() -> str | None:
     return None if another_python() else f"no Python but {platform.python_version()} was found"
 
 
-_CHECKS = {
-    "git": _missing_git,
-    "bubblewrap": _missing_bubblewrap,
-    "docker": _missing_docker,
-    "root": _missing_root,
-    "another-python": _missing_another_python,
-    "arvados-client": arvados_client.why_missing,
+NEEDS = {
+    "git": Need(why_missing=_no_git, packages=("git",), advice="install git"),
+    "bubblewrap": Need(
+        why_missing=_no_bubblewrap,
+        packages=("bubblewrap",),
+        advice="install bubblewrap on Linux, with user namespaces allowed",
+    ),
+    "docker": Need(
+        why_missing=_no_docker,
+        packages=("docker.io", "mmdebstrap"),
+        advice="start a Docker engine that this user may speak to, or run as root on Debian",
+    ),
+    "postgresql": Need(why_missing=_no_postgresql, packages=("postgresql",), advice="install Debian's postgresql"),
+    "root": Need(why_missing=_no_root, advice="run as root, on Linux"),
+    "another-python": Need(why_missing=_no_other_python, advice="install a second one of Python 3.11, 3.12, 3.13"),
+    "arvados-client": Need(
+        why_missing=arvados_client.why_missing,
+        advice="let pip reach a package index once",
+    ),
 }
 
 
@@ -107,19 +109,16 @@ _CHECKS = {
 
 
 def install_missing() -> None:
-    """Install the Debian packages whose commands are absent, where that is allowed; says what it does in one line."""
-    packages = [
-        package
-        for need in NEEDS.values()
-        if any(not shutil.which(command) for command in need.commands)
-        for package in need.packages
-    ]
-    prefix = _apt_get()
-    if not packages or prefix is None:
-        return
-    print(f"run: installing for the tests: {' '.join(packages)} ...", file=sys.stderr, flush=True)
-    _loud_on_failure([*prefix, "update"])
-    _loud_on_failure([*prefix, "install", "--yes", "--no-install-recommends", *packages])
+    """Install what is missing and may be installed, saying so in one line; what is still missing, the tests list."""
+    packages = [package for need in NEEDS.values() if need.packages and need.why_missing() for package in need.packages]
+    apt_get = _apt_get()
+    if packages and apt_get:
+        print(f"run: installing for the tests: {' '.join(packages)} ...", file=sys.stderr, flush=True)
+        _loud_on_failure([*apt_get, "update"])
+        _loud_on_failure([*apt_get, "install", "--yes", "--no-install-recommends", *packages])
+    if not another_python():
+        print(f"run: installing for the tests: Python {SECOND_PYTHON} ...", file=sys.stderr, flush=True)
+        _loud_on_failure([sys.executable, "-m", "uv", "python", "install", "--no-bin", SECOND_PYTHON])
 
 
 def _apt_get() -> list[str] | None:
@@ -133,7 +132,6 @@ def _apt_get() -> list[str] | None:
 
 
 def _loud_on_failure(command: list[str]) -> None:
-    # Whether the tests can go on without it is for the tests to say: they list what they lack.
     result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if result.returncode:
         sys.stderr.buffer.write(result.stdout)
@@ -172,7 +170,7 @@ def docker_engine() -> Iterator[str]:
 
     Our own lives in a temporary folder and ends with the context; it touches no firewall and has no bridge.
     """
-    if _missing_root() or not shutil.which("dockerd"):
+    if _no_root() or not shutil.which("dockerd", path=PROGRAMS):
         address = _running_engine()
         if address is None:
             raise RuntimeError("no Docker engine answers: ask missing('docker') first")
@@ -192,7 +190,7 @@ def _dockerd(folder: Path) -> Iterator[str]:
     log = folder / "log"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, log.open("wb") as output:
         ready.bind(f"{folder}/ready.sock")
-        environment = os.environ | {"NOTIFY_SOCKET": f"{folder}/ready.sock"}
+        environment = os.environ | {"PATH": PROGRAMS, "NOTIFY_SOCKET": f"{folder}/ready.sock"}
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
             _wait_until_ready(process, ready, log)
@@ -249,7 +247,8 @@ def _image_archive() -> Path:
             _codename(),
             str(fresh),
         ]
-        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        environment = os.environ | {"PATH": PROGRAMS}
+        result = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if result.returncode:
             raise RuntimeError(f"mmdebstrap could not make the image:\n{result.stderr}")
         fresh.rename(archive)
@@ -263,7 +262,6 @@ def _codename() -> str:
 # --- Another Python, for what has to be the same in two versions -----------------------------------------------------
 
 
-@functools.cache
 def another_python() -> str | None:
     """A working interpreter of another supported minor version than this one, by its real path."""
     for candidate in _interpreters():
@@ -278,13 +276,12 @@ def another_python() -> str | None:
 def _interpreters() -> Iterator[str]:
     names = ("python3.13", "python3.12", "python3.11")
     yield from filter(None, map(shutil.which, names))
-    for name in names:
-        yield from map(
-            str, sorted(Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob(f"versions/*/bin/{name}"))
-        )
-    if uv := shutil.which("uv"):
-        listed = subprocess.run([uv, "python", "list", "--only-installed"], capture_output=True, text=True).stdout
-        yield from (line.split()[1] for line in listed.splitlines() if line.startswith("cpython-3.1"))
+    # Beside our own, as pyenv and uv keep them: versions/3.12.1/bin/python3.12.
+    versions = Path(os.path.realpath(sys._base_executable)).parents[2]
+    yield from (str(found) for name in names for found in sorted(versions.glob(f"*/bin/{name}")))
+    listing = [sys.executable, "-m", "uv", "python", "list", "--only-installed", "--managed-python"]
+    listed = subprocess.run(listing, capture_output=True, text=True).stdout
+    yield from (line.split()[1] for line in listed.splitlines())
 
 
 if __name__ == "__main__":
