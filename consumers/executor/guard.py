@@ -60,7 +60,7 @@ class Guard:
         root = str(Path(consumers.__file__).parent.parent)
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
         process = subprocess.Popen(
-            [sys.executable, "-m", "consumers.watchdog"],
+            [sys.executable, "-P", "-m", "consumers.watchdog"],
             stdin=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
             start_new_session=True,
