@@ -43,7 +43,7 @@ class Attempt:
         self._spec = msgspec.json.decode(ready.spec, type=TaskSpec)
         self._name = hashlib.sha256(ready.token.encode()).hexdigest()[:16]
         self._root = site.attempts / self._name
-        self._supervision = Supervision(self._limits(), self._root / "out")
+        self._supervision = Supervision(self._limits(), self._root / "out", site.grace_seconds)
         self._handed_over = False
 
     def stop(self, grace: bool) -> None:

@@ -12,6 +12,7 @@ from consumers.executor.guard import Guard
 from consumers.executor.inputs import InputCache, remove_tree
 from consumers.executor.requests import Asks
 from consumers.runners.choose import Runners
+from consumers.runners.supervise import GRACE_SECONDS
 from store.collections import CollectionStore
 
 HELPER = "crunch-task"
@@ -39,6 +40,7 @@ class Site:
         self.runners = runners
         self.guard = guard
         self.answers = answers
+        self.grace_seconds = GRACE_SECONDS
         self.attempts = root / "attempts"
         self.sockets = socket_folder(self.key)
         self.bin = root / "bin"

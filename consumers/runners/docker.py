@@ -15,6 +15,7 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.types import LogConfig, Mount, Ulimit
+from docker.utils.socket import frames_iter
 
 from consumers.runners.port import CannotRun, Command, Exit, Folders, Limits, Places, Running
 from consumers.runners.reap import Hold
@@ -91,9 +92,9 @@ class Container:
         self._exit = Exit(-1, trouble="the engine did not say how it ended")
         self._finished = False
         self._started = False
-        stream = self._api.attach(container, stdout=True, stderr=True, stream=True, logs=False)
+        self._output = self._api.attach_socket(container, params={"stdout": 1, "stderr": 1, "stream": 1})
         self._threads = [
-            threading.Thread(target=self._pump, args=(stream, on_output), name="container", daemon=True),
+            threading.Thread(target=self._pump, args=(on_output,), name="container", daemon=True),
             threading.Thread(target=self._await, name="container", daemon=True),
         ]
 
@@ -124,12 +125,13 @@ class Container:
         if self._started:
             for thread in self._threads:
                 thread.join()
+        self._output._response.close()  # noqa: SLF001 - where the SDK keeps the connection, which it closes nowhere
         with _unless_gone():
             self._api.remove_container(self._id, v=True, force=True)
 
-    def _pump(self, stream: Iterable[bytes], on_output: Callable[[bytes], object]) -> None:
+    def _pump(self, on_output: Callable[[bytes], object]) -> None:
         with _unless_gone():
-            for data in stream:
+            for _, data in frames_iter(self._output, tty=False):  # type: ignore[no-untyped-call]
                 on_output(data)
 
     def _await(self) -> None:
