@@ -17,7 +17,7 @@ from msgspec import Raw
 from coordinator.claims import Claims
 from coordinator.machine import Seen
 from schemas.claims import Exited, Requested, Started
-from schemas.codec import decode, encode
+from schemas.codec import cause_head, decode, encode, encode_output
 from schemas.fields import Record
 from schemas.log import Cause
 from schemas.topics import Topic
@@ -80,14 +80,15 @@ def _request(fingerprint: str, name: str) -> Requested:
 
 def _seen(offset: int, value: bytes) -> Seen:
     envelope = decode(Topic.CLAIMS, value)
-    return Seen(LOG, offset, 0, sha256(value).hexdigest(), envelope.body)  # type: ignore[union-attr]
+    return Seen(LOG, offset, 0, value, envelope.body)  # type: ignore[union-attr]
 
 
 def _decide(records: list[bytes]) -> None:
     machine = Claims()
     for offset, value in enumerate(records, 1):
+        head = cause_head(LOG, offset)
         for index, output in enumerate(machine.step(_seen(offset, value))):
-            encode(output.body, Cause(LOG, offset, index))
+            encode_output(head, index, output.body)
 
 
 def _outputs(records: list[bytes]) -> list[list[Record]]:
@@ -98,8 +99,9 @@ def _outputs(records: list[bytes]) -> list[list[Record]]:
 def _without_rules(records: list[bytes], outputs: list[list[Record]]) -> None:
     for offset, (value, bodies) in enumerate(zip(records, outputs, strict=True), 1):
         _seen(offset, value)
+        head = cause_head(LOG, offset)
         for index, body in enumerate(bodies):
-            encode(body, Cause(LOG, offset, index))
+            encode_output(head, index, body)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
 """What a machine is: a pure function over one partition of a log.
 
-`step(record) -> outputs` is lazy: the loop appends outputs while the machine still makes them, so a completion with
-100,000 waiters needs no memory for 100,000 records. State changes as the iterator is consumed; who stops half-way has
-to throw the machine away and restore a checkpoint. A machine looks at no clock, random source, environment or order of
-a set: the same prefix gives the same outputs and the same snapshot bytes in every process, for ever.
+`step(record) -> outputs` may be lazy: the loop appends outputs while the machine still makes them, so a completion with
+100,000 waiters needs no memory for 100,000 records. (A few outputs come as a list: it is faster.) State changes as they
+are taken; who stops half-way has to throw the machine away and restore a checkpoint. A machine looks at no clock,
+random source, environment or order of a set: the same prefix gives the same outputs and the same snapshot bytes in
+every process, for ever.
 """
 
-from collections.abc import Iterator
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Any, ClassVar, Protocol, Self
+
+import msgspec
 
 from schemas.facts import Answered
 from schemas.fields import Record
@@ -20,17 +24,25 @@ RULES_VERSION = 1
 _FACTS = Topic.FACTS
 
 
-class Seen(NamedTuple):
-    """One record as a machine sees it: where it stands, when it was appended, its bytes' digest, what it says."""
+class Seen(msgspec.Struct, gc=False):
+    """One record as a machine sees it: where it stands, when it was appended (ms), its bytes, what they say."""
 
     log_id: str
     offset: int
     time: int
-    digest: str
+    value: bytes
     body: Any
+    _digest: str = ""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bytes, 64 hex digits; worked out when asked for, because most steps never ask."""
+        if not self._digest:
+            self._digest = sha256(self.value).hexdigest()
+        return self._digest
 
 
-class Output(NamedTuple):
+class Output(msgspec.Struct, frozen=True, gc=False):
     """One record to append. `partition` None: where its key belongs."""
 
     topic: Topic
@@ -47,7 +59,7 @@ class Machine(Protocol):
 
     topic: ClassVar[Topic]
 
-    def step(self, seen: Seen) -> Iterator[Output]:
+    def step(self, seen: Seen) -> Iterable[Output]:
         """What follows from the record at this place. Raises only for a bug, or NewerRules."""
         ...
 

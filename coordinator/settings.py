@@ -101,7 +101,7 @@ class Settings:
 
 
 def _public(output: Output) -> Output:
-    return output._replace(partition=0)
+    return msgspec.structs.replace(output, partition=0)
 
 
 def about(change: Change) -> str:

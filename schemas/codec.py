@@ -76,6 +76,16 @@ def encode(body: Record, cause: Cause | None = None) -> bytes:
     return _ENCODER.encode(Envelope(v=SCHEMA_VERSION, body=body, cause=cause))
 
 
+def cause_head(log_id: str, offset: int) -> bytes:
+    """How the bytes of every output of one step begin; see `encode_output`."""
+    return b'{"v":%d,"cause":[%b,%d,' % (SCHEMA_VERSION, _ENCODER.encode(log_id), offset)
+
+
+def encode_output(head: bytes, index: int, body: Record) -> bytes:
+    """The bytes of `encode(body, Cause(log_id, offset, index))`, without making either envelope or cause."""
+    return b'%b%d],"body":%b}' % (head, index, _ENCODER.encode(body))
+
+
 def decode(topic: Topic, value: bytes) -> "Envelope[Any] | Undecodable":
     """The envelope in `value`, or why there is none.
 

@@ -16,9 +16,8 @@ from typing import Protocol
 from msgspec import Raw
 
 from coordinator.machine import RULES_VERSION, Machine, Output, Seen, refused
-from schemas.codec import Undecodable, decode, encode
+from schemas.codec import Undecodable, cause_head, decode, encode_output
 from schemas.fields import MAX_RECORD_BYTES
-from schemas.log import Cause
 from schemas.partition import partition_of
 from schemas.reasons import Reason
 from schemas.topics import Topic
@@ -96,7 +95,7 @@ class Runner:
         self.machine = machine() if start.state is None else machine.restore(bytes(start.state))
         self.position = self._kept = start.offset
         self.floor = start.floor
-        self._digest = start.digest
+        self._last: bytes | str = start.digest
         self._marks = start.marks
 
     def poll(self, limit: int = BATCH) -> int:
@@ -127,7 +126,7 @@ class Runner:
                 log_id=self._log_id,
                 targets=self._routes.log_ids,
                 offset=self.position,
-                digest=self._digest,
+                digest=self._digest(),
                 rules=self._rules,
                 marks=dict(self._marks),
                 state=Raw(self.machine.snapshot()),
@@ -153,17 +152,21 @@ class Runner:
 
     def _take(self, record: Stored) -> None:
         offset = record.offset
-        digest = sha256(record.value).hexdigest()
-        outputs = self._decide(record, digest)
+        outputs = self._decide(record)
         if offset >= self.floor:
             self._emit(offset, outputs)
         else:
             for _ in outputs:
                 pass
         self.position = offset + 1
-        self._digest = digest
+        self._last = record.value
 
-    def _decide(self, record: Stored, digest: str) -> Iterable[Output]:
+    def _digest(self) -> str:
+        """Digest of the record before the position: needed once a batch, so not worked out for every record."""
+        last = self._last
+        return last if isinstance(last, str) else sha256(last).hexdigest()
+
+    def _decide(self, record: Stored) -> Iterable[Output]:
         """What follows from a record; nothing from a repeat, a refusal from one that should not stand here."""
         offset, time, key, value = record
         topic, partition = self.place
@@ -180,12 +183,13 @@ class Runner:
             # What has a cause was placed by a loop like this one, from the same Genesis.
             if cause is None and partition_of(key, self._routes.counts[topic]) != partition:
                 return (_refusal(key, Reason.WRONG_PARTITION),)
-        return self.machine.step(Seen(self._log_id, offset, time, digest, envelope.body))
+        return self.machine.step(Seen(self._log_id, offset, time, value, envelope.body))
 
     def _emit(self, offset: int, outputs: Iterable[Output]) -> None:
-        pending, log_id, place_of = self._pending, self._log_id, self._routes.place_of
+        pending, place_of = self._pending, self._routes.place_of
+        head = cause_head(self._log_id, offset)
         for index, output in enumerate(outputs):
-            value = encode(output.body, Cause(log_id, offset, index))
+            value = encode_output(head, index, output.body)
             if len(value) > MAX_RECORD_BYTES:
                 raise ValueError(f"output {index} ({type(output.body).__name__}) has {len(value)} bytes")
             place, key = place_of(output)
@@ -205,7 +209,7 @@ class Runner:
         if self._pending:
             self._flush()
         if self.position > self.floor:
-            self._log.move_floor(self.reader, self.place, Floor(self.position, self._digest, self._log_id))
+            self._log.move_floor(self.reader, self.place, Floor(self.position, self._digest(), self._log_id))
             self.floor = self.position
 
 

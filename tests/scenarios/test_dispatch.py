@@ -1,6 +1,7 @@
 """Nodes, time and lost work. Where a simpler rule would do harm, the test shows that rule doing it."""
 
 import pytest
+from msgspec.structs import replace
 
 from coordinator.dispatch import Dispatch
 from coordinator.machine import NewerRules, Seen
@@ -125,7 +126,8 @@ class AliveWithoutTokens(Dispatch):
         body = seen.body
         if isinstance(body, Alive):
             held = tuple(self._boards[body.pool].room.berths[body.node].held)
-            seen = seen._replace(body=Alive(pool=body.pool, node=body.node, incarnation=body.incarnation, tokens=held))
+            body = Alive(pool=body.pool, node=body.node, incarnation=body.incarnation, tokens=held)
+            seen = replace(seen, body=body)
         return super().step(seen)
 
 
@@ -397,7 +399,7 @@ def test_pools_know_nothing_of_each_other_but_the_time():
 
 def test_what_is_no_record_of_work_stops_the_machine():
     with pytest.raises(TypeError, match="no record of work"):
-        list(Dispatch().step(Seen("log", 1, START, "0" * 64, assigned(A))))
+        list(Dispatch().step(Seen("log", 1, START, b"", assigned(A))))
 
 
 def test_an_empty_pool_is_forgotten():
