@@ -1,44 +1,57 @@
 """Nodes: the shipped executor and verifier rules, with virtual time, simulated containers and an unreliable way to the log."""
 
 from collections.abc import Callable
-from typing import Any
-
-import msgspec
+from typing import Any, NamedTuple
 
 from consumers.executor import actions as do
 from consumers.executor.core import ExecutorCore
 from consumers.executor.lease import Timing
 from consumers.verifier import Judged, Look, VerifierCore
-from schemas.claims import ChildQueued, Exited, PurityLost, Reported
+from schemas.claims import Exited
 from schemas.codec import decode
 from schemas.fields import Record
-from schemas.reasons import Failure
-from schemas.spec import TaskSpec
 from schemas.topics import Topic
-from schemas.work import Joined, Ready
-from store.verification import Verdict, Verification
-from streams.log import Place
+from schemas.work import Alive, Joined, Ready
+from streams.log import Append, Place
+from tests.simulation.containers import Containers
 from tests.simulation.world import World, to_append
 
-LEASE = 15_000
+ASSIGNMENTS = Place(Topic.ASSIGNMENTS, 0)
 RUNNERS = ("docker", "bubblewrap", "process")
+TIMING = Timing.of_lease(15_000)
+
+
+class Watch(NamedTuple):
+    """What somebody who stands beside the nodes counts; each may raise."""
+
+    container_starts: Callable[[Ready, str], None]
+    alive_is_sent: Callable[[Alive, list[str]], None]
 
 
 class Node:
-    """One node. `started` counts containers: (token, incarnation) to how often."""
+    """One node: an executor after the other. `faults`: how often an append goes wrong."""
 
-    def __init__(self, world: World, name: str, behaviour: Any, *, faults: float) -> None:
-        self.world, self.name, self.behaviour, self.faults = world, name, behaviour, faults
-        self.started: dict[tuple[str, str], int] = {}
+    def __init__(self, world: World, name: str, containers: Containers, watch: Watch, *, cores: int) -> None:
+        self.world, self.name, self.containers, self.watch = world, name, containers, watch
+        self.cores = cores
+        self.faults = 0.0
         self.frozen = False
-        self.gone = False
-        self._late: list[Callable[[], None]] = []
-        self._incarnations = 0
+        self.deaf = False
         self.core: ExecutorCore | None = None
+        self.running: dict[str, Ready] = {}
+        self._late: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._incarnations = 0
+        self._planned = False
+        self._timer = 0
+        world.listen(ASSIGNMENTS, self._wake)
         world.after(world.random.randrange(50), self.join)
+
+    # --- An incarnation's life ------------------------------------------------------------------------------------
 
     def join(self) -> None:
         """Start the executor: a new incarnation, which reads `assignments` from where it ends now."""
+        if self.core is not None:
+            return
         self._incarnations += 1
         random = self.world.random
         joined = Joined(
@@ -47,112 +60,158 @@ class Node:
             incarnation=f"{self.name}-{self._incarnations}",
             slots=random.randrange(1, 4),
             verify_slots=1,
-            cores=4,
+            cores=self.cores,
             memory=4096,
             scratch=8192,
         )
-        self.core = ExecutorCore(joined, Timing.of_lease(LEASE), lambda ready: random.choice(RUNNERS))
+        self.core = core = ExecutorCore(joined, TIMING, lambda ready: random.choice(RUNNERS))
         self.verifier = VerifierCore()
-        self.running: dict[str, Ready] = {}
-        self._outbox: list[tuple[int, Topic, Record, ExecutorCore]] = []
-        self._position = self.world.log.end(Place(Topic.ASSIGNMENTS, 0))
-        self._do(self.core.join(self.world.now))
-        self.world.after(1, lambda core=self.core: self._turn(core))
+        self.running = {}
+        self._outbox: list[tuple[int, Append]] = []
+        self._position = self.world.log.end(ASSIGNMENTS)
+        self._do(core, core.join(self.world.now))
+        self._wake()
 
     def kill(self) -> None:
-        """kill -9 of the executor; its containers go with it. Another incarnation joins after a while, or none."""
-        self.world.tell(f"{self.name} is killed")
-        self.world.strike("lost node")
-        self.core = None
-        self.world.after(self.world.random.randrange(100, 40_000), self._rejoin)
+        """kill -9 of the executor; its containers go with it. Another incarnation joins after a while."""
+        if self.core is not None:
+            self.world.strike("node lost")
+            self.world.tell(f"{self.name} is killed with {len(self.running)} containers")
+            self.core = None
+            self.world.after(self.world.random.choice((50, 2_000, 20_000)), self.join)
 
     def freeze(self, milliseconds: int) -> None:
         """SIGSTOP of the executor; its containers run on."""
+        self.world.strike("node frozen")
         self.world.tell(f"{self.name} is frozen for {milliseconds} ms")
-        self.world.strike("frozen node")
         self.frozen = True
         self.world.after(milliseconds, self._thaw)
 
     def _thaw(self) -> None:
         self.frozen = False
         late, self._late = self._late, []
-        for action in late:
-            action()
+        for action, arguments in late:
+            action(*arguments)
+        self._wake()
 
-    def _rejoin(self) -> None:
-        if self.core is None and not self.gone:
-            self.join()
+    def deafen(self, milliseconds: int) -> None:
+        """It can't read `assignments` for a while, and goes on giving signs of life."""
+        self.world.strike("node deaf")
+        self.world.tell(f"{self.name} reads nothing for {milliseconds} ms")
+        self.deaf = True
+        self.world.after(milliseconds, self._hear)
 
-    def _turn(self, core: ExecutorCore) -> None:
+    def _hear(self) -> None:
+        self.deaf = False
+        self._wake()
+
+    def drain(self) -> None:
+        """Take no new work; when it is empty it goes, and comes back later."""
+        if self.core is not None and not self.frozen:
+            self.world.strike("node drained")
+            self.world.tell(f"{self.name} drains")
+            self._do(self.core, self.core.drain(self.world.now))
+            self._wake()
+
+    # --- Its turns ------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if self.core is not None and not self._planned:
+            self._planned = True
+            self.world.after(self.world.random.choice((0, 1, 3)), self._turn)
+
+    def _turn(self) -> None:
         """Read assignments, send what waits, let time pass."""
-        if self.core is not core:
+        self._planned = False
+        core = self.core
+        if core is None or self.frozen:
             return
-        if not self.frozen:
+        now = self.world.now
+        if not self.deaf:
             self._read(core)
-            self._send(core)
-            self._do(core.tick(self.world.now))
-            for look in self.verifier.tick(self.world.now):
+        self._send(core)
+        due = core.due()
+        if due is not None and due <= now:
+            self._do(core, core.tick(now))
+        looks = self.verifier.due()
+        if looks is not None and looks <= now:
+            for look in self.verifier.tick(now):
                 self._look(core, look)
-        self.world.after(self.world.random.choice((5, 20, 200)), lambda: self._turn(core))
+        self._set_timer(core)
+
+    def _set_timer(self, core: ExecutorCore) -> None:
+        times = [time for time in (core.due(), self.verifier.due()) if time is not None]
+        if self._outbox:
+            times.append(self.world.now + 20)
+        if times and self.core is core:
+            self._timer += 1
+            self.world.after(max(1, min(times) - self.world.now), self._ring, self._timer)
+
+    def _ring(self, timer: int) -> None:
+        if timer == self._timer:
+            self._wake()
 
     def _read(self, core: ExecutorCore) -> None:
-        for record in self.world.log.read(Place(Topic.ASSIGNMENTS, 0), self._position, 20):
+        records = self.world.log.read(ASSIGNMENTS, self._position, 1_000)
+        for record in records:
             self._position = record.offset + 1
             envelope = decode(Topic.ASSIGNMENTS, record.value)
-            self._do(core.seen(envelope.body, envelope.cause, self.world.now))
+            self._do(core, core.seen(envelope.body, envelope.cause, self.world.now))
 
     def _send(self, core: ExecutorCore) -> None:
         """Append in order; what is refused stays first in line; a lost acknowledgement repeats the record."""
-        while self._outbox and self._outbox[0][3] is core:
-            ref, topic, body, _ = self._outbox[0]
-            if not self.append(topic, body):
+        while self._outbox and self.core is core:
+            ref, append = self._outbox[0]
+            if not self.append(append):
                 return
-            self._outbox.pop(0)
-            self._do(core.acked(ref, self.world.now))
+            del self._outbox[0]
+            self._do(core, core.acked(ref, self.world.now))
 
-    def append(self, topic: Topic, body: Record) -> bool:
-        """Append; False if no acknowledgement came, whether or not the record landed."""
-        random = self.world.random
-        fault = random.random() < self.faults
-        if fault and random.random() < 0.5:
-            self.world.strike("executor's append refused")
-            return False
-        self.world.log.append([to_append(topic, body)])
-        if fault:
-            self.world.strike("executor's ack lost")
-        return not fault
+    def append(self, append: Append) -> bool:
+        """Append; False if no acknowledgement came, whether the record landed, will land late, or never."""
+        world = self.world
+        if not world.chance(self.faults):
+            world.log.append([append])
+            return True
+        kind = world.random.randrange(3)
+        world.strike(("executor's append refused", "executor's ack lost", "executor's append delayed")[kind])
+        if kind == 1:
+            world.log.append([append])
+        elif kind == 2:
+            world.after(world.random.choice((5, 500, 20_000)), world.log.append, [append])
+        return False
 
-    def _do(self, actions: list[do.Action]) -> None:
-        core = self.core
-        if core is None:
-            return
+    # --- What its core asks for -----------------------------------------------------------------------------------
+
+    def _do(self, core: ExecutorCore, actions: list[do.Action]) -> None:
         for action in actions:
             match action:
                 case do.Append(ref, topic, body):
-                    self._outbox.append((ref, topic, body, core))
+                    self._outbox.append((ref, to_append(topic, body)))
+                    self._wake()
                 case do.SignOfLife(ref, body):
-                    landed = self.append(Topic.WORK, body)
-                    self._do(core.acked(ref, self.world.now) if landed else core.failed(ref, self.world.now))
+                    self._say_alive(core, ref, body)
                 case do.StartWork(token, ready):
-                    self._start(core, token, ready)
+                    self.world.show()
+                    self.watch.container_starts(ready, core.joined.incarnation)
+                    self.running[token] = ready
+                    self.containers.run(self, core, ready)
                 case do.StartVerify(_, ready):
                     self._look(core, self.verifier.begin(ready))
                 case do.KillWork(token, _):
-                    self.world.after(1, lambda token=token: self._ended(core, token, None))
+                    self.world.after(1, self._ended, core, token, None)
                 case do.Stop(why, _):
                     self._stopped(why)
+
+    def _say_alive(self, core: ExecutorCore, ref: int, body: Alive) -> None:
+        self.watch.alive_is_sent(body, list(self.running))
+        landed = self.append(to_append(Topic.WORK, body))
+        self._do(core, core.acked(ref, self.world.now) if landed else core.failed(ref, self.world.now))
 
     def _stopped(self, why: str) -> None:
         self.world.tell(f"{self.name} stops: {why}")
         self.core = None
-        if why == "lapsed":
-            self.world.after(10, self._rejoin)
-
-    def _start(self, core: ExecutorCore, token: str, ready: Ready) -> None:
-        key = token, core.joined.incarnation
-        self.started[key] = self.started.get(key, 0) + 1
-        self.running[token] = ready
-        self.behaviour.run(self, core, ready)
+        self.world.after(10 if why == "lapsed" else 3_000, self.join)
 
     def finish(self, core: ExecutorCore, ready: Ready, **how: Any) -> None:
         """The container ended."""
@@ -163,84 +222,24 @@ class Node:
         if self.core is not core:
             return
         if self.frozen:
-            self._late.append(lambda: self._ended(core, token, report))
+            self._late.append((self._ended, (core, token, report)))
             return
-        if self.running.pop(token, None) is not None or report is None:
+        if self.running.pop(token, None) is not None:
             self.verifier.drop(token)
-            if core.stopped is None and token in core.tokens():
-                self._do(core.ended(token, report, self.world.now))
+            self._do(core, core.ended(token, report, self.world.now))
+            self._wake()
 
     def _look(self, core: ExecutorCore, look: Look) -> None:
         self.running[look.token] = look.ready
-        self.world.after(self.world.random.randrange(1, 300), lambda: self._looked(core, look))
+        self.world.after(self.world.random.choice((1, 30, 300)), self._looked, core, look)
 
     def _looked(self, core: ExecutorCore, look: Look) -> None:
         if self.core is not core:
             return
-        judged = self.verifier.looked(look.token, self.behaviour.verify(look.ready), self.world.now)
+        if self.frozen:
+            self._late.append((self._looked, (core, look)))
+            return
+        judged = self.verifier.looked(look.token, self.containers.look(look.ready), self.world.now)
         if isinstance(judged, Judged):
-            self._ended(core, judged.token, judged.report)
-
-
-class Behaviour:
-    """What simulated containers do, drawn from the world's random source; outputs follow from the fingerprint."""
-
-    def __init__(self, world: World, *, failing: float, disagreeing: float, impure: float) -> None:
-        self.world = world
-        self.failing, self.disagreeing, self.impure = failing, disagreeing, impure
-        self.missing: set[str] = set()
-        self.unreachable = False
-        self._outputs = 0
-
-    def run(self, node: Node, core: ExecutorCore, ready: Ready) -> None:
-        """Plan a container's whole life."""
-        random = self.world.random
-        spec = msgspec.json.decode(ready.spec, type=TaskSpec)
-        duration = random.choice((1, 30, 400, 3_000))
-        for rank, child in enumerate(self.children(spec)):
-            queued = ChildQueued(fingerprint=ready.fingerprint, token=ready.token, child=f"child-{rank}", spec=child)
-            for _ in range(random.choice((1, 1, 2))):
-                self.world.after(duration // 2, lambda queued=queued: self._say(node, core, queued))
-        if random.random() < self.impure:
-            lost = PurityLost(fingerprint=ready.fingerprint, token=ready.token, access="GET /users")
-            self.world.after(duration // 3, lambda: self._say(node, core, lost))
-        if random.random() < 0.1:
-            told = Reported(fingerprint=ready.fingerprint, token=ready.token, progress=500)
-            self.world.after(duration // 2, lambda: self._say(node, core, told))
-        self.world.after(duration, lambda: node.finish(core, ready, **self._outcome(ready)))
-
-    def children(self, spec: TaskSpec) -> list[TaskSpec]:
-        """A task's children are written in its parameters: a list of specifications."""
-        return msgspec.json.decode(spec.parameters, type=dict[str, list[TaskSpec]]).get("children", [])
-
-    def _say(self, node: Node, core: ExecutorCore, record: Record) -> None:
-        if node.core is core and not node.frozen:
-            node.append(Topic.CLAIMS, record)
-
-    def _outcome(self, ready: Ready) -> dict[str, Any]:
-        random = self.world.random
-        if random.random() < self.failing:
-            return random.choice(
-                (
-                    {"exit_code": 1},
-                    {"exit_code": 1},
-                    {"exit_code": 2, "failure": Failure.EXIT},
-                    {"exit_code": 111},
-                    {"exit_code": 137, "failure": Failure.OUT_OF_MEMORY},
-                    {"exit_code": -1, "failure": Failure.STORE},
-                    {"exit_code": 137, "failure": Failure.TIMEOUT},
-                )
-            )
-        self._outputs += 1
-        odd = random.random() < self.disagreeing
-        output = f"odd-{self._outputs}+1" if odd else f"out-{ready.fingerprint[-12:]}+1"
-        return {"exit_code": 0, "output": output}
-
-    def verify(self, ready: Ready) -> Verification:
-        """What a look at an entry's output finds."""
-        if self.unreachable:
-            return Verification(verdict=Verdict.UNREACHABLE, reason="simulated")
-        if ready.output in self.missing:
-            self.missing.discard(ready.output)
-            return Verification(verdict=Verdict.MISSING, missing=(ready.output,))
-        return Verification(verdict=Verdict.WHOLE)
+            self._ended(core, judged.token, self.containers.prove(look.ready, judged.report))
+        self._wake()

@@ -1,45 +1,113 @@
-"""The processes of the coordinator: runners of machines that crash, are doubled, freeze, and start again."""
+"""The coordinator's processes: the shipped runner, killed between any two steps, doubled, frozen, upgraded, started again."""
 
 from collections.abc import Sequence
+from math import ceil
+from typing import NamedTuple
 
 from schemas.topics import Topic
+from streams.driver import Ticker
 from streams.faults import Delayed, Duplicated, Fault, FaultyLog, LostAck, Partial, Refused
-from streams.log import Append, LogError
+from streams.log import Append, Floor, LogError, Place
 from streams.loop import MachineStopped, Runner
-from tests.simulation.world import PARTITIONS, Code, World
+from tests.simulation.world import MACHINES, NEWEST_RULES, PARTITIONS, Code, World
 
-MACHINE_TOPICS = (Topic.SETTINGS, Topic.TASKS, Topic.CLAIMS, Topic.WORK)
+
+class Unreliable(NamedTuple):
+    """How often appends go wrong, how often a process dies before it moves its floor; how many records it takes."""
+
+    appends: float = 0.0
+    floors: float = 0.0
+    limits: tuple[int, ...] = (1, 3, 50)
+
+
+RELIABLE = Unreliable()
 
 
 class Process:
-    """One runner of one partition. When its append fails, it dies; `restart_after` ms later another one starts."""
+    """One runner of one partition. When its log fails it dies, and later another one starts."""
 
-    def __init__(self, world: World, topic: Topic, partition: int, *, faults: float, rules: int = 1) -> None:
+    def __init__(self, world: World, topic: Topic, partition: int, trouble: Unreliable, *, rules: int = 1) -> None:
         self.world = world
-        self.name = f"{topic}/{partition}"
-        self.topic, self.partition = topic, partition
+        self.place = Place(topic, partition)
         self.code = Code(topic, rules)
-        self.faults = faults
+        self.trouble = trouble
         self.frozen = False
-        self.upgrade_needed = False
         self.retired = False
         self.runner: Runner | None = None
+        self._planned = False
+        self._ticks_at = -1
+        self._every = world.random.choice((1, 5, 40, 100_000))
         self.log = FaultyLog(world.log, self._plan)
-        self._start()
-        world.after(world.random.randrange(5), self._turn)
+        self.log.move_floor = self._move_floor
+        world.listen(self.place, self.wake)
+        self.wake()
+
+    def wake(self) -> None:
+        """There is something to read, or it may go on: it takes its turn soon."""
+        if not self._planned and not self.frozen and not self.retired:
+            self._planned = True
+            self.world.after(self.world.random.choice((0, 1, 1, 4)), self._turn)
+
+    def _turn(self) -> None:
+        self._planned = False
+        if self.frozen or self.retired:
+            return
+        try:
+            self._poll()
+        except LogError as error:
+            self.world.tell(f"{self.place} dies: {error}")
+            self.runner = None
+            self.world.after(self.world.random.choice((1, 30, 400)), self.wake)
+        except MachineStopped as error:
+            self._stopped(error)
+
+    def _poll(self) -> None:
+        if self.runner is None:
+            self._start()
+        assert self.runner is not None
+        self.runner.poll(self.world.random.choice(self.trouble.limits))
+        if not self.is_idle():
+            self.wake()
+        elif self.place.topic is Topic.WORK:
+            self._plan_tick()
 
     def _start(self) -> None:
-        every = self.world.random.choice((1, 5, 40, 100_000))
         self.runner = Runner(
-            self.log, self.code, self.partition, self.world.checkpoints, every=every, rules=self.code.rules
+            self.log, self.code, self.place.partition, self.world.checkpoints, every=self._every, rules=self.code.rules
         )
+        if self.place.topic is Topic.WORK:
+            machine = self.runner.machine
+            self._ticker = Ticker(
+                self.world.log, self.runner, machine.deadline_outstanding, machine.tick, lambda: self.world.now / 1000
+            )
+
+    def _plan_tick(self) -> None:
+        due = self._ticker.due_in()
+        if due is not None and self._ticks_at < self.world.now:
+            self._ticks_at = self.world.now + ceil(due * 1000)
+            self.world.after(self._ticks_at - self.world.now, self._tick)
+
+    def _tick(self) -> None:
+        self._ticks_at = -1
+        if self.runner is None or self.frozen or self.retired or not self.is_idle():
+            return
+        if self._ticker.due_in() == 0:
+            self._ticker.append()
+        else:
+            self._plan_tick()
+
+    def is_idle(self) -> bool:
+        """Whether it has read all there is."""
+        return self.runner is not None and self.runner.position >= self.world.log.end(self.place)
+
+    # --- What goes wrong ------------------------------------------------------------------------------------------
 
     def _plan(self, records: Sequence[Append]) -> Fault | None:
         world = self.world
-        if world.random.random() >= self.faults:
+        if not world.chance(self.trouble.appends):
             return None
         kind = world.random.randrange(5)
-        world.strike(("refused", "lost ack", "partial", "duplicated", "delayed")[kind])
+        world.strike(("append refused", "lost ack", "partial append", "duplicated append", "delayed append")[kind])
         if kind == 2:
             return Partial({record.place: world.random.randrange(len(records) + 1) for record in records})
         if kind == 4:
@@ -50,60 +118,54 @@ class Process:
         if self.log.in_flight:
             self.log.land()
 
-    def _turn(self) -> None:
-        """One poll, then the next turn."""
-        if self.retired:
-            return
-        world = self.world
-        if not self.frozen and not self.upgrade_needed:
-            self._poll()
-        world.after(world.random.choice((1, 2, 3, 20)), self._turn)
-
-    def _poll(self) -> None:
-        try:
-            if self.runner is None:
-                self._start()
-            assert self.runner is not None
-            self.runner.poll(self.world.random.choice((1, 3, 50)))
-        except LogError as error:
-            self.world.tell(f"{self.name} dies: {error}")
-            self.runner = None
-        except MachineStopped as error:
-            self._stopped(error)
+    def _move_floor(self, reader: str, place: Place, floor: Floor) -> None:
+        if self.world.chance(self.trouble.floors):
+            self.world.strike("death before the floor")
+            raise LogError("killed between append and floor")
+        self.world.log.move_floor(reader, place, floor)
 
     def _stopped(self, error: MachineStopped) -> None:
         if "NewerRules" not in str(error):
             raise error
-        self.world.strike("newer rules")
-        self.world.tell(f"{self.name} stops: {error}")
-        self.runner, self.upgrade_needed = None, True
+        self.world.strike("old code stops")
+        self.world.tell(f"{self.place} stops: {error}")
+        self.runner = None
+        self.frozen = True
+        self.world.after(self.world.random.randrange(1, 5_000), self.upgrade)
+
+    def upgrade(self) -> None:
+        """The same process with the newest code."""
+        if self.code.rules < NEWEST_RULES:
+            self.code = Code(self.place.topic, NEWEST_RULES)
+            self.runner = None
+            self.thaw()
 
     def crash(self) -> None:
         """kill -9: whatever it had in memory is gone."""
-        self.world.strike("crash")
-        self.world.tell(f"{self.name} is killed")
+        self.world.strike("runner killed")
+        self.world.tell(f"{self.place} is killed")
         self.runner = None
+        self.world.after(self.world.random.randrange(1, 3_000), self.wake)
 
     def freeze(self, milliseconds: int) -> None:
         """SIGSTOP, and later SIGCONT: it goes on as if nothing had happened."""
-        self.world.strike("frozen runner")
+        self.world.strike("runner frozen")
+        self.world.tell(f"{self.place} is frozen for {milliseconds} ms")
         self.frozen = True
-        self.world.after(milliseconds, self._thaw)
+        self.world.after(milliseconds, self.thaw)
 
-    def _thaw(self) -> None:
+    def thaw(self) -> None:
+        """It goes on."""
         self.frozen = False
+        self.wake()
 
-    def upgrade(self, rules: int) -> None:
-        """The same process with newer code."""
-        self.code = Code(self.topic, rules)
-        self.upgrade_needed = False
-        self.runner = None
-
-    def is_idle(self) -> bool:
-        """Whether it has read all there is."""
-        return self.runner is not None and self.runner.position >= self.world.log.end(self.runner.place)
+    def retire(self) -> None:
+        """It ends for ever, another runs on this partition."""
+        if not self.retired:
+            self.retired = True
+            self.world.ignore(self.place, self.wake)
 
 
-def start_all(world: World, faults: float) -> list[Process]:
+def start_all(world: World, trouble: Unreliable) -> list[Process]:
     """One process for each partition of each machine."""
-    return [Process(world, t, p, faults=faults) for t in MACHINE_TOPICS for p in range(PARTITIONS[t])]
+    return [Process(world, t, p, trouble) for t in MACHINES for p in range(PARTITIONS[t])]

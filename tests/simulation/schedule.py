@@ -1,120 +1,240 @@
 """One schedule: who acts, which faults are on, and how it ends: faults cease, and everything must come to rest."""
 
-from schemas.topics import Topic
-from schemas.work import Tick
-from streams.faults import no_faults
-from tests.simulation.nodes import Behaviour, Node
-from tests.simulation.people import People
-from tests.simulation.processes import Process, start_all
-from tests.simulation.world import World, to_append
+from collections import Counter
+from collections.abc import Callable
+from unittest.mock import patch
 
-ACTIVE = 60_000  # virtual ms in which people act and faults strike
-LONGEST = 4_000_000
+from schemas.topics import Topic
+from streams import loop
+from streams.faults import no_faults
+from tests.simulation.containers import Containers
+from tests.simulation.disasters import strike_at_the_end
+from tests.simulation.model import Model
+from tests.simulation.nodes import Node, Watch
+from tests.simulation.people import People
+from tests.simulation.processes import RELIABLE, Process, Unreliable, start_all
+from tests.simulation.replay import audit
+from tests.simulation.sight import Broken
+from tests.simulation.world import World
+
+ACTIVE = 9_000  # virtual ms in which people act and faults strike
+LONGEST = 600_000
+MOST_EVENTS = 60_000
 
 
 class Schedule:
-    """Everything that follows from one seed."""
+    """Everything that follows from one seed. Each seed draws which kinds of trouble it has: few at a time, all in all."""
 
     def __init__(self, seed: int) -> None:
         self.world = world = World(seed)
-        random = world.random
-        on = lambda chance, value: value if random.random() < chance else 0.0  # noqa: E731
-        self.people = People(world, faults=on(0.3, 0.2))
-        self.processes = start_all(world, faults=on(0.4, 0.1))
-        self.behaviour = Behaviour(world, failing=on(0.4, 0.3), disagreeing=on(0.2, 0.3), impure=on(0.2, 0.2))
-        faults = on(0.3, 0.2)
-        self.nodes = [Node(world, f"node{n}", self.behaviour, faults=faults) for n in range(random.randrange(1, 4))]
-        world.in_flight = lambda: any(node.running for node in self.nodes if node.core)
-        self.people.introduce()
-        self.people.assemble()
-        for _ in range(random.randrange(2, 6)):
-            world.after(random.choice((0, 10, 100, 5_000, 20_000)), self.people.submit)
+        self.model = Model({place: part.records[0] for place, part in world.log.at.items()})
+        world.watch = self.model.landed
+        self.people = People(world)
+        self.processes = start_all(world, self._trouble())
+        self.containers = Containers(world)
+        watch = Watch(self.model.work.container_starts, self.model.work.alive_is_sent)
+        count = world.random.choice((1, 1, 2, 3))
+        self.nodes = [Node(world, f"node{n}", self.containers, watch, cores=4) for n in range(count)]
+        world.in_flight = self._in_flight
+        self._flush = world.random.choice((1, 2, 5, 1_000, 1_000, 1_000))
+        self._set_moods()
+        self.people.introduce(self._config())
+        for _ in range(world.random.choice((2, 2, 3, 4))):
+            world.after(world.random.choice((0, 0, 10, 100, 3_000, 6_000)), self.people.submit)
         self._plan_trouble()
-        world.after(1_000, self._tick)
+
+    def _in_flight(self) -> bool:
+        return any(node.running for node in self.nodes if node.core)
+
+    # --- What this seed draws -------------------------------------------------------------------------------------
+
+    def _one_in(self, odds: int, value: float) -> float:
+        return value if self.world.random.randrange(odds) == 0 else 0.0
+
+    def _trouble(self) -> Unreliable:
+        limits = self.world.random.choice(((50,), (50,), (1, 3, 50), (1,)))
+        return Unreliable(appends=self._one_in(3, 0.1), floors=self._one_in(4, 0.1), limits=limits)
+
+    def _set_moods(self) -> None:
+        people, containers = self.people, self.containers
+        people.faults = self._one_in(4, 0.2)
+        people.whims = self._one_in(3, 0.4)
+        containers.failing = self._one_in(3, 0.4)
+        containers.disagreeing = self._one_in(5, 0.4)
+        containers.impure = self._one_in(6, 0.3)
+        containers.talking = self._one_in(4, 0.5)
+        containers.hanging = self._one_in(12, 0.2)
+        faults = self._one_in(4, 0.2)
+        for node in self.nodes:
+            node.faults = faults
+
+    def _config(self) -> dict[str, int]:
+        random, config = self.world.random, {"unplaceable": 8_000}
+        drawn = random.randrange(12)
+        if drawn < 2:
+            config["verify_rate"] = 5_000
+        elif drawn < 4:
+            config["quarantine_losses"] = 1
+        elif drawn == 5:
+            config["max_waiters"] = 1
+        elif drawn == 6:
+            config["max_children"] = 1
+        elif drawn == 7:
+            config["max_attempts"] = 2
+        return config
 
     def _plan_trouble(self) -> None:
         world, random = self.world, self.world.random
-        trouble = [
-            self.people.cancel, self.people.revoke, self.people.grant, self.people.take_purity_back,
-            self.people.operate, self.people.age, self._kill_process, self._freeze_process, self._zombie,
-            self._kill_node, self._freeze_node, self._clock_jump, self._lose_output, self._store_away,
+        for kind in random.sample(self._kinds_of_trouble(), random.randrange(6)):
+            for _ in range(random.choice((1, 1, 2))):
+                world.after(random.randrange(ACTIVE), kind)
+        if random.randrange(8) == 0:
+            world.after(random.randrange(ACTIVE), self._compare)
+
+    def _kinds_of_trouble(self) -> list[Callable[[], None]]:
+        people = self.people
+        return [
+            people.cancel, people.revoke, people.revoke, people.grant, people.change_standing,
+            people.take_purity_back, people.operate, people.operate, people.age, people.age, people.babble,
+            people.add_task, people.raise_rules, self._kill_process, self._freeze_process, self._zombie, self._zombie,
+            self._kill_node, self._freeze_node, self._deafen_node, self._drain_node, self._big_node,
+            self._clock_jump, self._lose_output, self._store_away, self._forget_floor, self._trim,
         ]  # fmt: skip
-        for kind in random.sample(trouble, random.randrange(6)):
-            for _ in range(random.randrange(1, 3)):
-                world.after(random.randrange(ACTIVE // 2), kind)
+
+    # --- Trouble --------------------------------------------------------------------------------------------------
 
     def _kill_process(self) -> None:
         self.world.random.choice(self.processes).crash()
 
     def _freeze_process(self) -> None:
-        self.world.random.choice(self.processes).freeze(self.world.random.randrange(20_000))
+        self.world.random.choice(self.processes).freeze(self.world.random.choice((100, 2_000, 17_000)))
 
     def _zombie(self) -> None:
-        """A second runner on the same partition, as after a rebalance that the first has not noticed."""
-        twin = self.world.random.choice(self.processes)
-        self.world.strike("zombie")
-        zombie = Process(self.world, twin.topic, twin.partition, faults=twin.faults)
-        self.world.after(self.world.random.randrange(20_000), lambda: setattr(zombie, "retired", True))
+        """A second runner on the same partition: one of the two is frozen, and wakes when the other has gone on."""
+        random = self.world.random
+        twin = random.choice([process for process in self.processes if not process.retired])
+        self.world.strike("zombie runner")
+        self.world.tell(f"{twin.place} has two runners")
+        other = Process(self.world, *twin.place, twin.trouble, rules=random.choice((1, 2)))
+        self.processes.append(other)
+        if random.random() < 0.7:
+            twin.freeze(random.choice((50, 1_000, 8_000)))
+        self.world.after(random.randrange(1_000, 12_000), random.choice((twin, other)).retire)
 
     def _kill_node(self) -> None:
         self.world.random.choice(self.nodes).kill()
 
     def _freeze_node(self) -> None:
-        self.world.random.choice(self.nodes).freeze(self.world.random.randrange(1_000, 40_000))
+        self.world.random.choice(self.nodes).freeze(self.world.random.choice((500, 8_000, 13_000, 20_000)))
+
+    def _deafen_node(self) -> None:
+        self.world.random.choice(self.nodes).deafen(self.world.random.choice((1_000, 12_000, 30_000)))
+
+    def _drain_node(self) -> None:
+        self.world.random.choice(self.nodes).drain()
+
+    def _big_node(self) -> None:
+        """A larger node joins."""
+        self.world.strike("node joined")
+        watch = self.nodes[0].watch
+        self.nodes.append(Node(self.world, f"node{len(self.nodes)}", self.containers, watch, cores=16))
 
     def _clock_jump(self) -> None:
-        self.world.strike("clock jump")
-        self.world.clock_error += self.world.random.choice((-1, 1)) * self.world.random.randrange(3_600_000)
+        back = self.world.random.random() < 0.5
+        self.world.strike("clock set back" if back else "clock set forward")
+        self.world.tell(f"the log's clock is set {'back' if back else 'forward'}")
+        self.world.clock_error += (-1 if back else 1) * self.world.random.randrange(3_600_000)
 
     def _lose_output(self) -> None:
         self.world.strike("output lost")
-        self.behaviour.missing |= {f"out-{f[-12:]}+1" for f in self.people.fingerprints()}
+        self.world.tell("all outputs of pure work are lost")
+        self.containers.missing |= {f"out-{f[-12:]}+1" for f in self._pure()}
         self.people.age()
 
     def _store_away(self) -> None:
         self.world.strike("store unreachable")
-        self.behaviour.unreachable = True
+        self.containers.unreachable = True
         self.people.age()
-        self.world.after(5_000, lambda: setattr(self.behaviour, "unreachable", False))
+        self.world.after(5_000, setattr, self.containers, "unreachable", False)
 
-    def _tick(self) -> None:
-        """What the driver does when `work` is silent: time passes by a record."""
+    def _forget_floor(self) -> None:
+        """The log's server crashes and takes the last moves of the floors back, and everybody starts over."""
+        self.world.strike("floors taken back")
+        self.world.tell("floors are taken back")
+        log = self.world.log
         for process in self.processes:
-            idle = process.topic is Topic.WORK and process.runner and process.is_idle()
-            if idle and process.runner.machine.deadline_outstanding():
-                self.world.log.append([to_append(Topic.WORK, Tick())])
-        self.world.after(1_000, self._tick)
+            kept = [one for one in self.world.checkpoints.load(process.place) if one.rules == 1]
+            floor = log.floor(f"{process.place.topic}-machine", process.place)
+            if floor is not None and kept and kept[-1].offset < floor.offset:
+                older = kept[-1]
+                floor = floor._replace(offset=older.offset, digest=older.digest)
+                log.floors[f"{process.place.topic}-machine", process.place] = floor
+            process.crash()
+
+    def _trim(self) -> None:
+        """What all kept checkpoints of `work` have behind them is forgotten."""
+        for process in self.processes:
+            kept = list(self.world.checkpoints.load(process.place))
+            if process.place.topic is Topic.WORK and kept and kept[-1].rules == 1:
+                self.world.strike("work trimmed")
+                self.world.tell(f"work is trimmed to {kept[-1].offset}")
+                self.world.log.trim(process.place, kept[-1].offset)
+
+    def _pure(self) -> list[str]:
+        claims = self.model.claims.values()
+        return [key for machine in claims for key in machine.claims if not key.startswith("impure:")]
+
+    def _compare(self) -> None:
+        self.world.strike("audited")
+        self.model.fired["decided again"] += audit(self.world, self.processes)
+
+    # --- The run --------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Let it all happen, then let it come to rest. Raises AssertionError for what must never be."""
-        while self.world.now < ACTIVE:
-            self.world.step()
-        self._cease()
-        while not self.at_rest():
-            assert self.world.now < LONGEST, f"it never comes to rest: {self.unfinished()}"
-            self.world.step()
+        """Let it all happen, then let it come to rest. Raises Broken for what must never be."""
+        world = self.world
+        with patch.object(loop, "BATCH", self._flush):
+            while world.now < ACTIVE:
+                world.step()
+            self._cease()
+            events = 0
+            while not self.at_rest():
+                events += 1
+                if world.now > LONGEST or events > MOST_EVENTS:
+                    raise Broken(10, f"it never comes to rest: {self.model.unfinished()[:9]}")
+                world.step()
+        self.model.finish(self.people.acknowledged)
+        if world.seed % 4 == 0:
+            self._compare()
+        strike_at_the_end(self)
 
     def _cease(self) -> None:
         self.world.tell("faults cease")
         self.people.faults = 0.0
-        self.behaviour.failing = self.behaviour.impure = self.behaviour.disagreeing = 0.0
+        containers = self.containers
+        containers.failing = containers.impure = containers.disagreeing = containers.hanging = 0.0
+        everything = self.world.random.random() < 0.5
         for process in self.processes:
-            process.faults, process.frozen = 0.0, False
+            process.trouble = RELIABLE
             process.log.plan = no_faults
+            process.upgrade()
+            if everything:
+                process.runner = None
+            process.thaw()
         for node in self.nodes:
             node.faults = 0.0
-
-    def unfinished(self) -> list[str]:
-        """Jobs that have not ended, as the jobs machines have it."""
-        trees = [
-            tree
-            for process in self.processes
-            if process.topic is Topic.TASKS and process.runner
-            for tree in process.runner.machine.state.trees.values()
-        ]
-        open_ones = [tree.root for tree in trees if tree.state not in ("complete", "failed", "cancelled")]
-        return open_ones + [root for root in self.people.jobs if root not in {tree.root for tree in trees}]
+            node.deaf = False
 
     def at_rest(self) -> bool:
-        """Every job has ended and every process has read all there is."""
-        return not self.unfinished() and all(p.is_idle() for p in self.processes if p.topic is not Topic.WORK)
+        """Nothing is under way, every job was created and has ended, and every process has read all there is."""
+        model = self.model
+        quiet = model.is_quiet() and model.knows(self.people.jobs)
+        return quiet and all(p.retired or p.is_idle() for p in self.processes if p.place.topic is not Topic.WORK)
+
+    def counters(self) -> Counter[str]:
+        """How often each fault struck while work was in flight, and how often each rule decided something."""
+        counted: Counter[str] = Counter({f"fault: {name}": n for name, n in self.world.struck.items()})
+        counted.update({f"rule: {name}": n for name, n in self.model.fired.items()})
+        return counted
+
+

@@ -1,8 +1,8 @@
-"""Virtual time, one random source, the log in memory, and whoever acts: everything that happens is an event in a queue."""
+"""The stage: virtual time, one random source, the log in memory, and a queue in which everything that happens is an event."""
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -15,7 +15,7 @@ from schemas.fields import Record
 from schemas.partition import partition_of
 from schemas.topics import Topic, key_of
 from streams.checkpoints import MemoryCheckpoints
-from streams.log import Append, Place
+from streams.log import Append, Place, Stored
 from streams.memory import MemoryLog
 
 PARTITIONS = {
@@ -26,7 +26,14 @@ PARTITIONS = {
     Topic.ASSIGNMENTS: 1,
     Topic.FACTS: 2,
 }
+MACHINES: dict[Topic, Any] = {
+    Topic.SETTINGS: Settings,
+    Topic.TASKS: Jobs,
+    Topic.CLAIMS: Claims,
+    Topic.WORK: Dispatch,
+}
 START = 1_700_000_000_000
+NEWEST_RULES = 2
 
 
 class Code:
@@ -35,9 +42,7 @@ class Code:
     def __init__(self, topic: Topic, rules: int) -> None:
         self.topic = topic
         self.rules = rules
-        self._kind: Any = {Topic.TASKS: Jobs, Topic.CLAIMS: Claims, Topic.WORK: Dispatch, Topic.SETTINGS: Settings}[
-            topic
-        ]
+        self._kind = MACHINES[topic]
 
     def __call__(self) -> Any:
         """A machine that has seen nothing."""
@@ -49,40 +54,83 @@ class Code:
         return self._kind.restore(snapshot, self.rules)
 
 
+class WatchedLog(MemoryLog):
+    """A log that tells of every record as it lands."""
+
+    def __init__(self, now: Callable[[], int], new_id: Callable[[], str], landed: Callable[[Place, Stored], None]):
+        super().__init__(now, new_id)
+        self._landed = landed
+
+    def append(self, records: Sequence[Append]) -> list[int]:
+        offsets = super().append(records)
+        for record, offset in zip(records, offsets, strict=True):
+            partition = self.at[record.place]
+            self._landed(record.place, partition.records[offset - partition.start])
+        return offsets
+
+
 class World:
-    """The stage. `now`: virtual milliseconds; `clock_error`: by how much the log's clock is wrong at the moment."""
+    """`now`: virtual milliseconds; `clock_error`: by how much the log's clock is wrong at the moment.
+
+    `watch`: told of every record that landed, after the event in which it did; it may raise.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.random = Random(seed)
         self.now = 0
-        self._events: list[tuple[int, int, Callable[[], None]]] = []
+        self.clock_error = 0
+        self._events: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count = 0
         self._ids = 0
-        self.clock_error = 0
-        self.log = MemoryLog(lambda: START + self.now + self.clock_error, self._new_id)
+        self._fresh: list[tuple[Place, Stored]] = []
+        self._grown: dict[Place, None] = {}
+        self._listeners: dict[Place, list[Callable[[], None]]] = {}
+        self.log = WatchedLog(lambda: START + self.now + self.clock_error, self._new_id, self._landed)
         self.log.create(PARTITIONS)
         self.checkpoints = MemoryCheckpoints(keep=3)
-        self.story: list[str] = []
+        self.story: list[tuple[int, str]] = []
         self.struck: Counter[str] = Counter()
         self.in_flight: Callable[[], bool] = lambda: False
+        self.watch: Callable[[Place, Stored], None] = lambda place, stored: None
 
     def _new_id(self) -> str:
         self._ids += 1
         return f"log{self.seed}-{self._ids}"
 
-    def after(self, delay: int, action: Callable[[], None]) -> None:
+    def _landed(self, place: Place, stored: Stored) -> None:
+        self._fresh.append((place, stored))
+        self._grown[place] = None
+
+    def listen(self, place: Place, wake: Callable[[], None]) -> None:
+        """Call `wake` after each event that made the partition grow."""
+        self._listeners.setdefault(place, []).append(wake)
+
+    def ignore(self, place: Place, wake: Callable[[], None]) -> None:
+        """Call it no more."""
+        self._listeners[place].remove(wake)
+
+    def after(self, delay: int, action: Callable[..., None], *arguments: Any) -> None:
         """Let `action` happen `delay` virtual milliseconds from now, after what was planned for the same moment."""
         self._count += 1
-        heapq.heappush(self._events, (self.now + delay, self._count, action))
+        heapq.heappush(self._events, (self.now + delay, self._count, action, arguments))
 
-    def step(self) -> bool:
-        """Let the next event happen; False if there is none."""
-        if not self._events:
-            return False
-        self.now, _, action = heapq.heappop(self._events)
-        action()
-        return True
+    def step(self) -> None:
+        """Let the next event happen, show what it wrote, and wake who waits for it."""
+        self.now, _, action, arguments = heapq.heappop(self._events)
+        action(*arguments)
+        if self._grown:
+            self.show()
+            grown, self._grown = self._grown, {}
+            for place in grown:
+                for wake in self._listeners.get(place, ()):
+                    wake()
+
+    def show(self) -> None:
+        """Let the watch see what has landed so far."""
+        fresh, self._fresh = self._fresh, []
+        for place, stored in fresh:
+            self.watch(place, stored)
 
     def strike(self, fault: str) -> None:
         """A fault happened; it counts if work was in flight."""
@@ -91,10 +139,14 @@ class World:
 
     def tell(self, line: str) -> None:
         """A line of the story that a failing seed prints."""
-        self.story.append(f"{self.now:>8} {line}")
+        self.story.append((self.now, line))
+
+    def chance(self, probability: float) -> bool:
+        """Whether something of this probability happens now. Draws nothing for what can't happen."""
+        return probability > 0 and self.random.random() < probability
 
 
 def to_append(topic: Topic, body: Record) -> Append:
     """The record where its key belongs."""
     key = key_of(topic, body)
-    return Append(Place(topic, partition_of(key, PARTITIONS[topic])), key, encode(body))
+    return Append(Place(topic, partition_of(key, PARTITIONS[topic]) if key else 0), key, encode(body))

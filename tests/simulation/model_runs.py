@@ -1,0 +1,124 @@
+"""What the model remembers of one fingerprint, put together from the log: executions, looks at entries, who waits."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from schemas.claims import Exited, Requested
+from schemas.reasons import Failure
+from tests.simulation.sight import Broken, Sight
+
+DEFAULTS = {"failure_quorum": 2, "max_attempts": 3, "quarantine_losses": 5, "verify_rate": 0, "max_waiters": 100_000}
+TEMPORARY = (Failure.TEMPORARY, Failure.NODE, Failure.STORE)
+COUNTED = (Failure.NONE, Failure.EXIT, Failure.OUTPUT)
+
+
+class Run:
+    """One execution. `holders`: owner and task of all who have it, first the one it runs for."""
+
+    def __init__(self, token: str, want: Requested, task: str, attempt: int = 1) -> None:
+        self.token = token
+        self.want = want
+        self.task = task
+        self.attempt = attempt
+        self.holders: list[tuple[str, str]] = [(want.owner, want.task)]
+        self.status = "granted"
+        self.impure = False
+        self.unable = False
+        self.children: list[Any] = []
+        self.keys: dict[str, None] = {}
+        self.success: bool | None = None
+        self.named = ""
+        self.output = ""
+        self.exit: Exited | None = None
+        self.verified_at = 0
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in ("granted", "running")
+
+    def holds(self, want: Requested) -> bool:
+        """Whether a live execution is large enough for a request, and no less able to run than it."""
+        mine = self.want
+        enough = mine.cores >= want.cores and mine.memory >= want.memory and mine.scratch >= want.scratch
+        same = (mine.cores, mine.memory, mine.scratch) == (want.cores, want.memory, want.scratch)
+        return self.is_live and mine.pool == want.pool and enough and (same or not self.unable)
+
+    def verdict(self, exited: Exited) -> str:
+        """The task's own word over its exit code; 111 and trouble of node or store are temporary; a kill never succeeds."""
+        if exited.failure in TEMPORARY:
+            return "temporary"
+        if exited.failure not in (Failure.NONE, Failure.EXIT):
+            return "permanent"
+        by_code = exited.exit_code == 0 and not self.want.by_record
+        if self.success is True or (self.success is None and by_code):
+            return "success"
+        return "temporary" if exited.exit_code == 111 else "permanent"
+
+
+class Look:
+    """One look whether an entry's output is there; `prove`: for one owner, with a look at what they may read."""
+
+    def __init__(self, token: str, entry: Run, prove: str) -> None:
+        self.token = token
+        self.entry = entry
+        self.prove = prove
+
+
+class Wait:
+    """One task that waits at a place."""
+
+    __slots__ = ("place", "rank", "want")
+
+    def __init__(self, want: Requested, place: "Run | Look", rank: int) -> None:
+        self.want = want
+        self.place = place
+        self.rank = rank
+
+
+class Claim:
+    """One fingerprint. `waiting`: in order of arrival."""
+
+    def __init__(self, fingerprint: str) -> None:
+        self.fingerprint = fingerprint
+        self.runs: dict[str, Run] = {}
+        self.looks: dict[str, Look] = {}
+        self.waiting: dict[str, Wait] = {}
+        self.arrivals = 0
+        self.quarantined = False
+        self.settled: set[str] = set()
+        self.losses: list[str] = []
+        self.failures: list[tuple[str, int]] = []
+
+    def live(self, token: str) -> Run | None:
+        """The live execution of this token."""
+        run = self.runs.get(token)
+        return run if run is not None and run.is_live else None
+
+    def runs_for(self, task: str) -> Run | None:
+        """The execution that runs, or ran, for this task."""
+        return next((run for run in self.runs.values() if run.task == task), None)
+
+    def seen(self, sight: Sight, reader: str, proof: str = "") -> list[Run]:
+        """Executions the reader may be given."""
+        return [r for r in self.runs.values() if not r.impure and (r.token == proof or may_see(sight, reader, r))]
+
+    def disagree(self, runs: list[Run]) -> bool:
+        """Whether finished ones among them have different outputs that nobody has settled."""
+        outputs = {run.output for run in runs if run.status == "done"}
+        return len(outputs) > 1 and not outputs <= self.settled
+
+    def waits_at(self, place: Run | Look) -> Iterator[Wait]:
+        """Who waits there, in order of arrival."""
+        return (wait for wait in self.waiting.values() if wait.place is place)
+
+    def put(self, want: Requested, place: Run | Look) -> None:
+        """It waits from here on."""
+        if want.task in self.waiting:
+            raise Broken(5, f"{want.task} waits at two places", self.fingerprint)
+        self.arrivals += 1
+        self.waiting[want.task] = Wait(want, place, self.arrivals)
+
+
+def may_see(sight: Sight, reader: str, run: Run) -> bool:
+    """Whether anybody who has it is one whose things the reader may be shown."""
+    return any(sight.reads(reader, owner) for owner, _ in run.holders)

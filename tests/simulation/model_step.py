@@ -1,0 +1,408 @@
+"""One step of the claims machine, output by output: what each says must be true, and allowed, at that very moment."""
+
+from typing import TYPE_CHECKING, Any
+
+from schemas import claims as c
+from schemas import facts as f
+from schemas import tasks as t
+from schemas import work as w
+from schemas.reasons import Reason
+from tests.simulation.model_runs import COUNTED, Claim, Look, Run, Wait, may_see
+from tests.simulation.sight import Broken
+
+if TYPE_CHECKING:
+    from tests.simulation.model_claims import ClaimsModel
+
+Want = c.Requested
+
+
+class Step:
+    """What is under way within one step.
+
+    `pending`: the request that is being decided. `subject`, `look`: what the record is about. `done`, `failed`: the
+    execution that this step ended. `proof`: token of an entry whose inputs somebody was just proved to read.
+    """
+
+    def __init__(self, model: "ClaimsModel", claim: Claim, record: Any, offset: int) -> None:
+        self.model, self.claim, self.record, self.offset = model, claim, record, offset
+        self.fired = model.fired
+        self.sight = model.sight
+        self.pending: Want | None = None
+        self.subject: Run | None = None
+        self.look: Look | None = None
+        self.dropped: Run | None = None
+        self.done: Run | None = None
+        self.failed: Run | None = None
+        self.told = False  # that its own task ended
+        self.promoted: Run | None = None
+        self.copied: Want | None = None
+        self.proof = ""
+        self.born: dict[str, list[Any]] = {}
+        self.moved: dict[str, list[int]] = {}
+
+    def follows(self, body: Any) -> None:
+        """The next output."""
+        RULES[type(body)](self, body)
+
+    def must(self, number: int, is_so: Any, what: str) -> None:
+        if not is_so:
+            raise Broken(number, f"{what}; at {type(self.record).__name__}, offset {self.offset}", self.claim.fingerprint)
+
+    # --- Deciding a request ---------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """What was being decided must have come to something: at least it waits on a look of its owner's own."""
+        want, self.pending = self.pending, None
+        if want is not None:
+            own = next((look for look in self.claim.looks.values() if look.prove == want.owner), None)
+            self.must(5, own is not None, f"the request of {want.task} came to nothing")
+            self.claim.put(want, own)
+            self.fired["waits for a proof"] += 1
+
+    def decided(self, task: str) -> Want:
+        """The request that is decided by what was just said."""
+        want, self.pending = self.pending, None
+        self.must(5, want is not None and want.task == task, f"something was decided for {task}, who did not ask now")
+        assert want is not None
+        return want
+
+    def move(self, task: str, *, is_heir: bool = False) -> Wait:
+        """A waiter moves: for a cause that concerns what it waits on, and in its turn."""
+        wait = self.claim.waiting.pop(task, None)
+        self.must(5, wait is not None, f"{task} was moved and did not wait")
+        assert wait is not None
+        place = wait.place
+        entry = place.entry if isinstance(place, Look) else place
+        operator = isinstance(self.record, c.Quarantined | c.Invalidated)
+        named = place in (self.subject, self.look) or entry in (self.subject, self.dropped)
+        self.must(5, operator or named, f"{task} was moved without a cause")
+        if not is_heir:
+            self.moved.setdefault(place.token, []).append(wait.rank)
+        return wait
+
+    def redecided(self, fact: f.Redecided) -> None:
+        self.settle()
+        wait = self.move(fact.task)
+        place = wait.place
+        on = place.entry.token if isinstance(place, Look) else place.token
+        self.must(5, fact.token == on, f"{fact.task} did not wait on {fact.token}")
+        self.pending = wait.want
+        self.fired["redecided"] += 1
+
+    def granted(self, fact: f.Granted) -> None:
+        self.must(3, fact.token not in self.model.tokens, f"token {fact.token} was given out before")
+        self.model.tokens[fact.token] = self.claim.fingerprint
+        if fact.replaces:
+            run = self._retried(fact)
+        elif not fact.task:
+            run = self._looks_for_disagreement(fact)
+        else:
+            want = self.decided(fact.task)
+            self.must(1, not (why := self._needless(want)), f"{fact.task} was granted an execution although {why}")
+            run = Run(fact.token, want, fact.task)
+        self.must(6, fact.owner == run.holders[0][0], f"{fact.owner} was granted the work of {run.holders[0][0]}")
+        self.claim.runs[fact.token] = run
+        self.fired[f"granted: {fact.why}"] += 1
+
+    def _needless(self, want: Want) -> str:
+        if want.refresh or self.claim.quarantined:
+            return ""
+        seen = self.claim.seen(self.sight, want.owner)
+        if self.claim.disagree(seen):
+            return ""
+        for run in seen:
+            if run.status == "done" or run.holds(want):
+                return f"{run.token} is {run.status}"
+        return ""
+
+    def _retried(self, fact: f.Granted) -> Run:
+        old = self.failed
+        self.must(2, old and old.token == fact.replaces and old.task == fact.task, f"{fact.replaces} did not end here")
+        assert old is not None
+        assert old.exit is not None
+        again = old.verdict(old.exit) == "temporary" and old.attempt < self.model.config["max_attempts"]
+        self.must(1, again and fact.attempt == old.attempt + 1, f"{fact.replaces} was not to be tried again")
+        run = Run(fact.token, old.want, old.task, fact.attempt)
+        run.impure, run.holders = old.impure, old.holders[:1]
+        for wait in self.claim.waits_at(old):
+            wait.place = run
+        self.told = True
+        return run
+
+    def _looks_for_disagreement(self, fact: f.Granted) -> Run:
+        self.must(1, self.copied and self.model.config["verify_rate"], "granted for nobody")
+        assert self.copied is not None
+        self.fired["re-executed"] += 1
+        return Run(fact.token, self.copied, "")
+
+    def waiting(self, fact: f.Waiting) -> None:
+        want = self.decided(fact.task)
+        claim, run = self.claim, self.claim.runs.get(fact.token)
+        self.must(5, run is not None, f"{fact.task} waits on what is not there: {fact.token}")
+        assert run is not None
+        self.must(6, may_see(self.sight, want.owner, run), f"{want.owner} waits on the execution of {run.holders}")
+        usable = not (run.impure or claim.quarantined or want.refresh)
+        self.must(7, usable and not claim.disagree(claim.seen(self.sight, want.owner)), f"{fact.token} is not for use")
+        place: Run | Look | None = run
+        if fact.kind == "execution":
+            self.must(5, run.holds(want), f"{fact.task} waits on {fact.token}, which is {run.status} or too small")
+        else:
+            place = next((look for look in claim.looks.values() if look.entry is run and not look.prove), None)
+            self.must(5, place is not None and run.status == "done", f"nobody looks at {fact.token}")
+        assert place is not None
+        claim.put(want, place)
+        self.fired[f"waits on {fact.kind}"] += 1
+
+    # --- Giving ---------------------------------------------------------------------------------------------------
+
+    def copied_to(self, copy: t.TaskCopied) -> None:
+        if self.pending is not None and self.pending.task == copy.task:
+            want, waited = self.decided(copy.task), False
+        else:
+            self.settle()
+            want, waited = self.move(copy.task).want, True
+        run = self.claim.runs.get(copy.token)
+        self.must(7, run is not None and run.status == "done", f"{copy.task} was given {copy.token}, which is no entry")
+        assert run is not None
+        self._may_be_given(run, want, copy)
+        same = (copy.output, copy.log, copy.root) == (run.output, run.exit.log if run.exit else "", want.root)
+        self.must(4, same, f"the copy {copy.output} is not its source {run.output}")
+        self._children_are(run, copy.task, copy.children)
+        self.copied = want
+        run.holders.append((want.owner, want.task))
+        self.fired["given to a waiter" if waited else "reused"] += 1
+        self.fired["child copied"] += len(run.children)
+
+    def _may_be_given(self, run: Run, want: Want, copy: t.TaskCopied) -> None:
+        proved = run.token == self.proof and self.look is not None and self.look.prove == want.owner
+        sees = may_see(self.sight, want.owner, run)
+        self.must(6, sees or proved, f"{want.owner} was given the output of {run.holders}")
+        self.fired["given by proof"] += not sees
+        told = [task for owner, task in run.holders if self.sight.reads(want.owner, owner)]
+        self.must(6, copy.source in (told or [""]), f"{want.owner} was told of {copy.source}")
+        for_use = not (run.impure or self.claim.quarantined or want.refresh)
+        agreed = not self.claim.disagree(self.claim.seen(self.sight, want.owner, run.token))
+        self.must(7, for_use and agreed, f"{run.token} is not for use")
+        self.must(7, run.verified_at >= self.model.stale, f"{run.token} was to be looked at first")
+
+    def reused(self, fact: f.Reused) -> None:
+        self.must(4, self.copied and self.copied.task == fact.task, f"{fact.task} was said to reuse")
+
+    def created(self, record: t.TaskCreated) -> None:
+        self.born.setdefault(record.created_by, []).append(record.spec)
+
+    def _children_are(self, run: Run, task: str, count: int) -> None:
+        born = self.born.pop(task, [])
+        self.must(8, born == run.children and count == len(born), f"{task} has {len(born)} of {len(run.children)} children")
+
+    def completed(self, record: t.TaskCompleted) -> None:
+        run = self.done
+        self.must(2, run and not self.told and record.task == run.task, f"{record.task} completed twice, or not at all")
+        assert run is not None
+        self.must(2, record.token == run.token, f"{record.token} is not the token that exited")
+        self.must(4, record.output == run.output, f"{record.task} completed with another output")
+        self._children_are(run, record.task, record.children)
+        self.told = True
+        self.fired["completed"] += 1
+
+    # --- Ends -----------------------------------------------------------------------------------------------------
+
+    def task_failed(self, record: t.TaskFailed) -> None:
+        run = self.failed
+        if run is not None and record.task == run.task and not self.told:
+            self._own_failure(run, record)
+        elif self.pending is not None and self.pending.task == record.task:
+            want = self.decided(record.task)
+            self.must(6, self._may_be_refused(want, record.reason), f"{record.task} failed as {record.reason}")
+        else:
+            want = self.move(record.task).want
+            known = [code for owner, code in self.claim.failures if self.sight.reads(want.owner, owner)]
+            enough = known.count(record.exit_code) >= self.model.config["failure_quorum"]
+            self.must(6, record.reason is Reason.FAILURE_QUORUM and enough, f"{record.task} failed without a quorum")
+        self.fired[f"failed: {record.reason}"] += 1
+
+    def _may_be_refused(self, want: Want, reason: Reason) -> bool:
+        """Too many lost nodes, or waiters, of executions that its owner may know of."""
+        limit = self.model.config
+        if reason is Reason.LOSES_NODES:
+            lost = sum(self.sight.reads(want.owner, owner) for owner in self.claim.losses)
+            return lost >= limit["quarantine_losses"]
+        seen = self.claim.seen(self.sight, want.owner)
+        looks = [look for look in self.claim.looks.values() if look.entry in seen]
+        crowds = [len([*self.claim.waits_at(place)]) for place in (*seen, *looks)]
+        return reason is Reason.TOO_MANY_WAITERS and max(crowds, default=0) >= limit["max_waiters"]
+
+    def _own_failure(self, run: Run, record: t.TaskFailed) -> None:
+        assert run.exit is not None
+        last = run.attempt >= self.model.config["max_attempts"]
+        expected = Reason.ATTEMPTS_EXHAUSTED if run.verdict(run.exit) == "temporary" else Reason.PERMANENT_FAILURE
+        if run.exit.failure == "fits_no_node":
+            expected = Reason.FITS_NO_NODE
+        self.must(4, record.reason is expected, f"{record.task} failed as {record.reason}, not as {expected}")
+        self.must(4, last or expected is not Reason.ATTEMPTS_EXHAUSTED, f"{record.task} had attempts left")
+        self.told = True
+
+    def changed(self, fact: f.ExecutionChanged) -> None:
+        run = self.claim.runs.get(fact.token)
+        self.must(2, run is not None, f"{fact.token} is not current and became {fact.status}")
+        assert run is not None
+        CHANGES[fact.status](self, run, fact)
+        self.fired[f"execution {fact.status}"] += 1
+
+    def _running(self, run: Run, _fact: f.ExecutionChanged) -> None:
+        self.must(2, isinstance(self.record, c.Started) and run is self.subject, "it runs without a start")
+        run.status = "running"
+
+    def _done(self, run: Run, fact: f.ExecutionChanged) -> None:
+        exited = self.record
+        current = isinstance(exited, c.Exited) and run is self.subject and run.is_live
+        self.must(2, current and run.verdict(exited) == "success", f"{run.token} was done without a success")
+        run.status, run.output, run.verified_at = "done", run.named or exited.output, self.offset
+        self.must(4, fact.output == run.output, f"{run.token} has output {run.output}, not {fact.output}")
+        self.done, self.told = run, not run.task
+        if run.impure or self.claim.fingerprint.startswith("impure:"):
+            del self.claim.runs[run.token]
+
+    def _failed(self, run: Run, _fact: f.ExecutionChanged) -> None:
+        ended = isinstance(self.record, c.Exited | c.Lost) and run is self.subject and run.exit is not None
+        self.must(2, ended, f"{run.token} failed without an exit")
+        assert run.exit is not None
+        verdict = run.verdict(run.exit)
+        self.must(4, verdict != "success", f"{run.token} succeeded and failed")
+        if verdict == "permanent" and run.exit.failure in COUNTED and not run.impure:
+            self.claim.failures.append((run.holders[0][0], run.exit.exit_code))
+        self._gone(run)
+        self.failed, self.told = run, not run.task
+
+    def _gone(self, run: Run) -> None:
+        del self.claim.runs[run.token]
+        run.status = "gone"
+
+    def _cancelled(self, run: Run, _fact: f.ExecutionChanged) -> None:
+        wanted = isinstance(self.record, c.Withdrawn) and run is self.subject and run.is_live
+        self.must(5, wanted, f"{run.token} was cancelled though it was wanted")
+        heir = next((w for w in self.claim.waits_at(run) if may_see(self.sight, w.want.owner, run)), None)
+        self.must(5, heir is None, f"{run.token} was cancelled although {heir and heir.want.task} waits on it")
+        self._gone(run)
+
+    def _dropped(self, run: Run, fact: f.ExecutionChanged) -> None:
+        kind = {"missing": c.OutputMissing, "invalidated": c.Invalidated}[fact.status]
+        self.must(7, isinstance(self.record, kind) and run.status == "done", f"{run.token} became {fact.status}")
+        self._gone(run)
+        self.dropped = run
+
+    def _impure(self, run: Run, _fact: f.ExecutionChanged) -> None:
+        self.must(7, isinstance(self.record, c.PurityLost | c.PurityDropped) and run is self.subject, "impure why?")
+        run.impure = True
+        if run.status == "done":
+            self._gone(run)
+            self.dropped = run
+
+    def promoted_to(self, fact: f.Promoted) -> None:
+        run = self.claim.live(fact.token)
+        current = run is not None and isinstance(self.record, c.Withdrawn) and run is self.subject
+        self.must(2, current, f"{fact.token} was handed on though its task wants it")
+        assert run is not None
+        first = next((w for w in self.claim.waits_at(run) if may_see(self.sight, w.want.owner, run)), None)
+        self.must(5, first and first.want.task == fact.task, f"{fact.task} is not the first in line who may see it")
+        want = self.move(fact.task, is_heir=True).want
+        self.must(6, fact.owner == want.owner and not run.impure, f"{fact.token} was handed to {fact.owner}")
+        run.task, run.holders = want.task, [(want.owner, want.task)]
+        self.promoted = run
+        self.fired["promoted"] += 1
+
+    # --- Work and other news --------------------------------------------------------------------------------------
+
+    def ready(self, work: w.Ready) -> None:
+        if work.kind == "execute":
+            run = self.claim.runs.get(work.token)
+            self.must(2, run and run.is_live and run.task == work.task, f"{work.token} is ready and was not granted")
+            return
+        self.must(3, work.token not in self.model.tokens, f"token {work.token} was given out before")
+        self.model.tokens[work.token] = self.claim.fingerprint
+        entry = self.claim.runs.get(work.entry)
+        self.must(7, entry is not None and entry.status == "done", f"a look at what is no entry: {work.entry}")
+        assert entry is not None
+        look = self.claim.looks[work.token] = Look(work.token, entry, work.prove)
+        self.must(6, not work.prove or entry.want.by_inputs, f"{work.prove} may not prove anything here")
+        if isinstance(self.record, c.Lost) and self.look is not None:
+            for wait in self.claim.waits_at(self.look):
+                wait.place = look
+        self.fired["look"] += 1
+
+    def cancelled(self, work: w.Cancelled) -> None:
+        look = self.claim.looks.pop(work.token, None)
+        self.must(5, look is not None or work.token not in self.claim.runs, f"{work.token} was cancelled while it lives")
+        if look is not None and self.subject is None:
+            self.look = look
+        self.fired["work cancelled"] += 1
+
+    def of_its_task(self, record: t.TaskStarted | t.TaskReported) -> None:
+        run = self.claim.live(record.token)
+        self.must(2, run is not None and run.task == record.task, f"{record.task} was told of {record.token}")
+
+    def disagreed(self, fact: f.Disagreed) -> None:
+        runs = [self.claim.runs.get(token) for token in fact.tokens]
+        outputs = [run.output for run in runs if run is not None]
+        self.must(7, len({*outputs}) == 2 and (*outputs,) == fact.outputs, "they do not disagree")
+        self.fired["disagreed"] += 1
+
+    def news(self, body: Any) -> None:
+        self.fired[type(body).__name__] += 1
+
+    # --- The end of the step --------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Nobody is left behind."""
+        self.settle()
+        claim = self.claim
+        if isinstance(self.record, c.Exited | c.Lost) and isinstance(self.subject, Run):
+            self.must(4, not self.subject.is_live and self.told, f"{self.subject.token} ended and its task was not told")
+        self.must(8, not self.born, f"children after, or without, the end of {[*self.born]}")
+        for task, wait in claim.waiting.items():
+            place = wait.place
+            there = claim.looks.get(place.token) if isinstance(place, Look) else claim.live(place.token)
+            usable = not (claim.quarantined or (isinstance(place, Run) and place.impure))
+            self.must(5, there is place and usable, f"{task} is left waiting on {place.token}, which is over")
+            if place is self.promoted:
+                self.must(6, may_see(self.sight, wait.want.owner, place), f"{task} came to wait for {place.holders}")
+        for token, ranks in self.moved.items():
+            self.must(5, ranks == sorted(ranks), f"those who waited on {token} moved out of turn")
+        self._has_left()
+
+    def _has_left(self) -> None:
+        record, run = self.record, self.subject
+        if isinstance(record, c.Withdrawn) and run is not None and run.is_live and run.task == record.task:
+            self.must(5, False, f"{record.task} has withdrawn and still runs")
+
+
+RULES: dict[type, Any] = {
+    f.Redecided: Step.redecided,
+    f.Granted: Step.granted,
+    f.Waiting: Step.waiting,
+    f.Promoted: Step.promoted_to,
+    f.Reused: Step.reused,
+    f.Disagreed: Step.disagreed,
+    f.ExecutionChanged: Step.changed,
+    f.ClaimChanged: Step.news,
+    t.TaskCreated: Step.created,
+    t.TaskStarted: Step.of_its_task,
+    t.TaskReported: Step.of_its_task,
+    t.TaskCompleted: Step.completed,
+    t.TaskCopied: Step.copied_to,
+    t.TaskFailed: Step.task_failed,
+    t.TaskUnclaimed: Step.news,
+    w.Ready: Step.ready,
+    w.Reprioritised: Step.news,
+    w.Cancelled: Step.cancelled,
+}
+CHANGES: dict[str, Any] = {
+    "running": Step._running,
+    "done": Step._done,
+    "failed": Step._failed,
+    "lost": Step._failed,
+    "cancelled": Step._cancelled,
+    "missing": Step._dropped,
+    "invalidated": Step._dropped,
+    "impure": Step._impure,
+}

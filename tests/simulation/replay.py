@@ -1,0 +1,30 @@
+"""Replay by the shipped audit: from zero, from every checkpoint, and by the live process, the same to the byte.
+
+The audit also brings checkers of its own. They are shipped code under test like the rest: on what the model lets pass
+they must find nothing.
+"""
+
+from collections.abc import Sequence
+
+from streams.audit import verify
+from streams.checkpoints import MemoryCheckpoints
+from tests.simulation.processes import Process
+from tests.simulation.sight import Broken
+from tests.simulation.world import MACHINES, NEWEST_RULES, Code, World
+
+
+def audit(world: World, processes: Sequence[Process]) -> int:
+    """Let every command so far be decided again; how many were. Raises Broken for the first thing that is wrong."""
+    states = MemoryCheckpoints(keep=1_000)
+    for kept in world.checkpoints.at.values():
+        for checkpoint in kept:
+            states.save(checkpoint)
+    for process in processes:
+        if process.runner is not None and not process.retired:
+            process.runner._checkpoints, usual = states, process.runner._checkpoints
+            process.runner.checkpoint()
+            process.runner._checkpoints = usual
+    report = verify(world.log, [Code(topic, NEWEST_RULES) for topic in MACHINES], states)
+    for found in report.differences:
+        raise Broken(found.invariant, f"audit: {found.place} offset {found.offset}: {found.text}")
+    return report.commands
