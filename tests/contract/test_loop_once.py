@@ -21,6 +21,7 @@ from tests.support.log_world import (
     Fuse,
     World,
     accept,
+    by_cause,
     finish,
     request,
 )
@@ -141,7 +142,8 @@ def test_a_second_runner_only_repeats_what_the_first_says_and_lowers_no_floor() 
 
 
 def read_in_turn(world: World, marks: dict[Place, Marks]) -> dict[Place, list[log_world.Said]]:
-    return {place: accept(world.log.read(place, 1, 1_000), place, marks[place]) for place in reversed(TARGETS)}
+    said = {place: accept(world.log.read(place, 1, 1_000), place, marks[place]) for place in reversed(TARGETS)}
+    return {place: sorted(outputs, key=by_cause) for place, outputs in said.items()}
 
 
 def test_the_simpler_rule_one_mark_for_a_source_whatever_is_read_loses_records() -> None:

@@ -76,8 +76,13 @@ class World:
         return self
 
     def accepted(self) -> dict[Place, list[Said]]:
-        """What a reader of each partition that a machine writes to takes in: repeats are dropped by their causes."""
-        return {place: accept(self.log.read(place, 1, 1_000_000), place, {}) for place in TARGETS}
+        """What a reader of each partition that a machine writes to takes in, by cause."""
+        said = {place: accept(self.log.read(place, 1, 1_000_000), place, {}) for place in TARGETS}
+        return {place: sorted(outputs, key=by_cause) for place, outputs in said.items()}
+
+
+def by_cause(said: Said) -> tuple[str, int, int]:
+    return said[0].log_id, said[0].offset, said[0].index
 
 
 def finish(runner: Runner, limit: int = 1_000) -> Runner:
@@ -87,7 +92,7 @@ def finish(runner: Runner, limit: int = 1_000) -> Runner:
 
 
 def accept(records: list[Stored], place: Place, marks: Marks) -> list[Said]:
-    """The machine's outputs among these records that are no repeats."""
+    """The machine's outputs among these records that are no repeats, as they stand there."""
     said = [decode(place.topic, record.value) for record in records]
     return [(envelope.cause, envelope.body) for envelope in said if is_new(marks, envelope.cause)]
 
