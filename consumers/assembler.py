@@ -8,7 +8,7 @@ only repeats. A job whose outputs can't be joined fails, with the reason.
 from threading import Event
 
 from readmodel import queries
-from readmodel.connection import connect
+from readmodel.connection import ReadModelUnreachable, connect, reconnect
 from readmodel.rows import Assembling
 from readmodel.watch import Watch
 from schemas.codec import encode
@@ -16,9 +16,11 @@ from schemas.tasks import JobAssembled
 from schemas.topics import Topic
 from store.collections import CollectionStore
 from store.errors import BlockCorrupt, BlockMissing, LocatorInvalid, ManifestInvalid
-from streams.log import Append, Log
+from streams.log import Append, Log, LogUnreachable
 from streams.routes import Routes
 
+PATIENCE = 15.0  # seconds in which a Postgres that went away may come back
+RESTARTS = 5  # how often it may go away again at once
 IDLE = 0.25  # seconds without news after which the stop signal is looked at
 
 
@@ -31,6 +33,7 @@ class Assembler:
 
     def __init__(self, log: Log, dsn: str, store: CollectionStore) -> None:
         self._log = log
+        self._dsn = dsn
         self._store = store
         self._routes = Routes(log, (Topic.TASKS,))
         self._connection = connect(dsn)
@@ -38,10 +41,21 @@ class Assembler:
         self._said: set[str] = set()
 
     def run(self, stop: Event) -> None:
-        """Assemble until `stop` is set. Raises what `step` raises."""
+        """Assemble until `stop` is set.
+
+        When Postgres goes away and comes back, it goes on. Raises what `step` raises.
+        """
+        failures = 0
         while not stop.is_set():
-            self.step()
-            self._watch.wait(IDLE)
+            try:
+                self.step()
+                self._watch.wait(IDLE)
+                failures = 0
+            except (ReadModelUnreachable, LogUnreachable):
+                failures += 1
+                if failures > RESTARTS:
+                    raise
+                self._reconnect()
 
     def step(self) -> int:
         """Assemble every job that waits for it; how many there were.
@@ -58,6 +72,11 @@ class Assembler:
     def close(self) -> None:
         """Release the connection to Postgres."""
         self._connection.close()
+
+    def _reconnect(self) -> None:
+        self.close()
+        self._connection = reconnect(self._dsn, PATIENCE)
+        self._watch = Watch(self._connection)
 
     def _assemble(self, job: Assembling) -> None:
         outputs = queries.outputs_in_tree_order(self._connection, job.root)

@@ -14,10 +14,11 @@ from threading import Event
 from schemas.claims import Aged, Exited, Verified
 from schemas.codec import Undecodable, decode, encode
 from schemas.topics import Topic
-from streams.log import Append, Log, Place
+from streams.log import Append, Log, LogUnreachable, Place
 from streams.moments import first_at
 
 BATCH = 1_000
+RESTARTS = 5  # how often in a row the log may be away
 TRIMMED = (Topic.WORK, Topic.ASSIGNMENTS)
 SafeOffset = Callable[[Place], int]
 
@@ -40,9 +41,19 @@ class Janitor:
         self._aged = dict.fromkeys(self._places(Topic.CLAIMS), 0)
 
     def run(self, stop: Event, pause: float) -> None:
-        """Clean up every `pause` seconds until `stop` is set. Raises LogError."""
+        """Clean up every `pause` seconds until `stop` is set.
+
+        A log that went away may be back the next time. Raises LogError.
+        """
+        failures = 0
         while not stop.wait(pause):
-            self.step()
+            try:
+                self.step()
+                failures = 0
+            except LogUnreachable:
+                failures += 1
+                if failures > RESTARTS:
+                    raise
 
     def step(self) -> None:
         """Say what has aged, and forget what is over. Raises LogError."""

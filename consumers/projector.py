@@ -13,7 +13,7 @@ from threading import Event
 import psycopg
 from msgspec import DecodeError
 
-from readmodel.connection import ReadModelError, ReadModelUnreachable, connect, translated
+from readmodel.connection import ReadModelError, ReadModelUnreachable, connect, reconnect, translated
 from readmodel.migrate import drop, migrate
 from readmodel.projection import SQL, Fact, UnknownFact, changes
 from schemas.codec import Undecodable, decode
@@ -24,6 +24,8 @@ from streams.marks import Marks, is_new
 
 BATCH = 1_000  # facts read from one partition at a time
 ANSWERS_KEPT = 1_000_000  # an answer is forgotten when its partition has grown by so many facts since
+PATIENCE = 15.0  # seconds in which a Postgres that went away may come back
+RESTARTS = 5  # how often it may go away with nothing projected in between
 IDLE = 0.25  # seconds without a new fact after which the stop signal is looked at
 REMEDY = "rebuild the read model from the log"
 
@@ -43,6 +45,7 @@ class Projector:
 
     def __init__(self, log: Log, dsn: str, *, batch: int = BATCH, answers_kept: int = ANSWERS_KEPT) -> None:
         self._log = log
+        self._dsn = dsn
         self._batch = batch
         self._answers_kept = answers_kept
         self._positions: dict[int, int] = {}
@@ -55,10 +58,22 @@ class Projector:
             raise
 
     def run(self, stop: Event) -> None:
-        """Project until `stop` is set; closing `log` then ends it at once. Raises what `step` raises."""
+        """Project until `stop` is set; closing `log` then ends it at once.
+
+        When Postgres goes away and comes back, it goes on. Raises what `step` raises.
+        """
+        failures = 0
         while not stop.is_set():
-            if not self.step():
-                self._log.wait({_place(number): offset for number, offset in self._positions.items()}, IDLE)
+            try:
+                if self.step():
+                    failures = 0
+                else:
+                    self._log.wait({_place(number): offset for number, offset in self._positions.items()}, IDLE)
+            except ReadModelUnreachable:
+                failures += 1
+                if failures > RESTARTS:
+                    raise
+                self._reconnect()
 
     def catch_up(self) -> int:
         """Project until there is nothing new; the number of records read."""
@@ -87,6 +102,12 @@ class Projector:
     def close(self) -> None:
         """Release the connection to Postgres."""
         self._connection.close()
+
+    def _reconnect(self) -> None:
+        self.close()
+        self._connection = reconnect(self._dsn, PATIENCE)
+        self._positions = {}  # what became of the last batch is unknown: the tables say
+        self._begin()
 
     # --- Where it stands ----------------------------------------------------------------------------------------------
 
@@ -128,10 +149,10 @@ class Projector:
                     with self._connection.pipeline():
                         self._write(facts, batches)
                     self._positions |= {number: batch[-1].offset + 1 for number, batch in batches.items() if batch}
-        except ReadModelUnreachable:
-            raise
         except ReadModelError as error:
-            raise self._blame(facts, error) from error
+            if isinstance(error.__cause__, psycopg.DataError | psycopg.IntegrityError | psycopg.ProgrammingError):
+                raise self._blame(facts, error) from error
+            raise
 
     def _new_facts(self, number: int, batch: list[Stored]) -> Iterator[Fact]:
         for offset, time, _, value in batch:

@@ -1,5 +1,6 @@
 """Connections to the read model's Postgres, and the one place where a driver's error becomes ours."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,16 @@ from psycopg.types.string import StrDumper
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 APPLICATION = "crunch-reuse readmodel"
+PAUSE = 0.1  # seconds between two attempts to connect
+
+# What the statements rely on, whatever the server's or the role's defaults are.
+SESSION = b"""
+set default_transaction_isolation = 'read committed';
+set default_transaction_read_only = off;
+set statement_timeout = 0;
+set lock_timeout = 0;
+set jit = off
+"""
 
 
 class ReadModelError(Exception):
@@ -30,9 +41,22 @@ class _TextDumper(StrDumper):
 def connect(dsn: str) -> Connection:
     """A connection in autocommit mode. Raises ReadModelUnreachable."""
     with translated():
-        connection = psycopg.connect(dsn, autocommit=True, application_name=APPLICATION)
+        connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10, application_name=APPLICATION)
+        connection.execute(SESSION)
     connection.adapters.register_dumper(str, _TextDumper)
     return connection
+
+
+def reconnect(dsn: str, patience: float) -> Connection:
+    """A connection to a server that may be back within `patience` seconds. Raises ReadModelUnreachable."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return connect(dsn)
+        except ReadModelUnreachable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(PAUSE)
 
 
 @contextmanager
@@ -41,7 +65,15 @@ def translated() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-            raise ReadModelUnreachable(f"Postgres does not answer: {line}; start it, or correct its DSN") from error
-        raise ReadModelError(f"the read model's tables are not as expected: {line}; rebuild it from the log") from error
+        raise _ours(error) from error
+
+
+def _ours(error: psycopg.Error) -> ReadModelError:
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    state = error.sqlstate or ""
+    is_connection = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    if is_connection and (not state or state[:2] in ("08", "57")):
+        return ReadModelUnreachable(f"Postgres does not answer: {line}; start it, or correct its DSN")
+    if state[:2] in ("3F", "42"):
+        return ReadModelError(f"the read model's tables are not as expected: {line}; rebuild it from the log")
+    return ReadModelError(f"the read model's Postgres refuses: {line}")

@@ -94,13 +94,13 @@ class _Audit:
         self, log: Log, machines: Sequence[MachineType], checkpoints: CheckpointStore, progress: Progress
     ) -> None:
         self._log = log
-        self._checkpoints = checkpoints
         self._progress = progress
         self._findings = Findings()
         self._repeats = Repeats()
         self.report = Report(differences=self._findings.kept)
         # Floors before ends: what a floor has passed stands before the ends that are read after it.
         sources = [source for machine in machines for source in _places(log, machine.topic)]
+        self._kept = {source: list(checkpoints.load(source)) for source in sources}
         self.spans = {source: self._span(source) for source in sources}
         self._ends = ends_of(log, [place for topic in Topic for place in _places(log, topic)])
 
@@ -115,7 +115,7 @@ class _Audit:
 
     def _usable(self, source: Place) -> list[Checkpoint]:
         start = self._log.start(source)
-        return [c for c in self._checkpoints.load(source) if c.offset >= start]
+        return [c for c in self._kept[source] if c.offset >= start]
 
     def _targets(self, source: Place) -> dict[Place, int]:
         return {place: end for place, end in self._ends.items() if place.topic in TARGETS[source.topic]}

@@ -53,10 +53,10 @@ def test_facts_that_were_said_twice_count_once(dsn, connection):
     tables = ("jobs", "job_tasks", "tasks", "answers", "users", "groups", "grants", "settings", "job_log", "marks")
     once, twice = rows_of(quiet.log, dsn, connection), rows_of(haunted.log, dsn, connection)
     assert {name: once[name] for name in tables} == {name: twice[name] for name in tables}
-    assert len(once["job_tasks"]) > 100
+    assert len(once["job_tasks"]) > 50
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 5),
     portions=st.lists(st.tuples(st.sampled_from(FACTS), st.integers(1, 40)), max_size=40),
@@ -138,6 +138,33 @@ def test_postgres_hangs_up_and_the_next_projector_goes_on(dsn, connection):
             projector.catch_up()
     with closing(Projector(office.log, dsn)) as projector:
         projector.catch_up()
+    assert dump(connection) == expected
+
+
+def test_postgres_hangs_up_while_it_runs_and_it_connects_again(dsn, connection):
+    office = busy_office(SEED)
+    expected = rows_of(office.log, dsn, connection)
+    drop(connection)
+    stop = Event()
+    drip = Drip(office.log)
+    with closing(Projector(drip, dsn, batch=20)) as projector, closing(connect(dsn)) as listener:
+        listener.execute("listen rm")
+        thread = Thread(target=projector.run, args=(stop,))
+        thread.start()
+        for _ in range(3):
+            ours = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
+            connection.execute(f"{ours} and pid not in (pg_backend_pid(), {listener.info.backend_pid})")
+            for place in FACTS:
+                drip.let(place, 150)
+            next(listener.notifies())
+        for place in FACTS:
+            drip.let(place, 1_000_000)
+        ends = [(office.log.end(place),) for place in FACTS]
+        for _ in listener.notifies():
+            if connection.execute("select next_offset from rm.applied order by partition").fetchall() == ends:
+                break
+        stop.set()
+        thread.join()
     assert dump(connection) == expected
 
 

@@ -127,11 +127,12 @@ def test_a_failed_jobs_outputs_are_joined_too(bench):
     assert [file.path for file in bench.store.files(job.output)] == ["x"]
 
 
-def test_it_wakes_when_a_job_comes_to_be_assembled(bench):
+def test_it_wakes_when_a_job_comes_to_be_assembled_also_after_postgres_hung_up(bench):
     stop = Event()
     thread = Thread(target=bench.assembler.run, args=(stop,))
     thread.start()
     watch = Watch(bench.connection)
+    bench.connection.execute("select pg_terminate_backend(%s)", (bench.assembler._connection.info.backend_pid,))
     bench.office.submit("ada", "job-1", spec("only"))
 
     def is_complete():
