@@ -17,7 +17,7 @@ from tests.simulation.world import World, to_append
 if TYPE_CHECKING:
     from tests.simulation.nodes import Node
 
-DURATIONS = (1, 30, 30, 400, 3_000, 7_000)
+DURATIONS = (1, 20, 300, 1_500, 5_000)
 FAILURES: tuple[dict[str, Any], ...] = (
     {"exit_code": 1},
     {"exit_code": 1},

@@ -228,7 +228,7 @@ class Step:
             lost = sum(self.sight.reads(want.owner, owner) for owner in self.claim.losses)
             return lost >= limit["quarantine_losses"]
         seen = self.claim.seen(self.sight, want.owner)
-        looks = [look for look in self.claim.looks.values() if look.entry in seen]
+        looks = [look for look in self.claim.looks.values() if look.entry in seen or look.prove == want.owner]
         crowds = [len([*self.claim.waits_at(place)]) for place in (*seen, *looks)]
         return reason is Reason.TOO_MANY_WAITERS and max(crowds, default=0) >= limit["max_waiters"]
 

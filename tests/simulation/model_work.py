@@ -116,6 +116,9 @@ class WorkModel:
                     unlisted.pop(token, None)
                 elif incarnation == body.incarnation:
                     unlisted.setdefault(token, now)
+        elif type(body) is w.Cancelled:
+            unlisted.pop(body.token, None)
+            holder.pop(body.token, None)
         elif type(body) is w.Freed and holder.get(body.token) == body.incarnation:
             unlisted.pop(body.token, None)
             del holder[body.token]

@@ -1,5 +1,6 @@
 """Who asks: users, the operator, the janitor and the assembler, each with a way to the log that may lose replies."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -28,18 +29,22 @@ WHIMS = (
 
 
 class People:
-    """Everybody who sends commands. `acknowledged`: place and offset of each command whose append was acknowledged."""
+    """Everybody who sends commands. `pure`: fingerprints of pure work that was asked for.
 
-    def __init__(self, world: World) -> None:
+    `acknowledged`: place and offset of each command whose append was acknowledged.
+    """
+
+    def __init__(self, world: World, pure: Callable[[], list[str]]) -> None:
         self.world = world
+        self.pure = pure
         self.faults = 0.0
         random = world.random
         self.users = [f"user{n}" for n in range(random.choice((2, 2, 3, 4)))]
         self.owners = list(self.users)
+        self.granted: list[tuple[str, str]] = []
         self.jobs: dict[str, str] = {}  # root -> owner
         self.acknowledged: list[tuple[Place, int]] = []
         self.kinds = specs(random)
-        self.pure: dict[str, None] = {}  # fingerprints of pure work that was asked for
         self.whims = 0.0
         self._heard: list[tuple[Place, int, Marks]] = []
         for partition in range(PARTITIONS[Topic.FACTS]):
@@ -72,24 +77,30 @@ class People:
         if random.random() < 0.3:
             self.owners.append("group")
             self.say(Topic.SETTINGS, s.GroupSet(group="group", name="group", owner=random.choice(self.users)))
-        for _ in range(random.choice((0, 1, 1, 2, 3))):
+        if random.random() < 0.4:
+            for user in self.users[1:]:
+                self._grant(user, self.users[0])
+        for _ in range(random.choice((0, 1, 1, 2))):
             self.grant()
         for name, value in config.items():
             self.say(Topic.SETTINGS, s.ConfigSet(name=name, value=value))  # type: ignore[arg-type]
 
     def grant(self) -> None:
-        reader, owner = self.world.random.sample(self.owners, 2)
         self.world.strike("grant")
-        self.world.tell(f"{reader} may read {owner}")
-        self.say(Topic.SETTINGS, s.GrantSet(subject=reader, object=owner))
+        self._grant(*self.world.random.sample(self.owners, 2))
+
+    def _grant(self, reader: str, owner: str) -> None:
+        if (reader, owner) not in self.granted:
+            self.granted.append((reader, owner))
+            self.world.tell(f"{reader} may read {owner}")
+            self.say(Topic.SETTINGS, s.GrantSet(subject=reader, object=owner))
 
     def revoke(self) -> None:
-        for reader in self.owners:
-            for owner in self.owners:
-                if reader != owner and self.world.chance(0.5):
-                    self.world.strike("revocation")
-                    self.world.tell(f"{reader} may not read {owner}")
-                    self.say(Topic.SETTINGS, s.GrantRemoved(subject=reader, object=owner))
+        if self.granted:
+            reader, owner = self.granted.pop(self.world.random.randrange(len(self.granted)))
+            self.world.strike("revocation")
+            self.world.tell(f"{reader} may not read {owner}")
+            self.say(Topic.SETTINGS, s.GrantRemoved(subject=reader, object=owner))
 
     def change_standing(self) -> None:
         """Somebody becomes an admin, or may read nothing more, for a while or for ever."""
@@ -135,7 +146,7 @@ class People:
 
     def cancel(self) -> None:
         if self.jobs:
-            root = self.world.random.choice(list(self.jobs))
+            root = self.world.random.choice([*self.jobs][:2])  # others are more likely to wait on the first ones
             self.world.strike("cancel")
             self.world.tell(f"{root} is cancelled")
             self.say(Topic.TASKS, t.JobCancelled(root=root))
@@ -161,9 +172,10 @@ class People:
 
     def operate(self) -> None:
         """The operator judges a fingerprint that was seen."""
-        if self.pure:
+        pure = self.pure()
+        if pure:
             random = self.world.random
-            fingerprint = random.choice(list(self.pure))
+            fingerprint = random.choice(pure)
             kind: Any = random.choice((c.Quarantined, c.Released, c.Released, c.Invalidated))
             self.world.strike(kind.__name__.lower())
             self.world.tell(f"operator: {kind.__name__.lower()} {fingerprint[:8]}")

@@ -18,6 +18,8 @@ from tests.simulation.sight import Broken
 from tests.simulation.world import World
 
 ACTIVE = 9_000  # virtual ms in which people act and faults strike
+SUBMITTED = (0, 0, 10, 100, 1_000, 5_000)
+LATER = (5, 15, 15, 50, 300, 1_000, 1_000, 3_000)
 LONGEST = 600_000
 MOST_EVENTS = 60_000
 
@@ -29,7 +31,7 @@ class Schedule:
         self.world = world = World(seed)
         self.model = Model({place: part.records[0] for place, part in world.log.at.items()})
         world.watch = self.model.landed
-        self.people = People(world)
+        self.people = People(world, self._pure)
         self.processes = start_all(world, self._trouble())
         self.containers = Containers(world)
         watch = Watch(self.model.work.container_starts, self.model.work.alive_is_sent)
@@ -39,9 +41,10 @@ class Schedule:
         self._flush = world.random.choice((1, 2, 5, 1_000, 1_000, 1_000))
         self._set_moods()
         self.people.introduce(self._config())
-        for _ in range(world.random.choice((2, 2, 3, 4))):
-            world.after(world.random.choice((0, 0, 10, 100, 3_000, 6_000)), self.people.submit)
-        self._plan_trouble()
+        times = [world.random.choice(SUBMITTED) for _ in range(world.random.choice((2, 3, 3, 4)))]
+        for time in times:
+            world.after(time, self.people.submit)
+        self._plan_trouble(times)
 
     def _in_flight(self) -> bool:
         return any(node.running for node in self.nodes if node.core)
@@ -83,11 +86,12 @@ class Schedule:
             config["max_attempts"] = 2
         return config
 
-    def _plan_trouble(self) -> None:
+    def _plan_trouble(self, submitted: list[int]) -> None:
+        """Some time after a job was submitted, most likely soon: while it runs."""
         world, random = self.world, self.world.random
-        for kind in random.sample(self._kinds_of_trouble(), random.randrange(6)):
+        for kind in random.sample(self._kinds_of_trouble(), random.randrange(1, 7)):
             for _ in range(random.choice((1, 1, 2))):
-                world.after(random.randrange(ACTIVE), kind)
+                world.after(random.choice(submitted) + random.choice(LATER), kind)
         if random.randrange(8) == 0:
             world.after(random.randrange(ACTIVE), self._compare)
 
@@ -223,7 +227,6 @@ class Schedule:
             process.thaw()
         for node in self.nodes:
             node.faults = 0.0
-            node.deaf = False
 
     def at_rest(self) -> bool:
         """Nothing is under way, every job was created and has ended, and every process has read all there is."""

@@ -3,25 +3,39 @@
 Each is a context manager that patches the shipped code; scenarios and the simulator run under them and must fail.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
+import consumers.executor.core as core
 import coordinator.claims_entry as claims_entry
 import coordinator.claims_exit as claims_exit
 import coordinator.claims_life as claims_life
 import coordinator.claims_waiters as claims_waiters
+import coordinator.dispatch as dispatch
+import coordinator.dispatch_nodes as dispatch_nodes
 import coordinator.jobs_levels as jobs_levels
 import coordinator.jobs_state as jobs_state
+import streams.loop as loop
 from coordinator.claims_give import copy
 from coordinator.claims_state import Claim, Execution
 from coordinator.visibility import View
 from schemas.tasks import TaskCreated
+from schemas.work import Alive
+from streams.faults import FaultyLog
+from streams.log import LogError
 
 _SUCCEED = claims_exit._succeed
 _BIND = jobs_state.bind
 _BOUND: dict[str, Any] = {}
+_BEGIN = loop.Runner._begin
+_ACKNOWLEDGE = loop.Runner._acknowledge
+_FIND_START = loop.find_start
+_APPEND = FaultyLog.append
+_ENDED = core.ExecutorCore.ended
+_COMMON: dict[str, Any] = {}  # log id of a topic's first partition -> the marks that all its runners share
+_GAPS: list[int] = []
 
 
 def _any_execution(claim: Claim, token: str) -> Execution | None:
@@ -103,6 +117,136 @@ def copied_child_keeps_its_parameters() -> Iterator[None]:
     """What the first job's child was bound to goes with the copy into another job."""
     _BOUND.clear()
     with patch.object(jobs_levels, "bind", _bind_once):
+        yield
+
+
+# --- What the loop, the executor and the dispatcher must not forget ---------------------------------------------------
+
+
+def no_dedupe() -> AbstractContextManager[Any]:
+    """Repeats are taken for new."""
+    return _patched((loop, "is_new", lambda marks, cause: True), (core, "is_new", lambda marks, cause: True))
+
+
+def _begin_with_common_marks(runner: Any, machine: Any, start: Any) -> None:
+    _BEGIN(runner, machine, start)
+    place = runner.place
+    common = _COMMON.setdefault(runner._routes.log_ids[f"{place.topic}/0"], {})
+    common.update(start.marks)
+    runner._marks = common
+
+
+def one_mark_per_source() -> AbstractContextManager[Any]:
+    """A process that reads several partitions keeps one mark for each source, whatever the partition."""
+    _COMMON.clear()
+    return _patched((loop.Runner, "_begin", _begin_with_common_marks))
+
+
+def _append_with_gaps(log: Any, records: Any) -> Any:
+    """Idempotence without order: the first record of a batch fails, the others land; it is sent again later."""
+    if len(records) < 3 or len(_GAPS) % 5:
+        _GAPS.append(len(records))
+        return _APPEND(log, records)
+    _GAPS.append(len(records))
+    _APPEND(log, records[1:])
+    raise LogError("one record of the batch was not acknowledged")
+
+
+def gaps() -> AbstractContextManager[Any]:
+    """Appends skip: what follows a record that failed lands all the same."""
+    _GAPS.clear()
+    return _patched((FaultyLog, "append", _append_with_gaps))
+
+
+def _acknowledge_state_first(runner: Any) -> None:
+    runner._usable = True
+    runner.checkpoint()
+    runner._usable = False
+    _ACKNOWLEDGE(runner)
+
+
+def _start_at_the_checkpoint(log: Any, reader: str, place: Any, routes: Any, checkpoints: Any, rules: int) -> Any:
+    start = _FIND_START(log, reader, place, routes, checkpoints, rules)
+    newest = next((one for one in checkpoints.load(place) if one.rules <= rules), None)
+    if newest is None:
+        return start
+    return start._replace(
+        offset=newest.offset, digest=newest.digest, marks=dict(newest.marks), state=newest.state, floor=newest.offset
+    )
+
+
+def checkpoint_taken_for_floor() -> AbstractContextManager[Any]:
+    """The state is kept before the outputs are acknowledged, and whoever starts from it emits only what follows."""
+    return _patched(
+        (loop.Runner, "_acknowledge", _acknowledge_state_first), (loop, "find_start", _start_at_the_checkpoint)
+    )
+
+
+def alive_without_tokens() -> AbstractContextManager[Any]:
+    """A sign of life says that the node lives, not what it holds."""
+    return _patched((core.ExecutorCore, "tokens", lambda self: ()))
+
+
+def _alive_renews_all(state: Any, board: Any, body: Any) -> Iterator[Any]:
+    if dispatch_nodes._is_present(board, body):
+        dispatch_nodes._renew(state, board, body.node)
+        for token in board.room.berths[body.node].held:
+            board.pool.unlisted.pop(token, None)
+    else:
+        yield from dispatch_nodes._turn_away(board, body)
+
+
+def alive_renews_all() -> AbstractContextManager[Any]:
+    """A sign of life renews all that the node was ever given, also what it never got."""
+    return _patched_item(dispatch._RULES, Alive, _alive_renews_all)
+
+
+def _ended_and_freed(executor: Any, token: str, report: Any, now: int) -> list[Any]:
+    held = executor._held.get(token)
+    actions = _ENDED(executor, token, report, now)
+    if held is not None and held.phase == "reporting" and not executor.stopped:
+        return [executor._free(held), *actions]
+    return actions
+
+
+def slot_freed_before_the_ack() -> AbstractContextManager[Any]:
+    """The slot is given back at once, not when the exit record is acknowledged."""
+    return _patched((core.ExecutorCore, "ended", _ended_and_freed))
+
+
+# --- By name ----------------------------------------------------------------------------------------------------------
+
+
+MUTATIONS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    mutation.__name__: mutation
+    for mutation in (
+        no_fencing,
+        no_dedupe,
+        one_mark_per_source,
+        gaps,
+        waiters_not_redecided,
+        waiters_inherited,
+        visibility_ignored,
+        visibility_of_yesterday,
+        alive_without_tokens,
+        alive_renews_all,
+        slot_freed_before_the_ack,
+        children_after_the_terminal_record,
+        checkpoint_taken_for_floor,
+        copied_child_keeps_its_parameters,
+        no_ancestor_check,
+    )
+}
+
+
+def mutated(name: str | None) -> AbstractContextManager[Any]:
+    """The simpler rule of this name; None: the real ones."""
+    return MUTATIONS[name]() if name else nullcontext()
+
+
+@contextmanager
+def _patched_item(table: dict[Any, Any], key: Any, new: Any) -> Iterator[None]:
+    with patch.dict(table, {key: new}):
         yield
 
 
