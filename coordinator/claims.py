@@ -17,8 +17,8 @@ import msgspec
 
 from coordinator import claims_entry, claims_exit, claims_life
 from coordinator.claims_decide import decide
-from coordinator.claims_give import Context, Outputs
-from coordinator.claims_state import Claim, execution_of, waiting_place
+from coordinator.claims_give import Context, Outputs, Said
+from coordinator.claims_state import Claim, has_request
 from coordinator.config import Config, apply
 from coordinator.fingerprint import is_impure
 from coordinator.machine import RULES_VERSION, Seen, answered, check_rules, nothing
@@ -41,13 +41,13 @@ class State(msgspec.Struct, kw_only=True):
     settings_position: int = -1
 
 
-def requested(ctx: Context, claim: Claim, record: c.Requested) -> Outputs:
+def requested(ctx: Context, claim: Claim, record: c.Requested) -> Said:
     """A task asks. The same task's second request under this fingerprint has no effect while the first stands."""
-    if claim.executions and (execution_of(claim, record.task) or waiting_place(claim, record.task)):
-        yield nothing(record.fingerprint, Reason.ALREADY)
-        return
-    yield from decide(ctx, claim, record)
-    yield answered(record.fingerprint)
+    if claim.executions and has_request(claim, record.task):
+        return [nothing(record.fingerprint, Reason.ALREADY)]
+    said = decide(ctx, claim, record)
+    said.append(answered(record.fingerprint))
+    return said
 
 
 HANDLERS: dict[type, Handler] = {
@@ -85,18 +85,27 @@ class Claims:
         handler = HANDLERS.get(type(body))
         if handler is None:
             return self._of_the_partition(seen)
-        return self._of_a_claim(handler, seen)
-
-    def _of_a_claim(self, handler: Handler, seen: Seen) -> Outputs:
-        ctx, claims = self._ctx, self.state.claims
+        ctx, claims, fingerprint = self._ctx, self.state.claims, body.fingerprint
         ctx.seen, ctx.grants = seen, 0
-        fingerprint = seen.body.fingerprint
         claim = claims.get(fingerprint)
         if claim is None:
             claim = claims[fingerprint] = Claim()
-        yield from handler(ctx, claim, seen.body)
-        if not claim.executions and (is_impure(fingerprint) or claim.is_empty()):
-            del claims[fingerprint]
+        said = handler(ctx, claim, body)
+        if type(said) is not list:
+            return self._lazily(said, fingerprint, claim)
+        if not claim.executions:
+            self._forget(fingerprint, claim)
+        return said
+
+    def _lazily(self, said: Outputs, fingerprint: str, claim: Claim) -> Outputs:
+        yield from said
+        if not claim.executions:
+            self._forget(fingerprint, claim)
+
+    def _forget(self, fingerprint: str, claim: Claim) -> None:
+        """Let go of a claim in which nothing is left that a later decision could depend on."""
+        if is_impure(fingerprint) or claim.is_empty():
+            del self.state.claims[fingerprint]
 
     def _of_the_partition(self, seen: Seen) -> Outputs:
         body = seen.body

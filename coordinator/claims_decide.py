@@ -7,7 +7,6 @@ from coordinator.claims_give import FACTS, WORK, Context, Said, copy, failed_req
 from coordinator.claims_state import (
     Claim,
     Execution,
-    Holder,
     Verification,
     can_wait,
     disagree,
@@ -75,7 +74,7 @@ def grant(ctx: Context, claim: Claim, want: Requested, why: str, *, nobody: bool
         task="" if nobody else want.task,
         root="" if nobody else want.root,
         priority=want.priority,
-        holders=[Holder(want.owner, want.task)],
+        holders={want.owner: want.task},
     )
     claim.executions[execution.token] = execution
     return announce(execution, why)

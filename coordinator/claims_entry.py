@@ -131,9 +131,9 @@ def quarantined(ctx: Context, claim: Claim, record: Quarantined) -> Outputs:
 def released(_ctx: Context, claim: Claim, record: Released) -> Outputs:
     """Quarantine, the present disagreement and the count of lost nodes are over."""
     claim.quarantined = False
-    claim.losses = []
+    claim.losses = ()
     outputs = [e.output for e in claim.executions.values() if e.status == "done"]
-    claim.settled = list(dict.fromkeys(outputs))
+    claim.settled = tuple(dict.fromkeys(outputs))
     yield Output(Topic.FACTS, ClaimChanged(fingerprint=record.fingerprint, quarantined=False))
     yield answered(record.fingerprint)
 

@@ -1,17 +1,15 @@
 """How an execution ends: the verdict, the entry it becomes, the next attempt, the failure."""
 
+from itertools import chain
 from typing import Any
 
-import msgspec
-
 from coordinator.claims_decide import announce, verification_ready
-from coordinator.claims_give import FACTS, TASKS, Context, Outputs, changed, children_of, disagreements
+from coordinator.claims_give import FACTS, TASKS, Context, Outputs, Said, changed, children_of, disagreements
 from coordinator.claims_life import fenced, live
 from coordinator.claims_state import (
     COUNTED,
     Claim,
     Execution,
-    Holder,
     Verification,
     note_failure,
     replace_in_place,
@@ -20,9 +18,8 @@ from coordinator.claims_state import (
 from coordinator.claims_waiters import give_or_redecide, settle_waiters
 from coordinator.fingerprint import is_impure
 from coordinator.machine import Output, answered, nothing, refused
-from schemas.claims import Exited, Lost
-from schemas.facts import ClaimChanged, ExecutionStatus
-from schemas.fields import EMPTY_OBJECT
+from schemas.claims import Exited, Lost, Requested
+from schemas.facts import ClaimChanged, ExecutionChanged, ExecutionStatus
 from schemas.reasons import Failure, Reason
 from schemas.tasks import TaskCompleted, TaskFailed
 
@@ -31,17 +28,17 @@ def exited(ctx: Context, claim: Claim, record: Exited) -> Outputs:
     """The verdict is the machine's. Only a current token's exit counts, and once."""
     execution = live(claim, record.token)
     if execution is None:
-        yield _late(claim, record)
-        return
+        return [_late(claim, record)]
     execution.node = record.node
     said = verdict(execution.want.by_record, execution.success, record.exit_code, record.failure)
     if said == "success":
-        yield from _succeed(ctx, claim, execution, record)
+        outputs = _succeed(ctx, claim, execution, record)
     elif said == "temporary":
-        yield from _try_again(ctx, claim, execution, record)
+        outputs = _try_again(ctx, claim, execution, record)
     else:
-        yield from _fail(ctx, claim, execution, record, Reason.PERMANENT_FAILURE)
-    yield answered(record.fingerprint)
+        outputs = _fail(ctx, claim, execution, record, Reason.PERMANENT_FAILURE)
+    answer = answered(record.fingerprint)
+    return [*outputs, answer] if type(outputs) is list else chain(outputs, (answer,))
 
 
 def _late(claim: Claim, record: Exited) -> Output:
@@ -58,40 +55,54 @@ def _succeed(ctx: Context, claim: Claim, execution: Execution, record: Exited) -
     execution.output = execution.named_output or record.output
     execution.log, execution.verified_at = record.log, ctx.seen.offset
     execution.started_at, execution.finished_at = record.started_at, record.finished_at
-    yield changed(
-        execution,
-        "done",
+    said = [_done(execution, record)]
+    if not execution.impure and len(claim.executions) > 1:
+        said += disagreements(claim, execution)
+    if execution.task:
+        said += _completed(execution)
+    waiters, execution.waiters = execution.waiters, {}
+    _keep_as_entry(claim, execution)
+    return chain(said, give_or_redecide(ctx, claim, execution, waiters.values())) if waiters else said
+
+
+def _done(execution: Execution, record: Exited) -> Output:
+    fact = ExecutionChanged(
+        fingerprint=record.fingerprint,
+        token=record.token,
+        status="done",
+        node=record.node,
         exit_code=record.exit_code,
         output=execution.output,
         log=record.log,
         started_at=record.started_at,
         finished_at=record.finished_at,
     )
-    if not execution.impure:
-        yield from disagreements(claim, execution)
-    if execution.task:
-        yield from children_of(execution, execution.root, execution.task)
-        completed = TaskCompleted(
-            root=execution.root,
-            task=execution.task,
-            token=execution.token,
-            output=execution.output,
-            log=execution.log,
-            children=len(execution.children),
-        )
-        yield Output(TASKS, completed)
-    waiters, execution.waiters = execution.waiters, {}
-    yield from give_or_redecide(ctx, claim, execution, waiters.values())
-    _keep_as_entry(claim, execution)
+    return Output(FACTS, fact)
+
+
+def _completed(execution: Execution) -> Said:
+    said = children_of(execution, execution.root, execution.task) if execution.children else []
+    completed = TaskCompleted(
+        root=execution.root,
+        task=execution.task,
+        token=execution.token,
+        output=execution.output,
+        log=execution.log,
+        children=len(execution.children),
+    )
+    said.append(Output(TASKS, completed))
+    return said
 
 
 def _keep_as_entry(claim: Claim, execution: Execution) -> None:
-    """An entry needs no specification any more; what nobody may be given is no entry."""
-    execution.child_keys = {}
-    if execution.impure or is_impure(execution.want.fingerprint):
+    """Of an entry's request only this is asked any more; what nobody may be given is no entry."""
+    want = execution.want
+    if execution.impure or is_impure(want.fingerprint):
         del claim.executions[execution.token]
     else:
-        execution.want = msgspec.structs.replace(execution.want, spec=EMPTY_OBJECT, bound=EMPTY_OBJECT)
+        execution.want = Requested(
+            fingerprint=want.fingerprint, task=want.task, root=want.root, owner=want.owner, by_inputs=want.by_inputs
+        )
 
 
 def _try_again(ctx: Context, claim: Claim, execution: Execution, record: Exited) -> Outputs:
@@ -106,7 +117,7 @@ def _try_again(ctx: Context, claim: Claim, execution: Execution, record: Exited)
         attempt=execution.attempt + 1,
         priority=execution.priority,
         impure=execution.impure,
-        holders=[Holder(execution.owner, execution.holders[0].task)],
+        holders={execution.owner: execution.holders[execution.owner]},
         waiters=execution.waiters,
     )
     replace_in_place(claim, execution.token, again)
@@ -171,7 +182,7 @@ def _lose(ctx: Context, claim: Claim, execution: Execution, record: Lost) -> Out
     if record.failure is Failure.FITS_NO_NODE:
         yield from _fail(ctx, claim, execution, told, Reason.FITS_NO_NODE)
         return
-    claim.losses.append(execution.owner)
+    claim.losses += (execution.owner,)
     if len(claim.losses) == ctx.config.quarantine_losses:
         why = f"{len(claim.losses)} nodes were lost while they ran it"
         yield Output(FACTS, ClaimChanged(fingerprint=record.fingerprint, quarantined=True, reason=why))

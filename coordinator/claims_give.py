@@ -1,9 +1,9 @@
 """Saying it: the records by which an output is given, a child made, an execution's change told."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
-from coordinator.claims_state import Claim, Execution, Holder, source_for
+from coordinator.claims_state import Claim, Execution, source_for
 from coordinator.config import Config
 from coordinator.ids import child_uuid
 from coordinator.machine import Output, Seen, token_of
@@ -15,8 +15,8 @@ from schemas.tasks import TaskCopied, TaskCreated, TaskFailed
 from schemas.topics import Topic
 from schemas.work import Cancelled, Reprioritised
 
-Outputs = Iterator[Output]
-"""What follows for many, made while it is taken."""
+Outputs = Iterable[Output]
+"""What follows: a list, or for many made while it is taken."""
 
 Said = list[Output]
 """What follows for one: bounded, so it is simply made."""
@@ -67,22 +67,15 @@ def copy(ctx: Context, entry: Execution, want: Requested, *, waited: bool) -> Sa
         waited=waited,
     )
     said.append(Output(FACTS, fact))
-    _hold(entry, want)
+    entry.holders.setdefault(want.owner, want.task)
     return said
-
-
-def _hold(entry: Execution, want: Requested) -> None:
-    for holder in entry.holders:
-        if holder.owner == want.owner:
-            return
-    entry.holders.append(Holder(want.owner, want.task))
 
 
 def children_of(execution: Execution, root: str, creator: str) -> Said:
     """The execution's children under this creator; their uuids follow from the creator and their rank alone."""
     return [
-        Output(TASKS, TaskCreated(root=root, task=child_uuid(creator, rank), created_by=creator, spec=child.spec))
-        for rank, child in enumerate(execution.children)
+        Output(TASKS, TaskCreated(root=root, task=child_uuid(creator, rank), created_by=creator, spec=spec))
+        for rank, spec in enumerate(execution.children.values())
     ]
 
 

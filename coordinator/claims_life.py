@@ -2,11 +2,12 @@
 
 import msgspec
 
-from coordinator.claims_give import TASKS, Context, Outputs, changed
-from coordinator.claims_state import Child, Claim, Execution, can_wait
+from coordinator.claims_give import FACTS, TASKS, Context, Outputs, Said, changed
+from coordinator.claims_state import Claim, Execution, can_wait
 from coordinator.claims_waiters import redecide
 from coordinator.machine import Output, answered, nothing, refused
 from schemas.claims import ChildQueued, PurityLost, Reported, Started, Unplaceable
+from schemas.facts import ExecutionChanged
 from schemas.fields import MAX_SPEC_BYTES
 from schemas.reasons import Reason
 from schemas.tasks import TaskReported, TaskStarted
@@ -25,30 +26,36 @@ def fenced(about: str) -> Output:
     )
 
 
-def started(_ctx: Context, claim: Claim, record: Started) -> Outputs:
+def started(_ctx: Context, claim: Claim, record: Started) -> Said:
     """The container is about to start."""
     execution = live(claim, record.token)
     if execution is None:
-        yield fenced(record.fingerprint)
-        return
+        return [fenced(record.fingerprint)]
     if execution.status == "running":
-        yield nothing(record.fingerprint, Reason.ALREADY)
-        return
+        return [nothing(record.fingerprint, Reason.ALREADY)]
     execution.status, execution.node, execution.unable = "running", record.node, False
-    details = {"incarnation": record.incarnation, "runner": record.runner, "environment": record.environment}
-    yield changed(execution, "running", **details)
+    fact = ExecutionChanged(
+        fingerprint=record.fingerprint,
+        token=record.token,
+        status="running",
+        node=record.node,
+        incarnation=record.incarnation,
+        runner=record.runner,
+        environment=record.environment,
+    )
+    said = [Output(FACTS, fact)]
     if execution.task:
         begun = TaskStarted(root=execution.root, task=execution.task, token=record.token, node=record.node)
-        yield Output(TASKS, begun)
-    yield answered(record.fingerprint)
+        said.append(Output(TASKS, begun))
+    said.append(answered(record.fingerprint))
+    return said
 
 
-def reported(_ctx: Context, claim: Claim, record: Reported) -> Outputs:
+def reported(_ctx: Context, claim: Claim, record: Reported) -> Said:
     """The task's own words are kept with its execution; only progress is passed on at once."""
     execution = live(claim, record.token)
     if execution is None:
-        yield fenced(record.fingerprint)
-        return
+        return [fenced(record.fingerprint)]
     if record.success is not msgspec.UNSET:
         execution.success = record.success
     if record.output is not msgspec.UNSET:
@@ -57,29 +64,26 @@ def reported(_ctx: Context, claim: Claim, record: Reported) -> Outputs:
         told = TaskReported(
             root=execution.root, task=execution.task, token=record.token, progress=min(record.progress, 1000)
         )
-        yield Output(TASKS, told)
-    yield answered(record.fingerprint)
+        return [Output(TASKS, told), answered(record.fingerprint)]
+    return [answered(record.fingerprint)]
 
 
-def child_queued(ctx: Context, claim: Claim, record: ChildQueued) -> Outputs:
+def child_queued(ctx: Context, claim: Claim, record: ChildQueued) -> Said:
     """A child is kept under the claim until the execution completes; a repeat of its key is the same child."""
     execution = live(claim, record.token)
     if execution is None:
-        yield fenced(record.fingerprint)
-        return
+        return [fenced(record.fingerprint)]
     reason = _child_refusal(ctx, execution, record)
     if reason is Reason.ALREADY:
-        yield nothing(record.fingerprint, reason)
-    elif reason is not None:
-        yield refused(record.fingerprint, reason)
-    else:
-        execution.children.append(Child(record.child, record.spec))
-        execution.child_keys[record.child] = None
-        yield answered(record.fingerprint, detail=record.child)
+        return [nothing(record.fingerprint, reason)]
+    if reason is not None:
+        return [refused(record.fingerprint, reason)]
+    execution.children[record.child] = record.spec
+    return [answered(record.fingerprint, detail=record.child)]
 
 
 def _child_refusal(ctx: Context, execution: Execution, record: ChildQueued) -> Reason | None:
-    if record.child in execution.child_keys:
+    if record.child in execution.children:
         return Reason.ALREADY
     if execution.want.forbid_children:
         return Reason.CHILDREN_FORBIDDEN

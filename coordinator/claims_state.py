@@ -10,26 +10,16 @@ from schemas.claims import Requested
 from schemas.reasons import Failure
 from schemas.spec import TaskSpec
 
-
-class Child(msgspec.Struct):
-    """A task that an execution queued: its idempotence key and what it is."""
-
-    key: str
-    spec: TaskSpec
+# None of these can be part of a cycle, and there are millions: gc=False keeps the collector from looking at them again
+# and again. For its sake they hold dicts and tuples, which it lets go, and no lists.
 
 
-class Holder(msgspec.Struct):
-    """An owner who has the output, and the first of their tasks that got it."""
-
-    owner: str
-    task: str
-
-
-class Execution(msgspec.Struct, kw_only=True):
+class Execution(msgspec.Struct, kw_only=True, gc=False):
     """A unit of work under one token: live until it exits, then an entry or gone.
 
     `want` is the request it runs for; `task` is empty for a re-execution that nobody's task waits for.
-    `holders` starts with the owner; copies add theirs. `waiters` keep their order of arrival, by task.
+    `holders`: who has the output, each with the first of their tasks that got it; the owner first, copies add theirs.
+    `waiters` keep their order of arrival, by task. `children`: the tasks it queued, in order, by idempotence key.
     """
 
     token: str
@@ -41,10 +31,9 @@ class Execution(msgspec.Struct, kw_only=True):
     priority: int = 0
     impure: bool = False
     unable: bool = False
-    holders: list[Holder]
+    holders: dict[str, str]
     waiters: dict[str, Requested] = {}
-    children: list[Child] = []
-    child_keys: dict[str, None] = {}
+    children: dict[str, TaskSpec] = {}
     success: bool | None = None
     named_output: str = ""
     node: str = ""
@@ -57,10 +46,10 @@ class Execution(msgspec.Struct, kw_only=True):
     @property
     def owner(self) -> str:
         """Who it runs for: the first holder."""
-        return self.holders[0].owner
+        return next(iter(self.holders))
 
 
-class Verification(msgspec.Struct, kw_only=True):
+class Verification(msgspec.Struct, kw_only=True, gc=False):
     """A look at an entry, shared by all who ask meanwhile; with `prove`, for one owner who can't see the entry."""
 
     token: str
@@ -70,7 +59,7 @@ class Verification(msgspec.Struct, kw_only=True):
     waiters: dict[str, Requested]
 
 
-class Failures(msgspec.Struct):
+class Failures(msgspec.Struct, gc=False):
     """How often executions of one owner failed permanently with one exit code."""
 
     owner: str
@@ -78,14 +67,14 @@ class Failures(msgspec.Struct):
     count: int
 
 
-class Claim(msgspec.Struct, kw_only=True):
+class Claim(msgspec.Struct, kw_only=True, gc=False):
     """One fingerprint."""
 
     executions: dict[str, Execution] = {}
     verifications: dict[str, Verification] = {}
-    failures: list[Failures] = []
-    losses: list[str] = []
-    settled: list[str] = []
+    failures: tuple[Failures, ...] = ()
+    losses: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
     quarantined: bool = False
 
     def is_empty(self) -> bool:
@@ -95,17 +84,17 @@ class Claim(msgspec.Struct, kw_only=True):
 
 def may_see(view: View, reader: str, execution: Execution) -> bool:
     """Whether things of any holder of the execution may be shown to the reader."""
-    for holder in execution.holders:  # noqa: SIM110 - asked at every step: a generator costs three times as much
-        if holder.owner == reader or view.can_read(reader, holder.owner):
+    for owner in execution.holders:  # noqa: SIM110 - asked at every step: a generator costs three times as much
+        if owner == reader or view.can_read(reader, owner):
             return True
     return False
 
 
 def source_for(view: View, reader: str, execution: Execution) -> str:
     """The first task that holds the output and whose owner the reader may read; empty for an entry proved by inputs."""
-    for holder in execution.holders:
-        if holder.owner == reader or view.can_read(reader, holder.owner):
-            return holder.task
+    for owner, task in execution.holders.items():
+        if owner == reader or view.can_read(reader, owner):
+            return task
     return ""
 
 
@@ -159,7 +148,15 @@ def note_failure(claim: Claim, owner: str, exit_code: int) -> None:
         if failure.owner == owner and failure.exit_code == exit_code:
             failure.count += 1
             return
-    claim.failures.append(Failures(owner, exit_code, 1))
+    claim.failures += (Failures(owner, exit_code, 1),)
+
+
+def has_request(claim: Claim, task: str) -> bool:
+    """Whether the task's request stands: it runs, ran, or waits."""
+    for execution in claim.executions.values():
+        if execution.task == task or task in execution.waiters:
+            return True
+    return bool(claim.verifications) and waiting_place(claim, task) is not None
 
 
 def waiting_place(claim: Claim, task: str) -> Execution | Verification | None:
@@ -196,6 +193,7 @@ def verifications_of(claim: Claim, entry: str) -> Iterator[Verification]:
 Verdict = Literal["success", "temporary", "permanent"]
 
 TEMPORARY_EXIT = 111
+_BY_EXIT_CODE = frozenset({Failure.NONE, Failure.EXIT})
 _TEMPORARY = frozenset({Failure.TEMPORARY, Failure.NODE, Failure.STORE})
 COUNTED = frozenset({Failure.NONE, Failure.EXIT, Failure.OUTPUT})
 
@@ -207,7 +205,7 @@ def verdict(by_record: bool, success: bool | None, exit_code: int, failure: Fail
     """
     if failure in _TEMPORARY:
         return "temporary"
-    if failure not in (Failure.NONE, Failure.EXIT):
+    if failure not in _BY_EXIT_CODE:
         return "permanent"
     if success or (success is None and not by_record and exit_code == 0):
         return "success"

@@ -6,7 +6,7 @@ import msgspec
 
 from coordinator.claims_decide import decide
 from coordinator.claims_give import FACTS, TASKS, Context, Outputs, cancel, copy, failed_request, reprioritise
-from coordinator.claims_state import Claim, Execution, Holder, disagree, may_see, quorum_of, visible
+from coordinator.claims_state import Claim, Execution, disagree, may_see, quorum_of, visible
 from coordinator.machine import Output
 from schemas.claims import Requested
 from schemas.facts import Promoted, Redecided
@@ -80,4 +80,4 @@ def _inherit(execution: Execution, heir: Requested) -> None:
     held = execution.want
     execution.want = msgspec.structs.replace(heir, cores=held.cores, memory=held.memory, scratch=held.scratch)
     execution.task, execution.root = heir.task, heir.root
-    execution.holders = [Holder(heir.owner, heir.task)]
+    execution.holders = {heir.owner: heir.task}
