@@ -13,9 +13,11 @@ from threading import Event
 import psycopg
 from msgspec import DecodeError
 
+from readmodel import progress
+from readmodel.batch import Batch
 from readmodel.connection import ReadModelError, ReadModelUnreachable, connect, reconnect, translated
 from readmodel.migrate import drop, migrate
-from readmodel.projection import SQL, Fact, UnknownFact, changes
+from readmodel.projection import Fact, UnknownFact, effects
 from schemas.codec import Undecodable, decode
 from schemas.log import Genesis
 from schemas.topics import Topic
@@ -113,41 +115,41 @@ class Projector:
 
     def _begin(self) -> None:
         migrate(self._connection)
+        log_ids = {n: self._log.genesis(_place(n)).log_id for n in range(self._log.partitions(Topic.FACTS))}
         with translated(), self._connection.transaction():
-            for number in range(self._log.partitions(Topic.FACTS)):
-                log_id = self._log.genesis(_place(number)).log_id
-                self._connection.execute(SQL["begin_partition"], {"partition": number, "log_id": log_id})
-            self._load()
+            progress.begin(self._connection, log_ids)
+            self._is_current()
 
-    def _load(self) -> bool:
-        """Take over positions and marks as they stand, locked; whether they are the ones it had."""
-        rows = self._connection.execute(SQL["positions"]).fetchall()
-        positions = {partition: next_offset for partition, _, next_offset in rows}
+    def _is_current(self) -> bool:
+        """Whether the tables are where this projector left them; if not, it goes on from where they are."""
+        stands = progress.load(self._connection)
+        positions = {number: position.next_offset for number, position in stands.positions.items()}
         if positions == self._positions:
             return True
-        for partition, log_id, next_offset in rows:
-            self._check(_place(partition), log_id, next_offset)
-        self._positions = positions
-        self._marks = {number: {} for number in positions}
-        for partition, source, offset, index in self._connection.execute(SQL["marks"]):
-            self._marks[partition][source] = (offset, index)
+        for number, position in stands.positions.items():
+            self._check(_place(number), position)
+        self._positions, self._marks = positions, stands.marks
         return False
 
-    def _check(self, place: Place, log_id: str, next_offset: int) -> None:
-        if self._log.genesis(place).log_id != log_id:
+    def _check(self, place: Place, position: progress.Position) -> None:
+        if self._log.genesis(place).log_id != position.log_id:
             raise LogMismatch(f"the read model was made from another log than this one ({place}): {REMEDY}")
-        if self._log.end(place) < next_offset:
-            raise LogMismatch(f"{place} ends before offset {next_offset}, which was projected: the log was truncated")
+        if self._log.end(place) < position.next_offset:
+            raise LogMismatch(
+                f"{place} ends before offset {position.next_offset}, which was projected: it was truncated"
+            )
 
     # --- One batch ----------------------------------------------------------------------------------------------------
 
     def _project(self, batches: Batches) -> None:
         facts = [fact for number, batch in batches.items() for fact in self._new_facts(number, batch)]
+        changed = Batch()
+        for fact in facts:
+            _add(changed, fact)
         try:
             with translated(), self._connection.transaction():
-                if self._load():  # else another projector was faster, and this batch is out of date
-                    with self._connection.pipeline():
-                        self._write(facts, batches)
+                if self._is_current():  # else another projector was faster, and this batch is out of date
+                    self._write(changed, batches)
                     self._positions |= {number: batch[-1].offset + 1 for number, batch in batches.items() if batch}
         except ReadModelError as error:
             if isinstance(error.__cause__, psycopg.DataError | psycopg.IntegrityError | psycopg.ProgrammingError):
@@ -166,38 +168,34 @@ class Projector:
             if is_new(self._marks[number], envelope.cause):
                 yield Fact(number, offset, time, envelope.cause, envelope.body)
 
-    def _write(self, facts: list[Fact], batches: Batches) -> None:
-        for fact in facts:
-            self._apply(fact)
-        for number, batch in batches.items():
-            if batch:
-                self._move(number, batch[-1].offset + 1)
-        self._connection.execute(SQL["notify"])
-
-    def _apply(self, fact: Fact) -> None:
-        try:
-            for statement, parameters in changes(fact):
-                self._connection.execute(statement, parameters)
-        except (UnknownFact, DecodeError) as error:
-            raise _stopped(fact.partition, fact.position, f"can't be projected ({error})") from error
-
-    def _move(self, number: int, next_offset: int) -> None:
-        execute = self._connection.execute
-        execute(SQL["move_position"], {"partition": number, "next_offset": next_offset})
-        execute(SQL["forget_answers"], {"partition": number, "before": next_offset - self._answers_kept})
-        for source, (offset, index) in self._marks[number].items():
-            mark = {"partition": number, "source_log_id": source, "cause_offset": offset, "cause_index": index}
-            execute(SQL["move_mark"], mark)
+    def _write(self, changed: Batch, batches: Batches) -> None:
+        with self._connection.pipeline():
+            changed.write(self._connection)
+            for number, batch in batches.items():
+                if batch:
+                    next_offset = batch[-1].offset + 1
+                    progress.move(self._connection, number, next_offset, self._marks[number], self._answers_kept)
+            progress.notify(self._connection)
 
     def _blame(self, facts: list[Fact], error: Exception) -> Exception:
-        """Which fact it was: the batch once more, one statement at a time, and nothing of it kept."""
+        """Which fact it was: the batch once more, one fact at a time, and nothing of it kept."""
         with self._connection.transaction(force_rollback=True):
             for fact in facts:
+                alone = Batch()
+                _add(alone, fact)
                 try:
-                    self._apply(fact)
+                    alone.write(self._connection)
                 except psycopg.Error as cause:
                     return _stopped(fact.partition, fact.position, f"can't be projected ({cause.diag.message_primary})")
         return error
+
+
+def _add(batch: Batch, fact: Fact) -> None:
+    try:
+        for effect in effects(fact):
+            batch.add(effect)
+    except (UnknownFact, DecodeError) as error:
+        raise _stopped(fact.partition, fact.position, f"can't be projected ({error})") from error
 
 
 def _place(number: int) -> Place:

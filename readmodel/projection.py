@@ -10,14 +10,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from readmodel.sql import statements
 from schemas import facts as f
 from schemas.fields import NULL
 from schemas.log import Cause
 from schemas.settings import Change, ConfigSet, GrantRemoved, GrantSet, GroupSet, PureAssumed, RulesSet, UserSet
 from schemas.spec import JobSpec, TaskSpec
-
-SQL = statements("projection.sql")
 
 
 class Fact(NamedTuple):
@@ -30,35 +27,33 @@ class Fact(NamedTuple):
     body: Any
 
 
-Parameters = dict[str, Any]
-Statements = Iterator[tuple[str, Parameters]]  # name in projection.sql, and what it adds to the fact's own fields
+Fields = dict[str, Any]
+
+
+class Effect(NamedTuple):
+    """A statement of projection.sql, and the fields that a row of it is made from: the fact's, its place's, others."""
+
+    statement: str
+    fields: Fields
 
 
 class UnknownFact(Exception):
     """There is no projection for this record: guessing would let the tables drift from the log."""
 
 
-def changes(fact: Fact) -> Iterator[tuple[bytes, Parameters]]:
-    """The statements of a fact, in order, each with all its parameters. Raises UnknownFact."""
+def effects(fact: Fact) -> Iterator[Effect]:
+    """What a fact does, in order. Raises UnknownFact, and msgspec.DecodeError where what it carries can't be read."""
     projection = PROJECTIONS.get(type(fact.body))
     if projection is None:
         raise UnknownFact(f"no projection for {type(fact.body).__name__}")
-    own = {name: _plain(getattr(fact.body, name)) for name in fact.body.__struct_fields__}
+    own = msgspec.structs.asdict(fact.body)
     own |= {"partition": fact.partition, "position": fact.position, "time": fact.time}
     own |= {"cause_log_id": fact.cause.log_id, "cause_offset": fact.cause.offset, "cause_index": fact.cause.index}
-    for name, more in projection(fact.body):
-        yield SQL[name], own | more
+    for statement, more in projection(fact.body):
+        yield Effect(statement, own | more)
 
 
-def _plain(value: Any) -> Any:
-    """A field's value as a parameter."""
-    if value is msgspec.UNSET:
-        return None
-    if isinstance(value, msgspec.Raw):
-        return bytes(value).decode()
-    if isinstance(value, str):
-        return str(value)
-    return list(value) if isinstance(value, tuple) else value
+Statements = Iterator[tuple[str, Fields]]  # a statement's name, and what it needs beside the fact's own fields
 
 
 # --- Jobs and their tasks ---------------------------------------------------------------------------------------------
@@ -75,6 +70,8 @@ def _task_changed(fact: f.TaskChanged) -> Statements:
     if fact.spec != NULL:
         yield "task_described", _description(msgspec.json.decode(fact.spec, type=TaskSpec))
     yield "task_changed", {}
+    if fact.is_pure is not msgspec.UNSET:
+        yield "purity_changed", {}
     if fact.is_pure is False and fact.spec == NULL:
         yield _said("impure", task=fact.task)
     elif fact.state in ("complete", "copied", "failed", "cancelled"):
@@ -88,7 +85,7 @@ def _task_changed(fact: f.TaskChanged) -> Statements:
         )
 
 
-def _description(spec: TaskSpec) -> Parameters:
+def _description(spec: TaskSpec) -> Fields:
     return {
         "name": spec.name,
         "script_digest": spec.components.script,
@@ -128,14 +125,14 @@ def _redecided(fact: f.Redecided) -> Statements:
     yield _said("redecided", task=fact.task, token=fact.token)
 
 
-def _decided(decision: str, **more: Any) -> tuple[str, Parameters]:
+def _decided(decision: str, **more: Any) -> tuple[str, Fields]:
     nothing_said = {"why": "", "attempt": 0, "running_token": "", "waiting_on": "", "waiting_kind": "", "waited": False}
     return "task_decided", nothing_said | {"decision": decision} | more
 
 
 def _said(
     kind: str, *, task: str = "", token: str = "", other: str = "", number: int = 0, detail: str = ""
-) -> tuple[str, Parameters]:
+) -> tuple[str, Fields]:
     line = {"kind": kind, "task": task, "token": token, "other": other, "number": number, "detail": str(detail)}
     return "said", line
 
@@ -175,7 +172,7 @@ def _setting_changed(fact: f.SettingChanged) -> Statements:
     if isinstance(change, RulesSet):
         yield "number_set", {"name": "rules_version", "value": change.version}
     else:
-        yield SETTINGS[type(change)], {name: _plain(getattr(change, name)) for name in change.__struct_fields__}
+        yield SETTINGS[type(change)], msgspec.structs.asdict(change)
 
 
 PROJECTIONS: dict[type, Callable[[Any], Statements]] = {

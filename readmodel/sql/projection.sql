@@ -1,18 +1,21 @@
--- What each fact does to the tables. Parameters are the fact's own fields, and of its place: partition, position
--- (its offset), time (append time), cause_offset and cause_index.
+-- What facts do to the tables. Each statement takes a JSON array of rows, any number of them, each about another row of
+-- the table; `as f (...)` says which fields of a fact, and of its place, it reads (readmodel/projection.py).
 
 -- name: job_described
 insert into rm.jobs (root, owner, name, spec, created_at)
-values (%(root)s, %(owner)s, %(name)s, %(spec)s, %(time)s)
+select f.root, f.owner, f.name, f.spec, f.time
+from json_to_recordset(%s::json) as f (root text, owner text, name text, spec text, time bigint)
 on conflict (root) do update set
     owner = excluded.owner, name = excluded.name, spec = excluded.spec, created_at = excluded.created_at
 
 -- name: job_changed
 insert into rm.jobs (root, state, output, reason, failed_task, detail, task_count, started_at, finished_at)
-values (
-    %(root)s, %(state)s, %(output)s, %(reason)s, %(task)s, %(detail)s, %(tasks)s,
-    case when %(state)s = 'running' then %(time)s::bigint end,
-    case when %(state)s in ('complete', 'failed', 'cancelled') then %(time)s::bigint end
+select
+    f.root, f.state, f.output, f.reason, f.task, f.detail, f.tasks,
+    case when f.state = 'running' then f.time end,
+    case when f.state in ('complete', 'failed', 'cancelled') then f.time end
+from json_to_recordset(%s::json) as f (
+    root text, state text, output text, reason text, task text, detail text, tasks bigint, time bigint
 )
 on conflict (root) do update set
     state = excluded.state,
@@ -26,11 +29,15 @@ on conflict (root) do update set
 
 -- name: task_described
 insert into rm.job_tasks (
-    root, task, created_by, sequence, qsequence, name, spec, bound, script_digest, inputs_digest, parameters_digest, created_at
+    root, task, created_by, sequence, qsequence, name, spec, bound, script_digest, inputs_digest, parameters_digest,
+    created_at
 )
-values (
-    %(root)s, %(task)s, %(created_by)s, %(sequence)s, %(qsequence)s, %(name)s, %(spec)s, %(bound)s,
-    %(script_digest)s, %(inputs_digest)s, %(parameters_digest)s, %(time)s
+select
+    f.root, f.task, f.created_by, f.sequence, f.qsequence, f.name, f.spec, f.bound, f.script_digest, f.inputs_digest,
+    f.parameters_digest, f.time
+from json_to_recordset(%s::json) as f (
+    root text, task text, created_by text, sequence bigint, qsequence bigint, name text, spec text, bound text,
+    script_digest text, inputs_digest text, parameters_digest text, time bigint
 )
 on conflict (root, task) do update set
     created_by = excluded.created_by, sequence = excluded.sequence, qsequence = excluded.qsequence,
@@ -38,22 +45,30 @@ on conflict (root, task) do update set
     inputs_digest = excluded.inputs_digest, parameters_digest = excluded.parameters_digest,
     created_at = excluded.created_at
 
+-- name: purity_changed
+insert into rm.job_tasks (root, task, is_pure)
+select f.root, f.task, f.is_pure
+from json_to_recordset(%s::json) as f (root text, task text, is_pure boolean)
+on conflict (root, task) do update set is_pure = excluded.is_pure
+
 -- name: task_changed
 insert into rm.job_tasks as t (
-    root, task, state, fingerprint, is_pure, ineligible, token, source, output, log, children, progress,
-    reason, failure, exit_code, detail, source_started_at, source_finished_at, started_at, finished_at
+    root, task, state, fingerprint, ineligible, token, source, output, log, children, progress, reason, failure,
+    exit_code, detail, source_started_at, source_finished_at, started_at, finished_at
 )
-values (
-    %(root)s, %(task)s, %(state)s, %(fingerprint)s, coalesce(%(is_pure)s, false), %(ineligible)s, %(token)s, %(source)s,
-    %(output)s, %(log)s, %(children)s, %(progress)s, %(reason)s, %(failure)s, %(exit_code)s, %(detail)s,
-    %(started_at)s, %(finished_at)s,
-    case when %(state)s in ('running', 'copied') then %(time)s::bigint end,
-    case when %(state)s in ('complete', 'copied', 'failed', 'cancelled') then %(time)s::bigint end
+select
+    f.root, f.task, f.state, f.fingerprint, f.ineligible, f.token, f.source, f.output, f.log, f.children, f.progress,
+    f.reason, f.failure, f.exit_code, f.detail, f.started_at, f.finished_at,
+    case when f.state in ('running', 'copied') then f.time end,
+    case when f.state in ('complete', 'copied', 'failed', 'cancelled') then f.time end
+from json_to_recordset(%s::json) as f (
+    root text, task text, state text, fingerprint text, ineligible text, token text, source text, output text, log text,
+    children bigint, progress bigint, reason text, failure text, exit_code bigint, detail text, started_at bigint,
+    finished_at bigint, time bigint
 )
 on conflict (root, task) do update set
     state = excluded.state,
     fingerprint = coalesce(nullif(excluded.fingerprint, ''), t.fingerprint),
-    is_pure = coalesce(%(is_pure)s, t.is_pure),
     ineligible = coalesce(nullif(excluded.ineligible, ''), t.ineligible),
     token = coalesce(nullif(excluded.token, ''), t.token),
     source = coalesce(nullif(excluded.source, ''), t.source),
@@ -71,10 +86,15 @@ on conflict (root, task) do update set
     finished_at = coalesce(t.finished_at, excluded.finished_at)
 
 -- name: task_decided
-insert into rm.job_tasks as t (root, task, decision, why, decided_at, attempt, running_token, waiting_on, waiting_kind, waiting_since, waited)
-values (
-    %(root)s, %(task)s, %(decision)s, %(why)s, %(time)s, %(attempt)s, %(running_token)s, %(waiting_on)s, %(waiting_kind)s,
-    case when %(waiting_on)s <> '' then %(time)s::bigint end, %(waited)s
+insert into rm.job_tasks as t (
+    root, task, decision, why, decided_at, attempt, running_token, waiting_on, waiting_kind, waiting_since, waited
+)
+select
+    f.root, f.task, f.decision, f.why, f.time, f.attempt, f.running_token, f.waiting_on, f.waiting_kind,
+    case when f.waiting_on <> '' then f.time end, f.waited
+from json_to_recordset(%s::json) as f (
+    root text, task text, decision text, why text, attempt bigint, running_token text, waiting_on text,
+    waiting_kind text, waited boolean, time bigint
 )
 on conflict (root, task) do update set
     decision = excluded.decision,
@@ -89,13 +109,19 @@ on conflict (root, task) do update set
 
 -- name: execution_granted
 insert into rm.tasks (token, fingerprint, attempt, replaces, why, granted_at)
-values (%(token)s, %(fingerprint)s, %(attempt)s, %(replaces)s, %(why)s, %(time)s)
+select f.token, f.fingerprint, f.attempt, f.replaces, f.why, f.time
+from json_to_recordset(%s::json) as f (
+    token text, fingerprint text, attempt bigint, replaces text, why text, time bigint
+)
 on conflict (token) do update set
     attempt = excluded.attempt, replaces = excluded.replaces, why = excluded.why, granted_at = excluded.granted_at
 
 -- name: execution_held
 insert into rm.tasks (token, fingerprint, owner, task, root, held_offset, held_index)
-values (%(token)s, %(fingerprint)s, %(owner)s, %(task)s, %(root)s, %(cause_offset)s, %(cause_index)s)
+select f.token, f.fingerprint, f.owner, f.task, f.root, f.cause_offset, f.cause_index
+from json_to_recordset(%s::json) as f (
+    token text, fingerprint text, owner text, task text, root text, cause_offset bigint, cause_index bigint
+)
 on conflict (token) do update set
     owner = excluded.owner, task = excluded.task, root = excluded.root,
     held_offset = excluded.held_offset, held_index = excluded.held_index
@@ -103,18 +129,23 @@ where (tasks.held_offset, tasks.held_index) < (excluded.held_offset, excluded.he
 
 -- name: execution_changed
 insert into rm.tasks as t (
-    token, fingerprint, status, is_impure, node, incarnation, runner, environment, exit_code, failure, detail, output, log, progress,
-    access, node_started_at, node_finished_at, running_at, ended_at
+    token, fingerprint, status, is_impure, node, incarnation, runner, environment, exit_code, failure, detail, output,
+    log, progress, access, node_started_at, node_finished_at, running_at, ended_at
 )
-values (
-    %(token)s, %(fingerprint)s, case when %(status)s = 'impure' then 'granted' else %(status)s end, %(status)s = 'impure', %(node)s, %(incarnation)s, %(runner)s, %(environment)s, %(exit_code)s,
-    %(failure)s, %(detail)s, %(output)s, %(log)s, %(progress)s, %(access)s, %(started_at)s, %(finished_at)s,
-    case when %(status)s = 'running' then %(time)s::bigint end,
-    case when %(status)s not in ('granted', 'running', 'impure') then %(time)s::bigint end
+select
+    f.token, f.fingerprint, case when f.status = 'impure' then 'granted' else f.status end, f.status = 'impure', f.node,
+    f.incarnation, f.runner, f.environment, f.exit_code, f.failure, f.detail, f.output, f.log, f.progress, f.access,
+    f.started_at, f.finished_at,
+    case when f.status = 'running' then f.time end,
+    case when f.status not in ('granted', 'running', 'impure') then f.time end
+from json_to_recordset(%s::json) as f (
+    token text, fingerprint text, status text, node text, incarnation text, runner text, environment text,
+    exit_code bigint, failure text, detail text, output text, log text, progress bigint, access text, started_at bigint,
+    finished_at bigint, time bigint
 )
 on conflict (token) do update set
-    -- Losing its purity ends an entry, but not an execution: that one goes on for its own task.
-    status = case when %(status)s <> 'impure' then %(status)s when t.status = 'done' then 'impure' else t.status end,
+    -- Losing its purity ends an entry, but no execution: that one goes on for its own task.
+    status = case when not excluded.is_impure then excluded.status when t.status = 'done' then 'impure' else t.status end,
     is_impure = t.is_impure or excluded.is_impure,
     node = coalesce(nullif(excluded.node, ''), t.node),
     incarnation = coalesce(nullif(excluded.incarnation, ''), t.incarnation),
@@ -134,77 +165,66 @@ on conflict (token) do update set
 
 -- name: disagreed
 insert into rm.disagreements (earlier, later, fingerprint, earlier_output, later_output, told_at)
-values (%(earlier)s, %(later)s, %(fingerprint)s, %(earlier_output)s, %(later_output)s, %(time)s)
+select f.earlier, f.later, f.fingerprint, f.earlier_output, f.later_output, f.time
+from json_to_recordset(%s::json) as f (
+    earlier text, later text, fingerprint text, earlier_output text, later_output text, time bigint
+)
 on conflict (earlier, later) do nothing
 
 -- name: claim_changed
 insert into rm.claims (fingerprint, quarantined, reason, changed_at)
-values (%(fingerprint)s, %(quarantined)s, %(reason)s, %(time)s)
+select f.fingerprint, f.quarantined, f.reason, f.time
+from json_to_recordset(%s::json) as f (fingerprint text, quarantined boolean, reason text, time bigint)
 on conflict (fingerprint) do update set
     quarantined = excluded.quarantined, reason = excluded.reason, changed_at = excluded.changed_at
 
 -- name: answered
 insert into rm.answers (log_id, command_offset, outcome, reason, about, detail, answered_at, partition, position)
-values (
-    %(cause_log_id)s, %(cause_offset)s, %(outcome)s, %(reason)s, %(about)s, %(detail)s, %(time)s, %(partition)s, %(position)s
+select f.cause_log_id, f.cause_offset, f.outcome, f.reason, f.about, f.detail, f.time, f.partition, f.position
+from json_to_recordset(%s::json) as f (
+    cause_log_id text, cause_offset bigint, outcome text, reason text, about text, detail text, time bigint,
+    partition integer, position bigint
 )
 
 -- name: said
 insert into rm.job_log (root, position, said_at, kind, task, token, other, number, detail)
-values (
-    %(root)s, %(position)s, %(time)s, %(kind)s, %(task)s, %(token)s, %(other)s, %(number)s, %(detail)s
+select f.root, f.position, f.time, f.kind, f.task, f.token, f.other, f.number, f.detail
+from json_to_recordset(%s::json) as f (
+    root text, position bigint, time bigint, kind text, task text, token text, other text, number bigint, detail text
 )
 
 -- name: user_set
 insert into rm.users (uuid, name, is_admin, is_active)
-values (%(user)s, %(name)s, %(is_admin)s, %(is_active)s)
+select f."user", f.name, f.is_admin, f.is_active
+from json_to_recordset(%s::json) as f ("user" text, name text, is_admin boolean, is_active boolean)
 on conflict (uuid) do update set
     name = excluded.name, is_admin = excluded.is_admin, is_active = excluded.is_active
 
 -- name: group_set
 insert into rm.groups (uuid, name, owner)
-values (%(group)s, %(name)s, %(owner)s)
+select f."group", f.name, f.owner
+from json_to_recordset(%s::json) as f ("group" text, name text, owner text)
 on conflict (uuid) do update set name = excluded.name, owner = excluded.owner
 
 -- name: grant_set
 insert into rm.grants (subject, object)
-values (%(subject)s, %(object)s)
+select f.subject, f.object
+from json_to_recordset(%s::json) as f (subject text, object text)
 on conflict do nothing
 
 -- name: grant_removed
-delete from rm.grants where subject = %(subject)s and object = %(object)s
+delete from rm.grants g
+using json_to_recordset(%s::json) as f (subject text, object text)
+where g.subject = f.subject and g.object = f.object
 
 -- name: number_set
 insert into rm.settings (name, value)
-values (%(name)s, %(value)s)
+select f.name, f.value
+from json_to_recordset(%s::json) as f (name text, value bigint)
 on conflict (name) do update set value = excluded.value
 
 -- name: pure_assumed
 insert into rm.assumed_pure (repository, script, commits)
-values (%(repository)s, %(script)s, %(commits)s)
+select f.repository, f.script, f.commits
+from json_to_recordset(%s::json) as f (repository text, script text, commits text[])
 on conflict (repository, script) do update set commits = excluded.commits
-
--- name: positions
-select partition, log_id, next_offset from rm.applied order by partition for update
-
--- name: begin_partition
-insert into rm.applied (partition, log_id, next_offset) values (%(partition)s, %(log_id)s, 0)
-on conflict (partition) do nothing
-
--- name: marks
-select partition, source_log_id, cause_offset, cause_index from rm.marks
-
--- name: move_position
-update rm.applied set next_offset = %(next_offset)s where partition = %(partition)s
-
--- name: move_mark
-insert into rm.marks (partition, source_log_id, cause_offset, cause_index)
-values (%(partition)s, %(source_log_id)s, %(cause_offset)s, %(cause_index)s)
-on conflict (partition, source_log_id) do update set
-    cause_offset = excluded.cause_offset, cause_index = excluded.cause_index
-
--- name: forget_answers
-delete from rm.answers where partition = %(partition)s and position < %(before)s
-
--- name: notify
-select pg_notify('rm', '')

@@ -1,0 +1,82 @@
+"""The effects of many facts in few statements.
+
+One statement writes any number of rows, but no row twice. So a batch is written in waves: the first effect on every row
+in the first wave, the second in the second, and so on. Effects on one row keep their order; those on different rows
+never needed one.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from readmodel.connection import Connection
+from readmodel.projection import Effect
+from readmodel.sql import statements
+
+SQL = statements("projection.sql")
+
+# The table that a statement writes, and the fields that name the row.
+ROWS: dict[str, tuple[str, ...]] = {
+    "job_described": ("jobs", "root"),
+    "job_changed": ("jobs", "root"),
+    "task_described": ("job_tasks", "root", "task"),
+    "purity_changed": ("job_tasks", "root", "task"),
+    "task_changed": ("job_tasks", "root", "task"),
+    "task_decided": ("job_tasks", "root", "task"),
+    "execution_granted": ("tasks", "token"),
+    "execution_held": ("tasks", "token"),
+    "execution_changed": ("tasks", "token"),
+    "disagreed": ("disagreements", "earlier", "later"),
+    "claim_changed": ("claims", "fingerprint"),
+    "answered": ("answers", "cause_log_id", "cause_offset"),
+    "said": ("job_log", "root", "position"),
+    "user_set": ("users", "user"),
+    "group_set": ("groups", "group"),
+    "grant_set": ("grants", "subject", "object"),
+    "grant_removed": ("grants", "subject", "object"),
+    "number_set": ("settings", "name"),
+    "pure_assumed": ("assumed_pure", "repository", "script"),
+}
+
+
+def _fields(statement: bytes) -> tuple[str, ...]:
+    """The names in its `as f (...)`: what it reads of an effect."""
+    listed = re.search(rb"as f \((.*?)\)", statement, re.DOTALL)
+    assert listed is not None, statement
+    return tuple(field.split()[0].strip(b'"').decode() for field in listed[1].split(b","))
+
+
+READ = {name: _fields(statement) for name, statement in SQL.items()}
+
+
+class Batch:
+    """Effects to be written together."""
+
+    def __init__(self) -> None:
+        self._waves: dict[tuple[int, str], list[dict[str, Any]]] = {}
+        self._next: dict[tuple[Any, ...], int] = {}
+
+    def add(self, effect: Effect) -> None:
+        """One more, after those that were added before."""
+        name, fields = effect
+        table, *key = ROWS[name]
+        row = (table, *(fields[field] for field in key))
+        wave = self._next.get(row, 0)
+        self._next[row] = wave + 1
+        self._waves.setdefault((wave, name), []).append({field: _storable(fields[field]) for field in READ[name]})
+
+    def write(self, connection: Connection) -> None:
+        """Write all of it, inside the caller's transaction. Raises the driver's errors."""
+        for wave, name in sorted(self._waves):
+            rows = msgspec.json.encode(self._waves[wave, name])
+            connection.execute(SQL[name], (rows.decode(),))
+
+
+def _storable(value: Any) -> Any:
+    """The value as JSON that Postgres can hold: no NUL in text; JSON within a record as text."""
+    if isinstance(value, msgspec.Raw):
+        return bytes(value).decode()
+    if isinstance(value, str) and "\0" in value:
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return value

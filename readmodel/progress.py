@@ -1,0 +1,54 @@
+"""How far the tables are from the log: positions and marks, written in the same transaction as the rows."""
+
+from typing import NamedTuple
+
+from readmodel.connection import Connection
+from readmodel.sql import statements
+
+SQL = statements("progress.sql")
+
+
+class Position(NamedTuple):
+    """A partition of `facts`: its log id when it was first read, the offset to be read next."""
+
+    log_id: str
+    next_offset: int
+
+
+class Progress(NamedTuple):
+    """Positions by partition; the highest cause (offset, index) applied, by partition and log id of its source."""
+
+    positions: dict[int, Position]
+    marks: dict[int, dict[str, tuple[int, int]]]
+
+
+def begin(connection: Connection, log_ids: dict[int, str]) -> None:
+    """Note the partitions that were not there before."""
+    for partition, log_id in log_ids.items():
+        connection.execute(SQL["begin_partition"], {"partition": partition, "log_id": log_id})
+
+
+def load(connection: Connection) -> Progress:
+    """Where the tables are; nobody else moves them until the transaction ends."""
+    rows = connection.execute(SQL["positions"]).fetchall()
+    marks: dict[int, dict[str, tuple[int, int]]] = {partition: {} for partition, _, _ in rows}
+    for partition, source, offset, index in connection.execute(SQL["marks"]):
+        marks[partition][source] = (offset, index)
+    return Progress({partition: Position(log_id, offset) for partition, log_id, offset in rows}, marks)
+
+
+def move(
+    connection: Connection, partition: int, next_offset: int, marks: dict[str, tuple[int, int]], answers_kept: int
+) -> None:
+    """The partition is projected up to here; answers further back than `answers_kept` facts are forgotten."""
+    at = {"partition": partition}
+    connection.execute(SQL["move_position"], at | {"next_offset": next_offset})
+    connection.execute(SQL["forget_answers"], at | {"before": next_offset - answers_kept})
+    for source, (offset, index) in marks.items():
+        mark = {"source_log_id": source, "cause_offset": offset, "cause_index": index}
+        connection.execute(SQL["move_mark"], at | mark)
+
+
+def notify(connection: Connection) -> None:
+    """Wake who listens, when the transaction is committed."""
+    connection.execute(SQL["notify"])

@@ -1,0 +1,26 @@
+-- How far the projector has come; see readmodel/progress.py.
+
+-- name: begin_partition
+insert into rm.applied (partition, log_id, next_offset) values (%(partition)s, %(log_id)s, 0)
+on conflict (partition) do nothing
+
+-- name: positions
+select partition, log_id, next_offset from rm.applied order by partition for update
+
+-- name: marks
+select partition, source_log_id, cause_offset, cause_index from rm.marks
+
+-- name: move_position
+update rm.applied set next_offset = %(next_offset)s where partition = %(partition)s
+
+-- name: move_mark
+insert into rm.marks (partition, source_log_id, cause_offset, cause_index)
+values (%(partition)s, %(source_log_id)s, %(cause_offset)s, %(cause_index)s)
+on conflict (partition, source_log_id) do update set
+    cause_offset = excluded.cause_offset, cause_index = excluded.cause_index
+
+-- name: forget_answers
+delete from rm.answers where partition = %(partition)s and position < %(before)s
+
+-- name: notify
+select pg_notify('rm', '')
