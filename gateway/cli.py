@@ -169,6 +169,27 @@ def _explain(session: Session, task: Annotated[str, typer.Argument(help="The tas
     views.explain(session, as_user, task)
 
 
+@_command(app, "get")
+def _get(
+    session: Session,
+    what: Annotated[str, typer.Argument(help="Job, task or portable data hash.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write it; made new.")],
+    as_user: AsUser = None,
+) -> None:
+    """Write an output into a folder."""
+    from gateway import content
+
+    content.get(session, as_user, what, folder)
+
+
+@_command(app, "log")
+def _log(session: Session, task: Annotated[str, typer.Argument(help="The task.")], as_user: AsUser = None) -> None:
+    """Print what a task said while it ran."""
+    from gateway import content
+
+    content.log(session, as_user, task)
+
+
 @_command(app, "cancel")
 def _cancel(
     session: Session,

@@ -66,7 +66,6 @@ def _data_folder(session: Session) -> Iterator[Finding]:
     status = "ok" if free >= LEAST_SPACE else "problem"
     advice = "" if status == "ok" else ": make room, or name another --data-dir"
     yield Finding(what="free space", status=status, detail=f"{free / 2**30:.1f} GiB{advice}")
-    yield Finding(what="sockets", status="ok", detail=str(folders.sockets()))
 
 
 def _postgres(session: Session) -> Iterator[Finding]:

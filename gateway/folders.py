@@ -1,9 +1,5 @@
 """Where things are kept on this machine, and how a folder is known to be ours."""
 
-import hashlib
-import os
-import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +9,6 @@ from gateway.problems import Refused
 
 APP = "crunch-reuse"
 MARKER = "crunch-reuse-data"
-_SOCKET_PATH_LIMIT = 103  # bytes without the final NUL: macOS has 104, Linux 108
-_LONGEST_SOCKET_NAME = len("/sockets/0123456789abcdef.sock")
 
 
 def default_data_folder() -> Path:
@@ -83,30 +77,3 @@ class Folders:
                 f"data folder {self.data} is not empty and was not made by {APP}: name another with --data-dir"
             )
         self.marker.write_text(f"This folder was made by {APP}; `{APP} uninstall` removes it.\n")
-
-    def sockets(self) -> Path:
-        """A private folder for Unix sockets: in the data folder, or, where that path is too long for one, in /tmp.
-
-        The fallback's name is derived from the data folder, so that every process finds the same one.
-        """
-        beside = self.data / "run"
-        if len(os.fsencode(beside)) + _LONGEST_SOCKET_NAME <= _SOCKET_PATH_LIMIT:
-            beside.mkdir(mode=0o700, exist_ok=True)
-            return beside
-        short = self.short_socket_folder()
-        short.mkdir(mode=0o700, exist_ok=True)
-        _check_private(short)
-        return short
-
-    def short_socket_folder(self) -> Path:
-        """The folder for sockets where the data folder's path is too long."""
-        name = hashlib.sha256(os.fsencode(self.data.absolute())).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"{APP}-{os.getuid()}-{name}"
-
-
-def _check_private(folder: Path) -> None:
-    status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise Refused(
-            f"{folder} is not a private folder of this user: remove it, or use a --data-dir with a shorter path"
-        )

@@ -11,19 +11,18 @@ import msgspec
 from coordinator import ids, taskspec
 from coordinator.canonical import BadTask
 from coordinator.resolver import ResolvedImage
-from gateway import jobfile, pictures, views
+from gateway import content, jobfile, pictures, views
 from gateway.client import Client
 from gateway.folders import APP
 from gateway.problems import FAILED, Refused
 from gateway.resolve import FileResolver
 from gateway.session import Session
 from readmodel import queries
-from readmodel.rows import User
+from readmodel.rows import Task, User
 from schemas.reasons import Outcome
 from schemas.spec import JobSpec
 from schemas.tasks import JobCancelled, JobSubmitted
 from schemas.topics import Topic
-from store.blocks import BlockStore
 from store.collections import CollectionStore
 from store.errors import PathMissing
 
@@ -66,7 +65,7 @@ def cancel(session: Session, uuid: str, as_user: str | None) -> int:
 def _resolved(session: Session, file: Path, description: jobfile.Description) -> JobSpec:
     """The job, with its code and inputs in the store."""
     folders = session.folders
-    store = CollectionStore(BlockStore.create(folders.store))
+    store = content.store_of(folders)
 
     def progress(field: str, done: int) -> None:
         if done > _WORTH_TELLING and not session.as_json:
@@ -129,14 +128,22 @@ def _ended(session: Session, client: Client, user: User, root: str) -> int:
     if session.as_json:
         session.result({"job": job, "counts": counts})
     session.say(f"{root} {pictures.summary(job, counts)}")
-    if job.output:
-        session.say(f"output: {job.output}")
+    if content.has_content(job.output):
+        session.say(f"output: {job.output} ({APP} get {root} FOLDER)")
     if job.state == "complete":
         return 0
     for task in queries.tree(client.rows, user.uuid, root):
         if task.state == "failed":
-            session.note(f"task {task.task} {task.name}: {task.reason}: {task.detail}")
+            session.note(_failure(session, task))
     return FAILED
+
+
+def _failure(session: Session, task: Task) -> str:
+    """A failed task in one line: what it was, why it failed, and the last it said."""
+    said = content.last_words(session.folders, task)
+    name = f" ({task.name})" if task.name else ""
+    why = task.detail or task.reason.replace("_", " ")
+    return f"task {task.task}{name}: {why}" + (f"; it said last: {said[:300]}" if said else "")
 
 
 @contextmanager

@@ -41,8 +41,6 @@ def _things(session: Session) -> Iterator[Thing]:
     folders = session.folders
     if folders.marker.exists():
         yield Thing(what="data folder", where=str(folders.data), bytes=_size(folders.data))
-    if folders.short_socket_folder().exists():
-        yield Thing(what="sockets", where=str(folders.short_socket_folder()))
     for left in wiring.leftovers(folders):
         yield Thing(what="left running", where=left)
     if session.config.postgres.dsn and folders.marker.exists():
@@ -82,7 +80,6 @@ def _remove(session: Session) -> None:
     wiring.remove_leftovers(session.config, folders)
     if folders.marker.exists():
         _remove_tree(folders)
-    shutil.rmtree(folders.short_socket_folder(), ignore_errors=True)
 
 
 def _remove_tree(folders: Folders) -> None:

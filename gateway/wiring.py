@@ -23,13 +23,12 @@ from coordinator.canonical import BadTask
 from coordinator.dispatch import Dispatch
 from coordinator.resolver import ResolvedImage
 from gateway.config import Config
+from gateway.content import store_of
 from gateway.folders import Folders
 from gateway.machines import machines
 from gateway.parts import Event, Part, Parts
 from gateway.problems import Refused
 from schemas.topics import Topic
-from store.blocks import BlockStore
-from store.collections import CollectionStore
 from streams.admin import create_topics
 from streams.checkpoints import CheckpointReader, DirectoryCheckpoints
 from streams.driver import Crew, Driver, Ticker
@@ -120,11 +119,7 @@ def _executor(config: Config, folders: Folders, log: Log) -> Executor:
         scratch=config.executor.scratch,
         runner=config.executor.runner,
     )
-    return Executor(log, _store(folders), folders.work, offer)
-
-
-def _store(folders: Folders) -> CollectionStore:
-    return CollectionStore(BlockStore.create(folders.store))
+    return Executor(log, store_of(folders), folders.work, offer)
 
 
 def _projector(dsn: str, log: Log, stack: ExitStack) -> Part:
@@ -134,7 +129,7 @@ def _projector(dsn: str, log: Log, stack: ExitStack) -> Part:
 
 
 def _assembler(folders: Folders, dsn: str, log: Log, stack: ExitStack) -> Part:
-    assembler = Assembler(log.clone(), dsn, _store(folders))
+    assembler = Assembler(log.clone(), dsn, store_of(folders))
     stack.callback(assembler.close)
     return _until_stopped("assembler", assembler.run)
 
