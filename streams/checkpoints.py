@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Raw
 
 from schemas.topics import Topic
-from streams.log import Place
+from streams.log import LogError, Place
 from streams.marks import Marks
 
 
@@ -43,7 +43,7 @@ class CheckpointStore(Protocol):
     """Where checkpoints are kept. What is saved may be lost, but never comes back changed."""
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Keep it, durably. Raises OSError if that can't be done."""
+        """Keep it, durably. Raises LogError if that can't be done."""
         ...
 
     def load(self, place: Place) -> Iterator[Checkpoint]:
@@ -81,9 +81,13 @@ class DirectoryCheckpoints:
     def save(self, checkpoint: Checkpoint) -> None:
         """Write, sync, and only then give it its name; then remove what is older than the newest `keep`."""
         folder = self._folder(Place(checkpoint.topic, checkpoint.partition))
-        folder.mkdir(parents=True, exist_ok=True)
         body = msgspec.json.encode(checkpoint)
-        _write_whole(folder / f"{checkpoint.offset:020d}.json", sha256(body).hexdigest().encode() + b"\n" + body)
+        content = sha256(body).hexdigest().encode() + b"\n" + body
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write_whole(folder / f"{checkpoint.offset:020d}.json", content)
+        except OSError as error:
+            raise LogError(f"can't keep a checkpoint in {folder}: {error.strerror}; make room there") from error
         for old in _newest_first(folder)[self._keep :]:
             old.unlink(missing_ok=True)
 
@@ -107,8 +111,8 @@ class CheckpointReader:
         self._root = root
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Not for who only looks: raises OSError."""
-        raise PermissionError(f"the checkpoints below {self._root} are another's to keep")
+        """Not for who only looks: raises LogError."""
+        raise LogError(f"the checkpoints below {self._root} are another's to keep")
 
     def load(self, place: Place) -> Iterator[Checkpoint]:
         """The partition's checkpoints, highest offset first; what is removed meanwhile or can't be read is left out."""

@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from schemas.topics import Topic
 from streams.checkpoints import Checkpoint, CheckpointStore, DirectoryCheckpoints, MemoryCheckpoints
-from streams.log import Place
+from streams.log import LogError, Place
 from tests.support.log_world import World, finish, request
 
 PLACE = Place(Topic.CLAIMS, 0)
@@ -116,7 +116,7 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> N
 
 def test_a_folder_that_can_not_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "claims-0").write_text("a file")
-    with pytest.raises(OSError, match="claims-0"):
+    with pytest.raises(LogError, match=r"^can't keep a checkpoint in .*claims-0: File exists; make room there$"):
         DirectoryCheckpoints(tmp_path).save(checkpoint(5))
 
 

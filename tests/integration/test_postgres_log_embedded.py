@@ -126,6 +126,7 @@ def test_a_server_that_was_killed_starts_again(folder: Path, how: signal.Signals
 
 def test_a_server_that_is_frozen_is_ended_and_started_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.embedded.ANSWER_SECONDS", 2)
+    monkeypatch.setattr("streams.embedded.ENDS", (("fast", "30"), ("immediate", "1")))
     server = EmbeddedPostgres(folder)
     server.start()
     frozen = pid_of_server(server.data)
