@@ -176,6 +176,13 @@ class Model:
         machines = [*self.jobs.values(), *self.claims.values()]
         return [line for machine in machines for line in machine.unfinished()]
 
+    def stuck(self) -> str:
+        """A fingerprint under which something is under way; else a job."""
+        claims = [claim for part in self.claims.values() for claim in part.claims.values()]
+        under_way = [c.fingerprint for c in claims if c.waiting or any(run.is_live for run in c.runs.values())]
+        jobs = [root for part in self.jobs.values() for root, tree in part.trees.items() if tree.is_open]
+        return next(iter(under_way + jobs), "")
+
     def knows(self, roots: dict[str, str]) -> bool:
         """Whether every one of these jobs was created."""
         return all(any(root in jobs.trees for jobs in self.jobs.values()) for root in roots)

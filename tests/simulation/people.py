@@ -39,9 +39,10 @@ class People:
         self.pure = pure
         self.faults = 0.0
         random = world.random
-        self.users = [f"user{n}" for n in range(random.choice((2, 2, 3, 4)))]
+        self.users = [f"user{n}" for n in range(random.choice((2, 2, 3, 3, 4)))]
         self.owners = list(self.users)
         self.granted: list[tuple[str, str]] = []
+        self._introduced: dict[str, None] = {}
         self.jobs: dict[str, str] = {}  # root -> owner
         self.acknowledged: list[tuple[Place, int]] = []
         self.kinds = specs(random)
@@ -72,18 +73,25 @@ class People:
     def introduce(self, config: dict[str, int]) -> None:
         """Users, perhaps a group, what they may read at first, and the numbers of this schedule."""
         random = self.world.random
-        for user in self.users:
-            self.say(Topic.SETTINGS, s.UserSet(user=user, name=user))
-        if random.random() < 0.3:
+        if random.random() < 0.2:
+            owner = random.choice(self.users)
+            self._introduce(owner)
             self.owners.append("group")
-            self.say(Topic.SETTINGS, s.GroupSet(group="group", name="group", owner=random.choice(self.users)))
-        if random.random() < 0.4:
+            self._introduced["group"] = None
+            self.say(Topic.SETTINGS, s.GroupSet(group="group", name="group", owner=owner))
+        if random.random() < 0.5:
             for user in self.users[1:]:
                 self._grant(user, self.users[0])
-        for _ in range(random.choice((0, 1, 1, 2))):
+        elif random.random() < 0.7:
             self.grant()
         for name, value in config.items():
             self.say(Topic.SETTINGS, s.ConfigSet(name=name, value=value))  # type: ignore[arg-type]
+
+    def _introduce(self, user: str) -> None:
+        """Who is party to no grant may do without: what they own is theirs, known or not."""
+        if user not in self._introduced:
+            self._introduced[user] = None
+            self.say(Topic.SETTINGS, s.UserSet(user=user, name=user))
 
     def grant(self) -> None:
         self.world.strike("grant")
@@ -92,6 +100,8 @@ class People:
     def _grant(self, reader: str, owner: str) -> None:
         if (reader, owner) not in self.granted:
             self.granted.append((reader, owner))
+            self._introduce(reader)
+            self._introduce(owner)
             self.world.tell(f"{reader} may read {owner}")
             self.say(Topic.SETTINGS, s.GrantSet(subject=reader, object=owner))
 

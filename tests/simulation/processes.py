@@ -13,11 +13,15 @@ from tests.simulation.world import MACHINES, NEWEST_RULES, PARTITIONS, Code, Wor
 
 
 class Unreliable(NamedTuple):
-    """How often appends go wrong, how often a process dies before it moves its floor; how many records it takes."""
+    """How often appends go wrong, and how often a process dies before it moves its floor.
+
+    `limits`: how many records it takes in one turn; `pace`: ms until it takes the next; one of each is drawn.
+    """
 
     appends: float = 0.0
     floors: float = 0.0
-    limits: tuple[int, ...] = (1, 3, 50)
+    limits: tuple[int, ...] = (50,)
+    pace: tuple[int, ...] = (2, 5, 15)
 
 
 RELIABLE = Unreliable()
@@ -36,7 +40,7 @@ class Process:
         self.runner: Runner | None = None
         self._planned = False
         self._ticks_at = -1
-        self._every = world.random.choice((1, 5, 40, 100_000))
+        self._every = world.random.choice((1, 10, 40, 100_000, 100_000))
         self.log = FaultyLog(world.log, self._plan)
         self.log.move_floor = self._move_floor
         world.listen(self.place, self.wake)
@@ -46,7 +50,7 @@ class Process:
         """There is something to read, or it may go on: it takes its turn soon."""
         if not self._planned and not self.frozen and not self.retired:
             self._planned = True
-            self.world.after(self.world.random.choice((0, 1, 1, 4)), self._turn)
+            self.world.after(self.world.random.choice(self.trouble.pace), self._turn)
 
     def _turn(self) -> None:
         self._planned = False

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 from unittest.mock import patch
 
+import msgspec
+
 from schemas.topics import Topic
 from streams import loop
 from streams.faults import no_faults
@@ -31,6 +33,7 @@ class Schedule:
         self.world = world = World(seed)
         self.model = Model({place: part.records[0] for place, part in world.log.at.items()})
         world.watch = self.model.landed
+        self._flush = world.random.choice((1, 3, 1_000, 1_000, 1_000, 1_000))
         self.people = People(world, self._pure)
         self.processes = start_all(world, self._trouble())
         self.containers = Containers(world)
@@ -38,7 +41,6 @@ class Schedule:
         count = world.random.choice((1, 1, 2, 3))
         self.nodes = [Node(world, f"node{n}", self.containers, watch, cores=4) for n in range(count)]
         world.in_flight = self._in_flight
-        self._flush = world.random.choice((1, 2, 5, 1_000, 1_000, 1_000))
         self._set_moods()
         self.people.introduce(self._config())
         times = [world.random.choice(SUBMITTED) for _ in range(world.random.choice((2, 3, 3, 4)))]
@@ -55,8 +57,11 @@ class Schedule:
         return value if self.world.random.randrange(odds) == 0 else 0.0
 
     def _trouble(self) -> Unreliable:
-        limits = self.world.random.choice(((50,), (50,), (1, 3, 50), (1,)))
-        return Unreliable(appends=self._one_in(3, 0.1), floors=self._one_in(4, 0.1), limits=limits)
+        random = self.world.random
+        limits = random.choice(((50,), (50,), (50,), (1, 3, 50)))
+        pace = random.choice(((0, 1, 1, 4), (2, 5, 15), (2, 5, 15), (5, 50)))
+        appends = 0.1 if self._flush > 5 else 0.02
+        return Unreliable(self._one_in(3, appends), self._one_in(4, 0.1), limits, pace)
 
     def _set_moods(self) -> None:
         people, containers = self.people, self.containers
@@ -72,7 +77,9 @@ class Schedule:
             node.faults = faults
 
     def _config(self) -> dict[str, int]:
-        random, config = self.world.random, {"unplaceable": 8_000}
+        random, config = self.world.random, dict[str, int]()
+        if self.people.whims or b'"cores":16' in msgspec.json.encode(self.people.kinds):
+            config["unplaceable"] = 8_000
         drawn = random.randrange(12)
         if drawn < 2:
             config["verify_rate"] = 5_000
@@ -92,7 +99,7 @@ class Schedule:
         for kind in random.sample(self._kinds_of_trouble(), random.randrange(1, 7)):
             for _ in range(random.choice((1, 1, 2))):
                 world.after(random.choice(submitted) + random.choice(LATER), kind)
-        if random.randrange(8) == 0:
+        if random.randrange(16) == 0:
             world.after(random.randrange(ACTIVE), self._compare)
 
     def _kinds_of_trouble(self) -> list[Callable[[], None]]:
@@ -205,10 +212,10 @@ class Schedule:
             while not self.at_rest():
                 events += 1
                 if world.now > LONGEST or events > MOST_EVENTS:
-                    raise Broken(10, f"it never comes to rest: {self.model.unfinished()[:9]}")
+                    raise Broken(10, f"it never comes to rest: {self.model.unfinished()[:9]}", self.model.stuck())
                 world.step()
         self.model.finish(self.people.acknowledged)
-        if world.seed % 4 == 0:
+        if world.seed % 10 == 0:
             self._compare()
         strike_at_the_end(self)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from schemas.codec import Undecodable
+from schemas.work import Alive, Tick
 from tests.simulation.sight import Broken
 from tests.simulation.world import START
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 RECORDS = 30
 LONGEST_VALUE = 60
+SILENCE = (Alive, Tick)
 SAID = (
     "task", "token", "owner", "node", "incarnation", "status", "state", "why", "kind", "reason", "outcome",
     "exit_code", "failure", "output", "child", "entry", "source", "replaces", "change",
@@ -36,7 +38,7 @@ def _records(schedule: "Schedule", about: str) -> Iterator[str]:
     found = []
     for place, part in schedule.model.parts.items():
         for offset, record in enumerate(part.inputs):
-            if about.encode() in record.stored.value:
+            if about.encode() in record.stored.value and (about or type(record.body) not in SILENCE):
                 found.append((record.rank, place, offset, record))
     for _, place, offset, record in sorted(found, key=lambda one: one[0]):
         cause = f" from {record.cause.log_id} {record.cause.offset}.{record.cause.index}" if record.cause else ""
