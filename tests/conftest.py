@@ -5,6 +5,7 @@ below. What can't be had is listed at the end and the run exits with 3; with CI=
 """
 
 import os
+import signal
 import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ missing_needs = pytest.StashKey[dict[str, list[str]]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[missing_needs] = {}
+    # Asked to stop, we still end what we started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 # --- Needs -----------------------------------------------------------------------------------------------------------

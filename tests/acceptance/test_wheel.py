@@ -33,10 +33,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    held = {name for name in names if ".dist-info/" not in name}
+    held = {name for name in names if name.split("/")[0] in PACKAGES}
     paths = [path for package in PACKAGES for path in (CHECKOUT / package).rglob("*")]
     expected = {str(path.relative_to(CHECKOUT)) for path in paths if path.is_file() and path.suffix != ".pyc"}
     assert held == expected
+    others = {name for name in names if name.split("/")[0] not in PACKAGES and ".dist-info/" not in name}
+    assert all(".data/data/share/crunch-reuse/examples/" in name for name in others), others
 
 
 def test_the_installed_command_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
