@@ -1,60 +1,13 @@
 """What people are told, and what they are not."""
 
-from contextlib import closing
-
-import pytest
-
-from consumers.projector import Projector
 from readmodel import queries
-from readmodel.connection import connect
-from readmodel.explain import explain, sentences
+from readmodel.explain import explain
 from readmodel.story import job_log
-from schemas import claims as c
 from schemas.reasons import Failure
 from schemas.tasks import TaskSubmitted
 from schemas.topics import Topic
-from tests.support.office import Office, spec
-
-
-class Model:
-    """An office and the read model of it. Questions are asked as a user, of what the office has in its log then."""
-
-    def __init__(self, dsn):
-        self.office = Office()
-        for name in ("ada", "ben", "eve"):
-            self.office.user(name)
-        self.office.user("root", is_admin=True)
-        self.office.settle()
-        self.projector = Projector(self.office.log, dsn)
-        self.connection = connect(dsn)
-
-    def ask(self, question, *about, **more):
-        self.projector.catch_up()
-        return question(self.connection, *about, **more)
-
-    def task(self, viewer, root, rank=0):
-        return self.ask(queries.tree, viewer, root)[rank]
-
-    def told(self, viewer, root):
-        return [line.text for line in self.ask(job_log, viewer, root)]
-
-    def explained(self, viewer, root, rank=0):
-        return self.ask(explain, viewer, self.task(viewer, root, rank).task)
-
-    def close(self):
-        self.projector.close()
-        self.connection.close()
-
-
-@pytest.fixture
-def model(dsn):
-    with closing(Model(dsn)) as model:
-        yield model
-
-
-def with_children(*children):
-    """What `Office.children` is to be: the first level queues these."""
-    return lambda ready: list(children) if b'"sequence"' not in bytes(ready.spec) else []
+from tests.support.model import with_children
+from tests.support.office import spec
 
 
 def test_a_job_and_its_tree_in_tree_order(model):
@@ -252,111 +205,11 @@ def test_failures_are_told_with_their_reason(model):
     assert job.failed_task == model.task("ada", "job-1").task
 
 
-# --- Explain ----------------------------------------------------------------------------------------------------------
-
-
-def test_explain_a_copy(model):
-    office = model.office
-    office.submit("ada", "job-1", spec("one"))
-    office.submit("ada", "job-2", spec("two"))
-    office.run()
-    explained = model.explained("ada", "job-2")
-    assert (explained.how, explained.waited, explained.source.name) == ("reused", True, "one")
-    assert sentences(explained) == [f"two waited on it and was then given the output of one ({explained.source.task})"]
-
-
-def test_explain_the_nearest_earlier_execution(model):
-    office = model.office
-    office.submit("ada", "job-1", spec("far", inputs="x", parameters="x", script="other"))
-    office.submit("ada", "job-2", spec("near", inputs="x"))
-    office.submit("ada", "job-3", spec("early", inputs="x", job_parameters=("genome",)), {"genome": "hg19"})
-    office.run()
-    office.submit("ada", "job-4", spec("mine"))
-    office.run()
-    explained = model.explained("ada", "job-4")
-    assert (explained.how, [why.code for why in explained.why_executed]) == ("executed", ["none_earlier"])
-    assert explained.nearest.task.name == "near"
-    assert explained.nearest.different == ("inputs",)
-    assert "commit" in explained.nearest.same
-    assert sentences(explained)[-1].endswith("it differs in inputs")
-    office.submit("ada", "job-5", spec("mine", inputs="x", job_parameters=("genome",)), {"genome": "hg38"})
-    office.run()
-    assert model.explained("ada", "job-5").nearest.different == ("job parameter genome",)
-
-
-def test_explain_does_not_tell_of_what_may_not_be_seen(model):
-    office = model.office
-    office.submit("ada", "job-1", spec("same"))
-    office.submit("ada", "job-2", spec("near", inputs="x"))
-    office.run()
-    office.submit("eve", "job-3", spec("mine"))
-    office.run()
-    explained = model.explained("eve", "job-3")
-    assert [why.code for why in explained.why_executed] == ["none_earlier"]
-    assert (explained.earlier, explained.nearest) == ((), None)
-
-
-@pytest.mark.parametrize(
-    ("fields", "code", "said"),
-    [
-        ({"is_pure": False}, "not_pure", "not declared pure"),
-        ({"ineligible": "image is a tag"}, "ineligible", "image is a tag"),
-        ({"no_reuse": True}, "no_reuse", "no reuse"),
-        ({"refresh": True}, "refresh", "fresh execution"),
-    ],
-)
-def test_explain_why_its_author_kept_it_from_reuse(model, fields, code, said):
-    office = model.office
-    office.submit("ada", "job-1", spec("one"))
-    office.run()
-    office.submit("ada", "job-2", spec("two", **fields))
-    office.run()
-    [why] = model.explained("ada", "job-2").why_executed
-    assert why.code == code
-    assert said in why.text
-
-
-def test_explain_an_entry_that_lost_its_output(model):
-    office = model.office
-    office.submit("ada", "job-1", spec("one"))
-    office.run()
-    office.say(Topic.CLAIMS, c.Invalidated(fingerprint=office.done[0].fingerprint, reason="wrong reference"))
-    office.submit("ada", "job-2", spec("two"))
-    office.run()
-    explained = model.explained("ada", "job-2")
-    assert [why.code for why in explained.why_executed] == ["invalidated"]
-    assert "declared wrong by an operator (wrong reference)" in explained.why_executed[0].text
-
-
-def test_explain_a_disagreement_and_show_both_sides(model):
-    office = model.office
-    office.submit("ada", "job-1", spec("one"))
-    office.run()
-    office.exits = lambda ready: {"output": "something else"}
-    office.submit("ada", "job-2", spec("again", refresh=True))
-    office.run()
-    office.submit("ada", "job-3", spec("three"))
-    office.run()
-    assert "conflict" in [why.code for why in model.explained("ada", "job-3").why_executed]
-    pair, _ = model.ask(queries.disagreements, "ada", office.done[0].fingerprint)
-    assert (pair.earlier_output, pair.later_output) == (model.task("ada", "job-1").output, "something else")
-    assert model.ask(queries.disagreements, "eve", office.done[0].fingerprint) == []
-
-
-def test_explain_purity_lost_on_the_way(model):
-    office = model.office
-    office.submit("ada", "job-1", spec("one"))
-    office.settle()
-    office.submit("ada", "job-2", spec("two"))
-    office.settle()
-    [ready] = [r for r in office.read_work() if r.task]
-    office.say(Topic.CLAIMS, c.PurityLost(fingerprint=ready.fingerprint, token=ready.token, access="/etc/passwd"))
-    office.run()
-    [why] = model.explained("ada", "job-2").why_executed
-    assert why.code == "impure"
-    assert "not to be pure" in why.text
-    assert "two: no longer waiting on one" in "\n".join(model.told("ada", "job-2"))
-
-
-def test_nobody_explains_what_is_not_there(model):
-    assert model.ask(explain, "root", "no-task") is None
+def test_settings_are_there_to_be_read(model):
+    model.office.number("max_attempts", 5)
+    model.office.settle()
+    assert model.ask(queries.numbers) == {"max_attempts": 5}
+    ada = model.ask(queries.user_named, "ada")
+    assert (ada.uuid, ada.is_admin, ada.is_active) == ("ada", False, True)
+    assert model.ask(queries.user_named, "nobody") is None
+    assert [user.name for user in model.ask(queries.users)] == ["ada", "ben", "eve", "root"]

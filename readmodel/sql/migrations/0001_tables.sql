@@ -36,7 +36,7 @@ create table rm.jobs (
     created_at bigint,
     started_at bigint,
     finished_at bigint
-);
+) with (fillfactor = 70);  -- rows are rewritten: room for it on their own page
 create index jobs_by_owner on rm.jobs (owner, created_at desc);
 create index jobs_by_time on rm.jobs (created_at desc, root);
 create index jobs_assembling on rm.jobs (root) where state = 'assembling';
@@ -84,7 +84,7 @@ create table rm.job_tasks (
     waiting_since bigint,
     waited boolean not null default false,
     primary key (root, task)
-);
+) with (fillfactor = 70);  -- rows are rewritten: room for it on their own page
 create index job_tasks_by_task on rm.job_tasks (task);
 create index job_tasks_by_parent on rm.job_tasks (root, created_by, qsequence);
 create index job_tasks_by_fingerprint on rm.job_tasks (fingerprint, created_at);
@@ -124,7 +124,7 @@ create table rm.tasks (
     node_finished_at bigint not null default 0,
     running_at bigint,
     ended_at bigint
-);
+) with (fillfactor = 70);  -- rows are rewritten: room for it on their own page
 create index tasks_by_fingerprint on rm.tasks (fingerprint, granted_at);
 create index tasks_by_task on rm.tasks (task) where task <> '';
 create index tasks_by_root on rm.tasks (root);
