@@ -6,9 +6,12 @@ inputs read-only, and its output directory. Its labels say whose it is, so that 
 """
 
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -59,12 +62,16 @@ class DockerRunner:
             client = self._connected()
             image = _image(client, command.image)
             created = client.api.create_container(**_configuration(client, image, command))
-            return Container(client, created["Id"], command.mark, on_output)
+            return Container(client, address_of(self._engine), created["Id"], command.mark, on_output)
 
     def sweep(self, node: str) -> int:
         """Remove the containers that carry the node's label."""
         with _translated():
-            return remove_containers(self._connected(), f"{NODE_LABEL}={node}")
+            api = self._connected().api
+            found = api.containers(all=True, filters={"label": f"{NODE_LABEL}={node}"})
+            for container in found:
+                api.remove_container(container["Id"], v=True, force=True)
+            return len(found)
 
     def _connected(self) -> docker.DockerClient:
         with self._lock:
@@ -83,8 +90,14 @@ class Container:
     """A `Running` in an engine. Its output is followed from before it starts, so that nothing is missed."""
 
     def __init__(
-        self, client: docker.DockerClient, container: str, mark: str, on_output: Callable[[bytes], object]
+        self,
+        client: docker.DockerClient,
+        address: str,
+        container: str,
+        mark: str,
+        on_output: Callable[[bytes], object],
     ) -> None:
+        self._address = address
         self.hold = Hold(mark=mark, container=container)
         self._api = client.api
         self._id = container
@@ -112,30 +125,28 @@ class Container:
 
     def signal(self, number: int) -> None:
         """Send a signal to its first process; the engine reaches no other."""
-        with _unless_gone():
-            self._api.kill(self._id, signal=int(number))
+        _unless_gone(self._address, lambda: self._api.kill(self._id, signal=int(number)))
 
     def finish(self) -> None:
         """Kill and remove it. If the engine is gone, what is left of it is removed when the node joins again."""
         if self._finished:
             return
         self._finished = True
-        with _unless_gone():
-            self._api.kill(self._id)
+        _unless_gone(self._address, lambda: self._api.kill(self._id))
         if self._started:
             for thread in self._threads:
                 thread.join()
         self._output._response.close()  # noqa: SLF001 - where the SDK keeps the connection, which it closes nowhere
-        with _unless_gone():
-            self._api.remove_container(self._id, v=True, force=True)
+        _unless_gone(self._address, lambda: self._api.remove_container(self._id, v=True, force=True))
 
     def _pump(self, on_output: Callable[[bytes], object]) -> None:
-        with _unless_gone():
+        with suppress(OSError):  # the engine is gone; `_await` says so
             for _, data in frames_iter(self._output, tty=False):  # type: ignore[no-untyped-call]
                 on_output(data)
 
     def _await(self) -> None:
         try:
+            _check_listening(self._address)
             code = int(self._api.wait(self._id)["StatusCode"])
             state = self._api.inspect_container(self._id)["State"]
             self._exit = Exit(code, bool(state.get("OOMKilled")), _start_error(state))
@@ -145,11 +156,31 @@ class Container:
             self._ended.set()
 
 
+def address_of(engine: str) -> str:
+    """Where the engine listens: as given, as the environment says, or where it usually does."""
+    desktop = Path.home() / ".docker/run/docker.sock"
+    usual = f"unix://{desktop}" if desktop.exists() else "unix:///var/run/docker.sock"
+    return engine or os.environ.get("DOCKER_HOST", "") or usual
+
+
 def connect(engine: str = "") -> docker.DockerClient:
-    """A client of the engine at this address; empty: as the environment says. DockerException if none answers."""
-    if engine:
-        return docker.DockerClient(base_url=engine, version="auto", timeout=_ENGINE_SECONDS)
+    """A client of the engine at this address; empty: see `address_of`. DockerException if none answers."""
+    address = address_of(engine)
+    _check_listening(address)
+    if engine or "DOCKER_HOST" not in os.environ:
+        return docker.DockerClient(base_url=address, version="auto", timeout=_ENGINE_SECONDS)
     return docker.from_env(version="auto", timeout=_ENGINE_SECONDS)
+
+
+def _check_listening(address: str) -> None:
+    """The SDK leaks a socket each time it finds nobody listening, so ask first."""
+    if not address.startswith("unix://"):
+        return
+    with socket.socket(socket.AF_UNIX) as trial:
+        try:
+            trial.connect(address.removeprefix("unix://"))
+        except OSError as error:
+            raise DockerException(f"{address}: {error.strerror or error}") from error
 
 
 def resolve_image(name: str, engine: str = "") -> str:
@@ -160,19 +191,9 @@ def resolve_image(name: str, engine: str = "") -> str:
 
 def kill_containers(engine: str, containers: Iterable[str]) -> None:
     """Kill these containers at once; one that is gone is no matter."""
-    client = connect(engine)
+    api, address = connect(engine).api, address_of(engine)
     for container in containers:
-        with _unless_gone():
-            client.api.kill(container)
-
-
-def remove_containers(client: docker.DockerClient, label: str) -> int:
-    """Kill and remove all containers with this label; how many there were."""
-    found = client.api.containers(all=True, filters={"label": label})
-    for container in found:
-        with _unless_gone():
-            client.api.remove_container(container["Id"], v=True, force=True)
-    return len(found)
+        _unless_gone(address, partial(api.kill, container))
 
 
 def _configuration(client: docker.DockerClient, image: Any, command: Command) -> dict[str, Any]:
@@ -271,13 +292,11 @@ def _translated() -> Iterator[None]:
         raise CannotRun(Failure.NODE, f"the Docker engine can't run it: {_line(error)}") from error
 
 
-@contextmanager
-def _unless_gone() -> Iterator[None]:
+def _unless_gone(address: str, call: Callable[[], object]) -> None:
     """For what is to be taken away: a container that has ended, or an engine that has, needs no more of it."""
-    try:
-        yield
-    except (APIError, OSError):
-        return
+    with suppress(DockerException, OSError):
+        _check_listening(address)
+        call()
 
 
 def _line(error: Exception) -> str:

@@ -1,0 +1,150 @@
+"""What only an engine does: images by digest, containers that are found again, and an engine that goes away."""
+
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import docker
+import pytest
+
+from consumers.runners.docker import MARK_LABEL, NODE_LABEL, DockerRunner, resolve_image
+from consumers.runners.port import MIB, CannotRun, Command, Folders, Limits
+from consumers.runners.supervise import Supervision
+from schemas.reasons import Failure
+
+
+def command(folder: Path, image: str, *argv: str) -> Command:
+    for name in ("links", "out", "scratch", "run", "bin"):
+        (folder / name).mkdir(exist_ok=True)
+    return Command(
+        argv=argv,
+        environment={"PATH": "/nowhere"},
+        folders=Folders(
+            root=folder, code=None, collections={}, links=folder / "links", output=folder / "out",
+            scratch=folder / "scratch", run=folder / "run", bin=folder / "bin",
+        ),
+        limits=Limits(cores=1, memory=64 * MIB, scratch=16 * MIB, output=16 * MIB),
+        node="node-7", mark="node-7.attempt", image=image,
+    )  # fmt: skip
+
+
+def labelled(engine: str) -> list[dict]:
+    client = docker.DockerClient(base_url=engine)
+    try:
+        return client.api.containers(all=True, filters={"label": f"{NODE_LABEL}=node-7"})
+    finally:
+        client.close()
+
+
+def test_containers_of_a_node_are_found_and_removed(tmp_path, docker_engine, python_image):
+    forgotten = DockerRunner(docker_engine).start(command(tmp_path, python_image, "sleep", "1000"), print)
+    forgotten.go()
+    [found] = labelled(docker_engine)
+    assert found["Labels"][MARK_LABEL] == "node-7.attempt"
+    assert DockerRunner(docker_engine).sweep("node-7") == 1
+    assert labelled(docker_engine) == []
+    forgotten.finish()
+
+
+def test_nothing_of_a_container_stays_when_it_has_ended(tmp_path, docker_engine, python_image):
+    said: list[bytes] = []
+    work = command(tmp_path, python_image, "/bin/echo", "done")
+    outcome = Supervision(work.limits, tmp_path / "out").run(DockerRunner(docker_engine).start(work, said.append))
+    assert (outcome.exit_code, b"".join(said)) == (0, b"done\n")
+    assert labelled(docker_engine) == []
+
+
+def test_a_container_that_is_stopped_before_it_started(tmp_path, docker_engine, python_image):
+    work = command(tmp_path, python_image, "/bin/echo", "done")
+    supervision = Supervision(work.limits, tmp_path / "out")
+    supervision.stop(grace=False)
+    assert supervision.run(DockerRunner(docker_engine).start(work, print)).failure is Failure.SIGNAL
+    assert labelled(docker_engine) == []
+
+
+def test_an_images_own_search_path_counts(tmp_path, docker_engine, python_image):
+    client = docker.DockerClient(base_url=docker_engine)
+    made = client.api.create_container(python_image, ["true"])["Id"]
+    image = client.api.commit(made, changes="ENV PATH=/opt/tools:/usr/bin:/bin\nENV TOOL=yes")["Id"]
+    said: list[bytes] = []
+    work = command(tmp_path, image, "sh", "-c", "echo $PATH $TOOL")
+    Supervision(work.limits, tmp_path / "out").run(DockerRunner(docker_engine).start(work, said.append))
+    client.api.remove_container(made)
+    client.api.remove_image(image)
+    client.close()
+    assert b"".join(said) == b"/opt/crunch:/opt/tools:/usr/bin:/bin yes\n"
+
+
+def test_a_name_is_resolved_to_a_digest(docker_engine, python_image):
+    client = docker.DockerClient(base_url=docker_engine)
+    client.api.tag(python_image, "crunch-reuse-tests-name", "v1")
+    assert resolve_image("crunch-reuse-tests-name:v1", docker_engine) == python_image
+    client.api.remove_image("crunch-reuse-tests-name:v1")
+    client.close()
+    with pytest.raises(CannotRun, match="image crunch-reuse-tests-name:v1 is not on this node"):
+        resolve_image("crunch-reuse-tests-name:v1", docker_engine)
+
+
+def test_an_engine_that_goes_away_is_the_nodes_trouble(tmp_path, docker_engine, python_image):
+    running = threading.Event()
+    outcomes = []
+    work = command(tmp_path, python_image, "sh", "-c", "echo started; sleep 1000")
+    with Relay(tmp_path / "engine", docker_engine) as relay:
+        started = DockerRunner(relay.address).start(work, lambda data: running.set())
+        supervision = Supervision(work.limits, tmp_path / "out")
+        thread = threading.Thread(target=lambda: outcomes.append(supervision.run(started)))
+        thread.start()
+        assert running.wait(60)
+        assert relay.awaited.wait(60)
+    thread.join(60)
+    [outcome] = outcomes
+    assert outcome.failure is Failure.NODE
+    assert outcome.reason.startswith("the Docker engine went away while the task ran")
+    assert DockerRunner(docker_engine).sweep("node-7") == 1
+
+
+class Relay:
+    """An engine's address that can go away while the engine stays."""
+
+    def __init__(self, path: Path, engine: str) -> None:
+        self.address = f"unix://{path}"
+        self.awaited = threading.Event()  # somebody waits for a container's end
+        self._engine = engine.removeprefix("unix://")
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._open = [self._listener]
+        self._threads = [threading.Thread(target=self._accept)]
+
+    def __enter__(self) -> "Relay":
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for end in list(self._open):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for end in self._open:
+            end.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.socket(socket.AF_UNIX)
+                far.connect(self._engine)
+                self._open += [near, far]
+                for source, target in ((near, far), (far, near)):
+                    self._threads.append(threading.Thread(target=self._carry, args=(source, target)))
+                    self._threads[-1].start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if b"/wait HTTP" in data:
+                    self.awaited.set()
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
