@@ -68,22 +68,24 @@ _WITH_RAW = frozenset(
 )
 _VERSION = msgspec.json.Decoder(_Version)
 _ANYTHING = msgspec.json.Decoder()
-_ENCODER = msgspec.json.Encoder()
+_encode = msgspec.json.Encoder().encode
+_INDEX = tuple(b'%d],"body":' % index for index in range(256))
 
 
 def encode(body: Record, cause: Cause | None = None) -> bytes:
     """The record's bytes: compact JSON, fields in order of definition, defaults left out."""
-    return _ENCODER.encode(Envelope(v=SCHEMA_VERSION, body=body, cause=cause))
+    return _encode(Envelope(v=SCHEMA_VERSION, body=body, cause=cause))
 
 
 def cause_head(log_id: str, offset: int) -> bytes:
     """How the bytes of every output of one step begin; see `encode_output`."""
-    return b'{"v":%d,"cause":[%b,%d,' % (SCHEMA_VERSION, _ENCODER.encode(log_id), offset)
+    return b'{"v":%d,"cause":[%b,%d,' % (SCHEMA_VERSION, _encode(log_id), offset)
 
 
 def encode_output(head: bytes, index: int, body: Record) -> bytes:
     """The bytes of `encode(body, Cause(log_id, offset, index))`, without making either envelope or cause."""
-    return b'%b%d],"body":%b}' % (head, index, _ENCODER.encode(body))
+    middle = _INDEX[index] if index < 256 else b'%d],"body":' % index
+    return b"".join((head, middle, _encode(body), b"}"))
 
 
 def decode(topic: Topic, value: bytes) -> "Envelope[Any] | Undecodable":
