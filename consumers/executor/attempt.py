@@ -115,7 +115,8 @@ class Attempt:
         root = self._root
         run = self._site.sockets / self._name
         stack.callback(remove_tree, run)
-        for folder in (run, root / "links", root / "keep", root / "out", root / "scratch/work", root / "scratch/tmp"):
+        own = () if runner.isolates else (root / "keep", root / "scratch/work", root / "scratch/tmp")
+        for folder in (run, root / "links", root / "out", *own):
             folder.mkdir(parents=True)
             folder.chmod(0o755)  # whatever our umask is: the task may run as another user
         code = self._spec.code

@@ -6,6 +6,7 @@ as fast as it writes. On the disk it is a file for the head and a ring for the t
 
 import os
 import threading
+from io import FileIO
 from pathlib import Path
 
 from store.errors import cause
@@ -23,7 +24,7 @@ class BoundedLog:
         self._half = bound // 2
         self._ring_path = path.with_name(f"{path.name}.tail")
         self._head = path.open("wb", buffering=0)
-        self._ring = self._ring_path.open("w+b", buffering=0)
+        self._ring: FileIO | None = None  # made when there is a tail
         self._written = 0
         self._lock = threading.Lock()
 
@@ -48,12 +49,15 @@ class BoundedLog:
 
     def close(self) -> None:
         """Put head and tail together."""
-        with self._lock, self._head, self._ring:
+        with self._lock, self._head:
             try:
-                self._join()
+                if self._ring:
+                    self._join(self._ring.fileno())
             except OSError as error:
                 self.error = self.error or cause(error)
-            self._ring_path.unlink(missing_ok=True)
+            if self._ring:
+                self._ring.close()
+                self._ring_path.unlink()
 
     def _keep(self, head: bytes, tail: bytes) -> None:
         if head:
@@ -66,23 +70,25 @@ class BoundedLog:
         self._put(tail[room:], 0)
 
     def _put(self, data: bytes, position: int) -> None:
-        while data:
+        if self._ring is None and data:
+            self._ring = self._ring_path.open("w+b", buffering=0)
+        while self._ring and data:
             written = os.pwrite(self._ring.fileno(), data, position)
             data, position = data[written:], position + written
 
-    def _join(self) -> None:
+    def _join(self, ring: int) -> None:
         if self.dropped:
             line = f"\n[{self.dropped} bytes left out: at most {2 * self._half} are kept]\n"
             _write_all(self._head.fileno(), line.encode())
         in_ring = min(max(self._written - self._half, 0), self._half)
         oldest = (self._written - self._half) % self._half if in_ring == self._half else 0
         for offset in range(0, in_ring, _CHUNK):
-            self._copy(oldest + offset, min(_CHUNK, in_ring - offset))
+            self._copy(ring, oldest + offset, min(_CHUNK, in_ring - offset))
 
-    def _copy(self, position: int, size: int) -> None:
+    def _copy(self, ring: int, position: int, size: int) -> None:
         while size:
             position %= self._half
-            data = os.pread(self._ring.fileno(), min(size, self._half - position), position)
+            data = os.pread(ring, min(size, self._half - position), position)
             if not data:
                 return
             _write_all(self._head.fileno(), data)

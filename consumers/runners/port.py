@@ -29,7 +29,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Folders(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the parts of one piece of work lie on the host. All exist; those without a note lie under `root`."""
+    """Where the parts of one piece of work lie on the host; those without a note lie under `root`.
+
+    All exist but `scratch`, which is there only where the runner makes none of its own.
+    """
 
     root: Path  # of this attempt alone; removed with all that is in it
     code: Path | None  # None where there is no code tree

@@ -19,7 +19,8 @@ import msgspec
 MARK = "CRUNCH_REUSE_MARK"
 PATIENCE = 10.0
 _PAUSE = 0.005
-_PROC = Path("/proc")
+_PROC = "/proc"
+_NOT_OURS = (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM)
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,10 +46,11 @@ def marked(mark: str) -> Iterator[int]:
     """Processes whose environment holds MARK with a value that starts with `mark`. Linux; elsewhere none."""
     if not sys.platform.startswith("linux"):
         return
-    wanted = f"{MARK}={mark}".encode()
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit() and any(item.startswith(wanted) for item in _environment(entry)):
-            yield int(entry.name)
+    wanted = f"\0{MARK}={mark}".encode()
+    with os.scandir(_PROC) as entries:
+        for entry in entries:
+            if entry.name.isdigit() and wanted in _environment(entry.path):
+                yield int(entry.name)
 
 
 def in_cgroups(directories: Iterable[str]) -> Iterator[int]:
@@ -85,10 +87,16 @@ def send(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def _environment(process: Path) -> list[bytes]:
+def _environment(process: str) -> bytes:
+    """Each item after a NUL."""
     try:
-        return (process / "environ").read_bytes().split(b"\0")
+        descriptor = os.open(f"{process}/environ", os.O_RDONLY)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM):
-            return []
+        if error.errno in _NOT_OURS:
+            return b""
         raise
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        try:
+            return b"\0" + (file.readall() or b"")
+        except ProcessLookupError:
+            return b""

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumers.executor import actions as do
@@ -354,6 +354,7 @@ class Watched(Node):
             assert reported or action.body.token in self.killed or action.body.token not in self.started
 
 
+@settings(deadline=None)
 @given(st.lists(EVENTS, max_size=60))
 def test_nothing_runs_twice_unannounced_or_unseen_and_no_slot_is_free_too_early(events):
     node = Watched()
