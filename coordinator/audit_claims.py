@@ -46,14 +46,14 @@ class ClaimsChecker:
 
 
 def _left_behind(model: Model) -> Problems:
-    """Who still waits when a step is over: on nothing that has ended, on nothing that came to an unseen owner."""
+    """Who still waits when a step is over: on nothing that has ended, on nothing that has become invisible."""
     for token in model.now.ended:
         if (token, "execution") in model.queues or (token, "verification") in model.queues:
             yield 10, f"{token} ended, and tasks that waited on it were forgotten"
     for token in model.now.inherited:
         for task in model.queues.get((token, "execution"), ()):
             if not model.sees(model.wants[task].owner, model.held[token]):
-                yield 6, f"{task} goes on waiting on {token}, whose new owner its own may not see"
+                yield 6, f"{task} goes on waiting on {token}, which its owner may not see any more"
 
 
 # --- Commands ---------------------------------------------------------------------------------------------------------
@@ -172,6 +172,9 @@ def _follow(model: Model, fact: f.ExecutionChanged, execution: Held) -> None:
         execution.status = fact.status
     if fact.status == "running":
         execution.unable = False
+        execution.private = fact.runner == "process"
+        if execution.private:
+            model.now.inherited.append(fact.token)
     else:
         model.now.ended.append(fact.token)
 

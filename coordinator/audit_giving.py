@@ -99,7 +99,7 @@ def reused(model: Model, fact: f.Reused) -> Problems:
 
 def _crossing(model: Model, fact: f.Reused, execution: Held, want: c.Requested) -> Problems:
     command = model.now.command
-    proved = isinstance(command, c.Verified) and command.proved and execution.want.by_inputs
+    proved = isinstance(command, c.Verified) and command.proved and execution.want.by_inputs and not execution.private
     if not model.sees(want.owner, execution) and not (proved and not fact.source):
         yield 6, f"{fact.task} was given {fact.token}, which its owner may not see"
     owners = [owner for owner, task in execution.holders if task == fact.source]

@@ -22,6 +22,7 @@ class Held(msgspec.Struct):
     holders: list[tuple[str, str]]
     status: str = "granted"
     impure: bool = False
+    private: bool = False
     unable: bool = False
     named_output: str = ""
     output: str = ""
@@ -32,8 +33,8 @@ class Now(msgspec.Struct):
     """What one step has led to so far.
 
     `prefix`: what a token granted here begins with. `moved`: highest rank that left each queue. `ended`: tokens that
-    came to an end. `inherited`: tokens that came to another owner. `born`: number of children created, by creator.
-    `given`: the request that was last given a copy.
+    came to an end. `inherited`: tokens that came to another owner, or that only their owner may see from here on.
+    `born`: number of children created, by creator. `given`: the request that was last given a copy.
     """
 
     command: Any
@@ -65,7 +66,9 @@ class Model(msgspec.Struct):
         self.wants[want.task] = msgspec.structs.replace(want, spec=EMPTY_OBJECT, bound=EMPTY_OBJECT)
 
     def sees(self, reader: str, execution: Held) -> bool:
-        """Whether the reader may be shown things of any holder."""
+        """Whether the reader may be shown things of any holder; a private execution's only its owner."""
+        if execution.private:
+            return reader == execution.holders[0][0]
         return any(owner == reader or self.view.can_read(reader, owner) for owner, _ in execution.holders)
 
     def visible(self, reader: str, fingerprint: str) -> list[Held]:

@@ -61,7 +61,7 @@ def _provable(ctx: Context, claim: Claim, want: Requested) -> Execution | None:
     """The first entry that its owner opened to whoever can read all its inputs, and that is not visible anyway."""
     for execution in claim.executions.values():
         opened = execution.want.by_inputs and execution.status == "done" and not execution.impure
-        if opened and not may_see(ctx.view, want.owner, execution):
+        if opened and not execution.private and not may_see(ctx.view, want.owner, execution):
             return execution
     return None
 

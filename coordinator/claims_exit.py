@@ -140,7 +140,7 @@ def _how(record: Exited) -> dict[str, Any]:
 def _fail(ctx: Context, claim: Claim, execution: Execution, record: Exited, reason: Reason) -> Outputs:
     del claim.executions[execution.token]
     if reason is Reason.PERMANENT_FAILURE and record.failure in COUNTED and not execution.impure:
-        note_failure(claim, execution.owner, record.exit_code)
+        note_failure(claim, execution, record.exit_code)
     yield changed(execution, "failed", **_how(record))
     if execution.task:
         failed = TaskFailed(

@@ -1,9 +1,11 @@
 """An execution while it lives: what its executor, its task and the dispatch machine say, each fenced by its token."""
 
+from itertools import chain
+
 import msgspec
 
 from coordinator.claims_give import FACTS, TASKS, Context, Outputs, Said, changed
-from coordinator.claims_state import Claim, Execution, can_wait
+from coordinator.claims_state import UNSHARED, Claim, Execution, can_wait, may_see
 from coordinator.claims_waiters import redecide
 from coordinator.machine import Output, answered, nothing, refused
 from schemas.claims import ChildQueued, PurityLost, Reported, Started, Unplaceable
@@ -26,8 +28,8 @@ def fenced(about: str) -> Output:
     )
 
 
-def started(_ctx: Context, claim: Claim, record: Started) -> Said:
-    """The container is about to start."""
+def started(ctx: Context, claim: Claim, record: Started) -> Outputs:
+    """The container is about to start: from here on it is known what isolates it, so who may be given its output."""
     execution = live(claim, record.token)
     if execution is None:
         return [fenced(record.fingerprint)]
@@ -47,8 +49,19 @@ def started(_ctx: Context, claim: Claim, record: Started) -> Said:
     if execution.task:
         begun = TaskStarted(root=execution.root, task=execution.task, token=record.token, node=record.node)
         said.append(Output(TASKS, begun))
-    said.append(answered(record.fingerprint))
+    answer = answered(record.fingerprint)
+    if record.runner in UNSHARED:
+        return chain(said, _keep_to_owner(ctx, claim, execution), (answer,))
+    said.append(answer)
     return said
+
+
+def _keep_to_owner(ctx: Context, claim: Claim, execution: Execution) -> Outputs:
+    execution.private = True
+    others = [want for want in execution.waiters.values() if not may_see(ctx.view, want.owner, execution)]
+    for want in others:
+        del execution.waiters[want.task]
+    yield from redecide(ctx, claim, others, execution.token)
 
 
 def reported(_ctx: Context, claim: Claim, record: Reported) -> Said:

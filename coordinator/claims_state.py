@@ -20,6 +20,7 @@ class Execution(msgspec.Struct, kw_only=True, gc=False):
     `want` is the request it runs for; `task` is empty for a re-execution that nobody's task waits for.
     `holders`: who has the output, each with the first of their tasks that got it; the owner first, copies add theirs.
     `waiters` keep their order of arrival, by task. `children`: the tasks it queued, in order, by idempotence key.
+    `private`: it is its owner's alone, whatever others may read of the owner's, because nothing held it to its inputs.
     """
 
     token: str
@@ -30,6 +31,7 @@ class Execution(msgspec.Struct, kw_only=True, gc=False):
     attempt: int = 1
     priority: int = 0
     impure: bool = False
+    private: bool = False
     unable: bool = False
     holders: dict[str, str]
     waiters: dict[str, Requested] = {}
@@ -65,6 +67,7 @@ class Failures(msgspec.Struct, gc=False):
     owner: str
     exit_code: int
     count: int
+    private: bool = False
 
 
 class Claim(msgspec.Struct, kw_only=True, gc=False):
@@ -83,7 +86,9 @@ class Claim(msgspec.Struct, kw_only=True, gc=False):
 
 
 def may_see(view: View, reader: str, execution: Execution) -> bool:
-    """Whether things of any holder of the execution may be shown to the reader."""
+    """Whether things of any holder of the execution may be shown to the reader; a private one's only to its owner."""
+    if execution.private:
+        return reader == execution.owner
     for owner in execution.holders:  # noqa: SIM110 - asked at every step: a generator costs three times as much
         if owner == reader or view.can_read(reader, owner):
             return True
@@ -130,7 +135,7 @@ def quorum_of(view: View, reader: str, claim: Claim, quorum: int) -> int | None:
     """The exit code with which at least `quorum` executions the reader may see have failed, or None."""
     counts: dict[int, int] = {}
     for failure in claim.failures:
-        if failure.owner == reader or view.can_read(reader, failure.owner):
+        if failure.owner == reader or (not failure.private and view.can_read(reader, failure.owner)):
             counts[failure.exit_code] = counts.get(failure.exit_code, 0) + failure.count
             if counts[failure.exit_code] >= quorum:
                 return failure.exit_code
@@ -142,13 +147,13 @@ def losses_seen(view: View, reader: str, claim: Claim) -> int:
     return sum(1 for owner in claim.losses if owner == reader or view.can_read(reader, owner))
 
 
-def note_failure(claim: Claim, owner: str, exit_code: int) -> None:
+def note_failure(claim: Claim, execution: Execution, exit_code: int) -> None:
     """Count one permanent failure."""
     for failure in claim.failures:
-        if failure.owner == owner and failure.exit_code == exit_code:
+        if (failure.owner, failure.exit_code, failure.private) == (execution.owner, exit_code, execution.private):
             failure.count += 1
             return
-    claim.failures += (Failures(owner, exit_code, 1),)
+    claim.failures += (Failures(execution.owner, exit_code, 1, execution.private),)
 
 
 def has_request(claim: Claim, task: str) -> bool:
@@ -193,6 +198,7 @@ def verifications_of(claim: Claim, entry: str) -> Iterator[Verification]:
 Verdict = Literal["success", "temporary", "permanent"]
 
 TEMPORARY_EXIT = 111
+UNSHARED = frozenset({"process"})  # runners that hold a task to nothing: it may have read all that is on the node
 _BY_EXIT_CODE = frozenset({Failure.NONE, Failure.EXIT})
 _TEMPORARY = frozenset({Failure.TEMPORARY, Failure.NODE, Failure.STORE})
 COUNTED = frozenset({Failure.NONE, Failure.EXIT, Failure.OUTPUT})

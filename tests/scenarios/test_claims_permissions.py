@@ -120,3 +120,57 @@ def test_what_a_group_owns_is_shared_with_its_members():
     s.asks("lab", "l").exits("l").asks("bob", "b").asks("cyd", "c")
     assert s.fates["b"] == ["copied"]
     assert s.fates["c"] == ["granted"]
+
+
+def test_what_nothing_isolated_is_its_owners_alone():
+    def scenario() -> None:
+        s = scene().may_read("bob", "ada")
+        s.asks("ada", "a").starts("a", runner="process").exits("a")
+        s.asks("ada", "a2").asks("bob", "b")
+        assert s.fates["a2"] == ["copied"]
+        assert s.fates["b"] == ["granted"]
+
+    fails_under(mutations.process_outputs_shared, scenario)
+
+
+def test_who_waits_is_decided_anew_when_the_work_starts_with_nothing_around_it():
+    def scenario() -> None:
+        s = scene().may_read("bob", "ada").may_read("cyd", "bob").may_read("cyd", "ada")
+        s.asks("ada", "a").asks("bob", "b").asks("ada", "a2").asks("cyd", "c").starts("a", runner="process")
+        assert [r.task for r in s.all(Redecided)] == ["b", "c"]
+        assert s.fates["b"] == ["waiting", "granted"]
+        assert s.fates["c"] == ["waiting", "waiting"]
+        s.starts("b").exits("b", output="bobs")
+        assert s.fate("c") == "copied"
+        s.exits("a", output="adas")
+        assert s.fate("a2") == "copied"
+        s.asks("cyd", "c2")
+        assert s.all(TaskCopied)[0].output == "bobs"
+
+    fails_under(mutations.process_outputs_shared, scenario)
+
+
+def test_the_next_attempt_may_be_shared_again():
+    s = scene().may_read("bob", "ada").asks("ada", "a").starts("a", runner="process").exits("a", 111)
+    s.asks("bob", "b").starts("a").exits("a")
+    assert s.fates["b"] == ["waiting", "copied"]
+
+
+def test_a_private_entry_is_not_opened_by_its_inputs():
+    s = scene().asks("ada", "a", by_inputs=True).starts("a", runner="process").exits("a").asks("bob", "b")
+    assert s.fates["b"] == ["granted"]
+
+
+def test_private_failures_count_for_their_owner_alone():
+    s = scene(failure_quorum=1).may_read("bob", "ada")
+    s.asks("ada", "a").asks("ada", "a2").starts("a", runner="process").exits("a", 3)
+    assert s.fate("a2") == "failed"
+    s.asks("bob", "b").asks("bob", "b2").exits("b", 4)
+    assert s.all(TaskFailed)[-1].exit_code == 4
+
+
+def test_a_private_execution_is_handed_on_within_its_owners_tasks_only():
+    s = scene().may_read("bob", "ada").asks("ada", "a").starts("a", runner="process").asks("ada", "a2").withdraws("a")
+    assert s.fate("a2") == "promoted"
+    s.asks("bob", "b")
+    assert s.fates["b"] == ["granted"]

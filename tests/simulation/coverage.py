@@ -18,7 +18,7 @@ CLAIMS = (
     "execution running", "execution done", "execution failed", "execution lost", "execution cancelled",
     "execution missing", "execution invalidated", "execution impure", "failed: permanent_failure",
     "failed: attempts_exhausted", "failed: failure_quorum", "failed: fits_no_node", "failed: loses_nodes",
-    "failed: too_many_waiters",
+    "failed: too_many_waiters", "kept to its owner",
 )  # fmt: skip
 ANSWERS = (
     "nothing: already", "nothing: finished", "nothing: unknown", "nothing: not_current", "refused: not_current",

@@ -23,6 +23,7 @@ class Run:
         self.holders: list[tuple[str, str]] = [(want.owner, want.task)]
         self.status = "granted"
         self.impure = False
+        self.private = False
         self.unable = False
         self.children: list[Any] = []
         self.keys: dict[str, None] = {}
@@ -87,7 +88,7 @@ class Claim:
         self.quarantined = False
         self.settled: set[str] = set()
         self.losses: list[str] = []
-        self.failures: list[tuple[str, int]] = []
+        self.failures: list[tuple[Run, int]] = []
 
     def live(self, token: str) -> Run | None:
         """The live execution of this token."""
@@ -120,5 +121,7 @@ class Claim:
 
 
 def may_see(sight: Sight, reader: str, run: Run) -> bool:
-    """Whether anybody who has it is one whose things the reader may be shown."""
+    """Whether anybody who has it is one whose things the reader may be shown; what nothing isolated is its owner's."""
+    if run.private:
+        return reader == run.holders[0][0]
     return any(sight.reads(reader, owner) for owner, _ in run.holders)

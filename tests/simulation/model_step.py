@@ -83,6 +83,7 @@ class Step:
     def redecided(self, fact: f.Redecided) -> None:
         self.settle()
         wait = self.move(fact.task)
+        self.fired["kept to its owner"] += isinstance(self.record, c.Started)
         place = wait.place
         on = place.entry.token if isinstance(place, Look) else place.token
         self.must(5, fact.token == on, f"{fact.task} did not wait on {fact.token}")
@@ -216,7 +217,7 @@ class Step:
             self.must(6, self._may_be_refused(want, record.reason), f"{record.task} failed as {record.reason}")
         else:
             want = self.move(record.task).want
-            known = [code for owner, code in self.claim.failures if self.sight.reads(want.owner, owner)]
+            known = [code for run, code in self.claim.failures if may_see(self.sight, want.owner, run)]
             enough = known.count(record.exit_code) >= self.model.config["failure_quorum"]
             self.must(6, record.reason is Reason.FAILURE_QUORUM and enough, f"{record.task} failed without a quorum")
         self.fired[f"failed: {record.reason}"] += 1
@@ -251,7 +252,7 @@ class Step:
 
     def _running(self, run: Run, _fact: f.ExecutionChanged) -> None:
         self.must(2, isinstance(self.record, c.Started) and run is self.subject, "it runs without a start")
-        run.status = "running"
+        run.status, run.private = "running", self.record.runner == "process"
 
     def _done(self, run: Run, fact: f.ExecutionChanged) -> None:
         exited = self.record
@@ -270,7 +271,7 @@ class Step:
         verdict = run.verdict(run.exit)
         self.must(4, verdict != "success", f"{run.token} succeeded and failed")
         if verdict == "permanent" and run.exit.failure in COUNTED and not run.impure:
-            self.claim.failures.append((run.holders[0][0], run.exit.exit_code))
+            self.claim.failures.append((run, run.exit.exit_code))
         self._gone(run)
         self.failed, self.told = run, not run.task
 
@@ -324,7 +325,8 @@ class Step:
         self.must(7, entry is not None and entry.status == "done", f"a look at what is no entry: {work.entry}")
         assert entry is not None
         look = self.claim.looks[work.token] = Look(work.token, entry, work.prove)
-        self.must(6, not work.prove or entry.want.by_inputs, f"{work.prove} may not prove anything here")
+        opened = entry.want.by_inputs and not entry.private
+        self.must(6, opened or not work.prove, f"{work.prove} may not prove anything here")
         if isinstance(self.record, c.Lost) and self.look is not None:
             for wait in self.claim.waits_at(self.look):
                 wait.place = look
@@ -364,7 +366,7 @@ class Step:
             there = claim.looks.get(place.token) if isinstance(place, Look) else claim.live(place.token)
             usable = not (claim.quarantined or (isinstance(place, Run) and place.impure))
             self.must(5, there is place and usable, f"{task} is left waiting on {place.token}, which is over")
-            if place is self.promoted:
+            if place is self.promoted or (place is self.subject and place.private):
                 self.must(6, may_see(self.sight, wait.want.owner, place), f"{task} came to wait for {place.holders}")
         for token, ranks in self.moved.items():
             self.must(5, ranks == sorted(ranks), f"those who waited on {token} moved out of turn")

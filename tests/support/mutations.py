@@ -58,6 +58,11 @@ def _copy_all(ctx: Any, claim: Claim, entry: Execution, waiters: Any) -> Iterato
         yield from copy(ctx, entry, want, waited=True)
 
 
+def process_outputs_shared() -> AbstractContextManager[Any]:
+    """What ran with nothing around it is given away like all else."""
+    return _patched((claims_life, "UNSHARED", frozenset()))
+
+
 def visibility_of_yesterday() -> AbstractContextManager[Any]:
     """Who was let wait is given the output, whatever they may see by then."""
     return _patched((claims_exit, "give_or_redecide", _copy_all))
@@ -228,6 +233,7 @@ MUTATIONS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
         waiters_inherited,
         visibility_ignored,
         visibility_of_yesterday,
+        process_outputs_shared,
         alive_without_tokens,
         alive_renews_all,
         slot_freed_before_the_ack,

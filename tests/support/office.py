@@ -192,7 +192,7 @@ class Office:
 
     def execute(self, ready: Ready) -> None:
         about = {"fingerprint": ready.fingerprint, "token": ready.token}
-        self.say(Topic.CLAIMS, c.Started(**about, node="n1", incarnation=self._incarnation, runner="process"))
+        self.say(Topic.CLAIMS, c.Started(**about, node="n1", incarnation=self._incarnation, runner="bubblewrap"))
         for rank, child in enumerate(self.children(ready)):
             self.say(Topic.CLAIMS, c.ChildQueued(**about, child=f"{ready.token} {rank}", spec=child))
         started = 1_600_000_000_000

@@ -68,8 +68,8 @@ class Scene:
             c.Requested(**({"fingerprint": FP, "task": task, "root": f"job-{task}", "owner": owner} | fields))
         )
 
-    def starts(self, task: str, node: str = "n1") -> "Scene":
-        return self.when(c.Started(fingerprint=FP, token=self.tokens[task], node=node, incarnation="i"))
+    def starts(self, task: str, node: str = "n1", runner: str = "bubblewrap") -> "Scene":
+        return self.when(c.Started(fingerprint=FP, token=self.tokens[task], node=node, incarnation="i", runner=runner))
 
     def queues(self, task: str, key: str, spec: TaskSpec | None = None) -> "Scene":
         return self.when(c.ChildQueued(fingerprint=FP, token=self.tokens[task], child=key, spec=spec or task_spec(key)))
