@@ -38,8 +38,9 @@ class Context:
 
     def new_token(self) -> str:
         """A token that no other grant or verification ever had or will have."""
-        self.grants += 1
-        return token_of(self.seen, self.grants - 1)
+        grant = self.grants
+        self.grants = grant + 1
+        return token_of(self.seen, grant)
 
 
 def copy(ctx: Context, entry: Execution, want: Requested, *, waited: bool) -> Said:

@@ -28,7 +28,7 @@ def give_or_redecide(ctx: Context, claim: Claim, entry: Execution, waiters: Iter
     """A copy for every waiter who may see the entry now and for whom nothing disagrees; the others are decided anew."""
     for want in waiters:
         seen = visible(ctx.view, want.owner, claim)
-        if any(e is entry for e in seen) and not disagree(claim, seen) and not claim.quarantined:
+        if entry in seen and not disagree(claim, seen) and not claim.quarantined:
             yield from copy(ctx, entry, want, waited=True)
         else:
             yield from redecide(ctx, claim, [want], entry.token)

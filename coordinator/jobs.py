@@ -21,7 +21,7 @@ from coordinator.machine import RULES_VERSION, Output, Seen, answered, check_rul
 from schemas import tasks as t
 from schemas.claims import PurityDropped
 from schemas.log import Genesis
-from schemas.reasons import Outcome, Reason
+from schemas.reasons import Reason
 from schemas.settings import ConfigSet, Forwarded, PureAssumed
 from schemas.topics import Topic
 
@@ -218,5 +218,5 @@ class Jobs:
 
 def _too_late(root: str, task: Task | None) -> Output:
     if task is None:
-        return answered(root, Outcome.REFUSED, Reason.UNKNOWN, "no such task in this job")
+        return refused(root, Reason.UNKNOWN, "no such task in this job")
     return nothing(root, Reason.FINISHED, f"the first terminal record wins: the task is {task.state}")

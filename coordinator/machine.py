@@ -81,19 +81,19 @@ def token_of(seen: Seen, grant: int) -> str:
     return f"{seen.log_id}.{seen.offset}.{grant}.{seen.digest[:16]}"
 
 
-def answered(about: str, outcome: Outcome = Outcome.DONE, reason: Reason = Reason.NONE, detail: str = "") -> Output:
-    """The one answer to the command of this step."""
-    return Output(_FACTS, Answered(outcome=outcome, reason=reason, about=about or "-", detail=detail))
+def answered(about: str, detail: str = "") -> Output:
+    """The one answer to the command of this step: done."""
+    return Output(_FACTS, Answered(about=about or "-", detail=detail))
 
 
 def nothing(about: str, reason: Reason, detail: str = "") -> Output:
     """The answer that says: accepted, and nothing followed."""
-    return answered(about, Outcome.NOTHING, reason, detail)
+    return Output(_FACTS, Answered(outcome=Outcome.NOTHING, reason=reason, about=about or "-", detail=detail))
 
 
 def refused(about: str, reason: Reason, detail: str = "") -> Output:
     """The answer that says no, and why."""
-    return answered(about, Outcome.REFUSED, reason, detail)
+    return Output(_FACTS, Answered(outcome=Outcome.REFUSED, reason=reason, about=about or "-", detail=detail))
 
 
 def check_rules(body: Forwarded | RulesSet | Genesis, known: int) -> None:

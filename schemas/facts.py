@@ -28,7 +28,7 @@ MaybeUuid = Annotated[str, Meta(max_length=64)]
 class Answered(Record, frozen=True, tag="answered", kw_only=True):
     """The one answer to one command: the command is the record that this one's cause names."""
 
-    outcome: Annotated[Outcome, Meta(description="done, nothing (a no-op), or refused")]
+    outcome: Annotated[Outcome, Meta(description="done, nothing (a no-op), or refused")] = Outcome.DONE
     reason: Annotated[Reason, Meta(description="why nothing was done or it was refused")] = Reason.NONE
     about: Annotated[Fingerprint, Meta(description="fingerprint or root job it concerns")] = "-"
     detail: Annotated[Text, Meta(description="one line for people")] = ""
