@@ -94,6 +94,14 @@ class AgainstTheModel(RuleBasedStateMachine):
     def time_passes(self, milliseconds):
         self.pass_time(milliseconds)
 
+    @rule(dead=st.sets(node))
+    def some_fall_silent_for_good(self, dead):
+        for _ in range(4):
+            self.pass_time(PATIENCE - 1)
+            for name in NODES:
+                if name not in dead:
+                    self.node_lives(name, forgets=False, late=0, more=[])
+
     @rule()
     def is_restarted(self):
         self.world.restarted()
