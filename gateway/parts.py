@@ -1,11 +1,13 @@
 """Running the parts of `up`: each in a thread of its own, and the first that fails ends all."""
 
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import NamedTuple
 
-STOP_SECONDS = 30.0  # for one part; a part that takes longer is left behind, and ends with the process
+STOP_SECONDS = 30.0  # for one part to end, when all is well
+GIVE_UP_SECONDS = 10.0  # for all together, when one has failed: what it waits for may never come
 
 
 class Part(NamedTuple):
@@ -28,34 +30,48 @@ class Ended(Exception):
 
 
 class Parts:
-    """Threads, started in order and stopped in the opposite one. `events`: put there what ends all."""
+    """Threads, started in order and stopped in the opposite one. `events`: put there what ends all.
+
+    They are daemons: one that hangs ends with the process, and nothing is lost, as what counts is in the log.
+    """
 
     def __init__(self, events: "SimpleQueue[Event]") -> None:
         self._events = events
         self._running: list[tuple[Part, threading.Thread]] = []
-        self._stopping = False
+        self._ending = threading.Event()
+        self._failed = False
 
     def start(self, part: Part) -> None:
         """Run the part in a thread."""
-        thread = threading.Thread(target=self._run, args=(part,), name=part.name, daemon=True)
-        self._running.append((part, thread))
-        thread.start()
+        self._running.append((part, _thread(part.name, lambda: self._run(part))))
 
-    def stop(self) -> list[str]:
-        """Stop all, the last started first; the names of those that did not end in time."""
-        self._stopping = True
-        late = []
+    def stop(self) -> None:
+        """Stop one after the other, the last started first; all at once where one has failed already."""
+        self._ending.set()
+        if self._failed:
+            self._give_up()
+            return
         for part, thread in reversed(self._running):
             part.stop()
             thread.join(STOP_SECONDS)
-            if thread.is_alive():
-                late.append(part.name)
-        return late
+
+    def _give_up(self) -> None:
+        stopping = [_thread(f"stop {part.name}", part.stop) for part, _ in self._running]
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        for thread in (*stopping, *(thread for _, thread in self._running)):
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self, part: Part) -> None:
         try:
             part.run()
-            if not self._stopping:
+            if not self._ending.is_set():
                 raise Ended(f"{part.name} ended by itself")
         except BaseException as error:  # noqa: BLE001 # handed to the main thread, which ends `up` with it
+            self._failed = True
             self._events.put(Event(part.name, error))
+
+
+def _thread(name: str, target: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    thread.start()
+    return thread

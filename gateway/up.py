@@ -1,5 +1,6 @@
 """`up`: everything in one process, until it is told to stop or a part fails."""
 
+import logging
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
     """Run until a signal or, with `until_eof`, the end of standard input. Problem: the line of the part that failed."""
     config, folders = session.config, session.folders
     folders.create()
+    logging.basicConfig(format="up: %(message)s", level=logging.WARNING)
     events: SimpleQueue[Event] = SimpleQueue()
     with runtime.sole_owner(folders), _signals(events):
         if until_eof:
@@ -38,6 +40,7 @@ def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
             runtime.announce(folders, running)
             _tell(session, running, works.why)
             event = events.get()
+            logging.disable(logging.WARNING)  # what follows from the end is no news
             session.note(f"stopping: {event.reason}")
     if event.error is not None:
         raise _story(event) from event.error

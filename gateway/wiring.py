@@ -28,6 +28,7 @@ from gateway.folders import Folders
 from gateway.machines import machines
 from gateway.parts import Event, Part, Parts
 from gateway.problems import Refused
+from gateway.serverwatch import ServerWatch
 from schemas.topics import Topic
 from streams.admin import create_topics
 from streams.checkpoints import CheckpointReader, DirectoryCheckpoints
@@ -38,6 +39,8 @@ from streams.loop import MachineType, Runner
 from streams.postgres import PostgresLog
 
 CONTAINERS_NOTE = "containers-were-made"
+PATIENCE_WITH_OURS = 5.0  # seconds: our own server comes back at once after a crash, or never
+PATIENCE_WITH_YOURS = 60.0  # seconds: somebody may be restarting it
 JANITOR_PAUSE = 60.0  # seconds
 MINUTE = 60_000  # ms
 
@@ -57,12 +60,15 @@ def running(config: Config, folders: Folders, events: "SimpleQueue[Event]", *, d
     """All parts, inside the context; `events` hears of the first that fails."""
     with ExitStack() as stack:
         dsn = config.postgres.dsn or stack.enter_context(EmbeddedPostgres(folders.data))
-        log = PostgresLog(dsn)
+        log = PostgresLog(dsn, patience=PATIENCE_WITH_YOURS if config.postgres.dsn else PATIENCE_WITH_OURS)
         stack.callback(log.close)
         create_topics(log)
         executor = _executor(config, folders, log) if dispatch else None
         parts = Parts(events)
         stack.callback(parts.stop)
+        if not config.postgres.dsn:
+            watch = ServerWatch(dsn)
+            parts.start(Part("Postgres", watch.run, watch.stop))
         for part in _parts(config, folders, dsn, log, stack):
             parts.start(part)
         if executor:
