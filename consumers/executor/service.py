@@ -91,8 +91,10 @@ class Executor:
                 guard=guard,
                 answers=answers,
             )
-            self._work(site)
-            site.close()
+            try:
+                self._work(site)
+            finally:
+                site.close()
         finally:
             guard.close()
             answers.close()

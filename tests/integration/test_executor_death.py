@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from consumers.executor.site import site_key
+from consumers.executor.inputs import remove_tree
+from consumers.executor.site import site_key, socket_folder
 from consumers.runners.reap import marked
 
 # It says when it runs, then waits until the test holds the other end. A part of it leaves its group and session.
@@ -82,6 +83,8 @@ def started(folder: Path, runner: str, engine: str = "", image: str = "", lease:
         finally:
             os.close(made.alive)
             process.kill()
+            process.wait()
+            remove_tree(socket_folder(site_key("local", folder / "executor")))
 
 
 def test_killed(lonely):

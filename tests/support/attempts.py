@@ -126,7 +126,9 @@ def bench(folder: Path, runner: str, engine: str = "", image: str = "") -> Itera
             guard=guard,
             answers=asked,
         )
-        yield Bench(site, folder, asked, image)
-        site.close()
+        try:
+            yield Bench(site, folder, asked, image)
+        finally:
+            site.close()
     finally:
         guard.close()
