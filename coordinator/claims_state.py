@@ -125,10 +125,10 @@ def can_wait(execution: Execution, want: Requested) -> bool:
     mine = execution.want
     if execution.status == "done" or mine.pool != want.pool:
         return False
-    if mine.cores < want.cores or mine.memory < want.memory or mine.scratch < want.scratch:
-        return False
-    same = mine.cores == want.cores and mine.memory == want.memory and mine.scratch == want.scratch
-    return same or not execution.unable
+    if mine.cores == want.cores and mine.memory == want.memory and mine.scratch == want.scratch:
+        return True
+    larger = mine.cores >= want.cores and mine.memory >= want.memory and mine.scratch >= want.scratch
+    return larger and not execution.unable
 
 
 def quorum_of(view: View, reader: str, claim: Claim, quorum: int) -> int | None:
