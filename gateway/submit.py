@@ -74,7 +74,7 @@ def _resolved(session: Session, file: Path, description: jobfile.Description) ->
     resolver = FileResolver(store, file, folders.cache, _resolve_image, progress)
     try:
         spec = taskspec.job(description, resolver=resolver)
-    except BadTask as error:
+    except (BadTask, Refused) as error:
         raise Refused(f"{file}: {error}") from error
     _check_script(store, file, spec)
     return spec
@@ -92,9 +92,8 @@ def _check_script(store: CollectionStore, file: Path, spec: JobSpec) -> None:
         try:
             store.load(spec.task.code).find(spec.task.script)
         except PathMissing as error:
-            raise Refused(
-                f"{file}: script: {spec.task.script} is not in {spec.task.repository or 'its folder'}"
-            ) from error
+            place = spec.task.repository or "the job file's folder"
+            raise Refused(f"{file}: script: {spec.task.script} is not in {place}") from error
 
 
 def _show_request(session: Session, spec: JobSpec) -> None:

@@ -64,6 +64,7 @@ def running(config: Config, folders: Folders, events: "SimpleQueue[Event]", *, d
         stack.callback(log.close)
         create_topics(log)
         executor = _executor(config, folders, log) if dispatch else None
+        works = _works(config, dsn, log, executor)
         parts = Parts(events)
         stack.callback(parts.stop)
         if not config.postgres.dsn:
@@ -73,7 +74,7 @@ def running(config: Config, folders: Folders, events: "SimpleQueue[Event]", *, d
             parts.start(part)
         if executor:
             parts.start(Part("executor", executor.run, executor.stop))
-        yield _works(config, dsn, log, executor)
+        yield works
 
 
 def _works(config: Config, dsn: str, log: Log, executor: Executor | None) -> Works:
