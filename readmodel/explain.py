@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from coordinator.claims_state import UNSHARED
 from coordinator.fingerprint import COMPONENT_ORDER
 from readmodel import queries
 from readmodel.connection import Connection
@@ -128,7 +129,7 @@ def _reasons_of_the_claim(task: Task, earlier: tuple[Execution, ...]) -> list[Wh
         found.append(Why(code="quarantined", text="an operator took the earlier executions out of use"))
     if task.decision == "promoted":
         found.append(Why(code="promoted", text="it took over an execution whose own task was withdrawn"))
-    return found + [_useless(execution) for execution in earlier]
+    return found + [_useless(execution, task.owner) for execution in earlier]
 
 
 USELESS = {
@@ -142,11 +143,14 @@ USELESS = {
     "missing": "has lost its output: blocks are gone from the store",
     "invalidated": "was declared wrong by an operator",
     "impure": "turned out not to be pure",
+    "private": "is its owner's alone, because nothing isolated it",
 }
 
 
-def _useless(execution: Execution) -> Why:
+def _useless(execution: Execution, asker: str) -> Why:
     status = "impure" if execution.is_impure else execution.status
+    if execution.runner in UNSHARED and execution.owner != asker and status in ("running", "done"):
+        status = "private"
     detail = f" ({execution.detail})" if execution.detail else ""
     return Why(code=status, text=f"the earlier execution {execution.token} {USELESS[status]}{detail}")
 

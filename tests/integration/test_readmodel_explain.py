@@ -156,3 +156,16 @@ def test_a_task_that_took_an_execution_over_says_so(model):
     assert explained.how == "executed"
     assert model.ask(queries.execution, "ben", explained.task.token).owner == "ben"
     assert "two: took over the execution it had waited on" in model.told("ben", "job-2")
+
+
+def test_explain_an_execution_that_nothing_isolated(model):
+    office = model.office
+    office.may_read("ben", "ada")
+    office.runner = lambda ready: "process"
+    office.submit("ada", "job-1", spec("one"))
+    office.run()
+    office.submit("ben", "job-2", spec("two"))
+    office.run()
+    [why] = model.explained("ben", "job-2").why_executed
+    assert why.code == "private"
+    assert "its owner's alone" in why.text

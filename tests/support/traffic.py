@@ -26,6 +26,7 @@ class Traffic:
         self.random = Random(seed)
         self.jobs: list[str] = []
         self.zombies: list[Runner] = []
+        office.runner = lambda ready: "process" if self.random.random() < 0.15 else "bubblewrap"
         office.proves = lambda ready: self.random.random() < 0.7
         office.children = self.children
         office.exits = self.exits
