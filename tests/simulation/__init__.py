@@ -1,1 +1,1 @@
-"""A seeded simulator of the whole system: shipped rules over a log in memory, virtual time, faults, an independent model."""
+"""A seeded simulator of the whole: shipped rules over a log in memory, virtual time, faults, an independent model."""

@@ -7,6 +7,9 @@ import msgspec
 
 from schemas.spec import Components, Resources, TaskSpec
 
+OLD_SCRIPT = {"repository": "old", "script": "old.py"}
+OLD_COMMIT = "c" * 40
+
 
 def digest(text: str) -> str:
     """A stand-in for a component's digest: 64 characters that say what they stand for."""
@@ -36,8 +39,8 @@ def _leaf(random: Random) -> dict[str, Any]:
 
 def _odd(random: Random) -> dict[str, Any]:
     drawn = random.randrange(40)
-    if drawn < 3:
-        return {"is_pure": False}
+    if drawn < 4:
+        return {"is_pure": False} | (OLD_SCRIPT | {"commit": OLD_COMMIT} if drawn < 3 else {})
     if drawn < 9:
         return {"job_parameters": ("genome",)}
     if drawn < 11:

@@ -21,7 +21,6 @@ DURATIONS = (1, 20, 300, 1_500, 5_000)
 FAILURES: tuple[dict[str, Any], ...] = (
     {"exit_code": 1},
     {"exit_code": 1},
-    {"exit_code": 1},
     {"exit_code": 2, "failure": Failure.EXIT},
     {"exit_code": 111},
     {"exit_code": 111},
@@ -40,6 +39,7 @@ class Containers:
     def __init__(self, world: World) -> None:
         self.world = world
         self.failing = self.disagreeing = self.impure = self.talking = self.hanging = 0.0
+        self.unheld = 0.0  # how many run with nothing that holds them to their inputs
         self.proving = 0.5
         self.missing: set[str] = set()
         self.unreachable = False
@@ -61,6 +61,10 @@ class Containers:
             world.after(30_000, self._hung, node, core, ready)
         else:
             world.after(duration, self._end, node, core, ready)
+
+    def runner(self) -> str:
+        """The isolation that the next one runs under."""
+        return "process" if self.world.chance(self.unheld) else "bubblewrap"
 
     def _say(self, node: "Node", core: ExecutorCore, record: Record, times: int = 1) -> None:
         """The task speaks through its executor, and repeats what was not acknowledged, while it runs."""
@@ -84,7 +88,8 @@ class Containers:
         world = self.world
         if world.chance(self.failing):
             world.strike("container failed")
-            node.finish(core, ready, **world.random.choice(FAILURES))
+            always_the_same = self.failing > 0.5
+            node.finish(core, ready, **(FAILURES[0] if always_the_same else world.random.choice(FAILURES)))
             return
         output = f"out-{ready.fingerprint[-12:]}+1"
         if world.chance(self.disagreeing):

@@ -13,7 +13,7 @@ from schemas.codec import Undecodable, decode
 from schemas.facts import Answered
 from schemas.log import Cause
 from schemas.reasons import Reason
-from schemas.settings import Forwarded, RulesSet
+from schemas.settings import Forwarded, PureAssumed, RulesSet
 from schemas.topics import Topic
 from streams.log import Place, Stored
 from tests.simulation.model_claims import ClaimsModel
@@ -138,6 +138,8 @@ class Model:
     def _forwarded(self, part: Part, body: Forwarded) -> None:
         if part.place in self.claims:
             self.claims[part.place].forwarded(body)
+        elif part.place in self.jobs and isinstance(body.change, PureAssumed):
+            self.jobs[part.place].assumed.append(body.change)
 
     def _judge_step(self, part: Part, record: Input, step: Step) -> None:
         outputs = [step.outputs[index] for index in range(len(step.outputs))]

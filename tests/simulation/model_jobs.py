@@ -11,6 +11,7 @@ from schemas import facts as f
 from schemas import tasks as t
 from schemas.facts import Answered
 from schemas.reasons import Outcome
+from schemas.settings import PureAssumed
 from schemas.spec import JobSpec, TaskSpec
 from schemas.topics import Topic
 from tests.simulation.sight import Broken
@@ -62,6 +63,7 @@ class JobsModel:
         self.fired = fired
         self.fingerprints = fingerprints
         self.trees: dict[str, Tree] = {}
+        self.assumed: list[PureAssumed] = []
         self.open = 0
         self._record: Any = None
         self._root = ""
@@ -73,7 +75,7 @@ class JobsModel:
     def unfinished(self) -> list[str]:
         """Jobs and tasks that have not ended."""
         return [
-            f"{root} is {tree.state}: {({uuid: task.state for uuid, task in tree.tasks.items() if task.is_open})}"
+            f"{root} is {tree.state}: { ({uuid: task.state for uuid, task in tree.tasks.items() if task.is_open}) }"
             for root, tree in self.trees.items()
             if tree.is_open
         ]
@@ -95,8 +97,12 @@ class JobsModel:
             self.open += 1
         assert tree is not None
         was_open = tree.is_open
+        asking = [uuid for uuid, task in tree.tasks.items() if task.state in ("claimed", "running")]
         for _, body in outputs:
             HANDLERS[type(body)](self, tree, body)
+        if was_open and tree.state == "cancelled":
+            withdrawn = [body.task for _, body in outputs if isinstance(body, c.Withdrawn)]
+            self._must(5, withdrawn == asking, f"of {asking} only {withdrawn} were withdrawn")
         if type(record) in ENDS:
             self._must(4, not tree.tasks[record.task].is_open, f"{record.task} did not end")
         if was_open and not tree.is_open:
@@ -167,6 +173,12 @@ class JobsModel:
         spec = record.spec.task if isinstance(record.spec, JobSpec) else record.spec
         if isinstance(record, t.TaskCreated):
             spec = replace(spec, **tree.policy)
+        if not spec.is_pure and any(
+            spec.commit in a.commits and (spec.repository, spec.script) == (a.repository, a.script)
+            for a in self.assumed
+        ):
+            self.fired["assumed pure"] += 1
+            spec = replace(spec, is_pure=True, job_parameters="all")
         said = msgspec.json.decode(fact.spec, type=TaskSpec)
         self._must(6, said == spec, f"{fact.task} is under another job's policy: {said}")
         task = Task(fact.created_by, spec, fact.fingerprint, fact.is_pure is True)
@@ -188,8 +200,9 @@ class JobsModel:
         bound = sorted((name, tree.parameters[name].digest) for name in self._bound(tree, task.spec))
         meaning = (task.spec.components, *bound) if shared else uuid
         self._must(7, task.fingerprint.startswith("impure:") is not shared, f"{uuid} is shared, or is not, wrongly")
-        known = self.fingerprints.setdefault(task.fingerprint, meaning), self.fingerprints.setdefault(
-            meaning, task.fingerprint
+        known = (
+            self.fingerprints.setdefault(task.fingerprint, meaning),
+            self.fingerprints.setdefault(meaning, task.fingerprint),
         )
         self._must(7, known == (meaning, task.fingerprint), f"the fingerprint of {uuid} stands for something else")
 
@@ -204,6 +217,7 @@ class JobsModel:
         self._must(6, want.owner == tree.owner, f"{want.task} was requested for {want.owner}")
         if not task.is_pure:
             self._must(7, want.fingerprint == f"impure:{want.task}", f"{want.task} is impure and was to be shared")
+            task.fingerprint = want.fingerprint
         else:
             self._must(7, want.fingerprint == task.fingerprint, f"{want.task} was requested as something else")
         self._must(6, _json(want.bound) == self._bound(tree, task.spec), f"{want.task} brings {want.bound!r}")

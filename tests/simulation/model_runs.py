@@ -45,7 +45,7 @@ class Run:
         return self.is_live and mine.pool == want.pool and enough and (same or not self.unable)
 
     def verdict(self, exited: Exited) -> str:
-        """The task's own word over its exit code; 111 and trouble of node or store are temporary; a kill never succeeds."""
+        """Its own word over its exit code; 111 and trouble of node or store are temporary; a kill never succeeds."""
         if exited.failure in TEMPORARY:
             return "temporary"
         if exited.failure not in (Failure.NONE, Failure.EXIT):

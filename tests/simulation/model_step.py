@@ -7,7 +7,8 @@ from schemas import facts as f
 from schemas import tasks as t
 from schemas import work as w
 from schemas.reasons import Reason
-from tests.simulation.model_runs import COUNTED, Claim, Look, Run, Wait, may_see
+from tests.simulation import model_ends
+from tests.simulation.model_runs import Claim, Look, Run, Wait, may_see
 from tests.simulation.sight import Broken
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class Step:
 
     def must(self, number: int, is_so: Any, what: str) -> None:
         if not is_so:
-            raise Broken(number, f"{what}; at {type(self.record).__name__}, offset {self.offset}", self.claim.fingerprint)
+            raise Broken(
+                number, f"{what}; at {type(self.record).__name__}, offset {self.offset}", self.claim.fingerprint
+            )
 
     # --- Deciding a request ---------------------------------------------------------------------------------------
 
@@ -194,7 +197,9 @@ class Step:
 
     def _children_are(self, run: Run, task: str, count: int) -> None:
         born = self.born.pop(task, [])
-        self.must(8, born == run.children and count == len(born), f"{task} has {len(born)} of {len(run.children)} children")
+        self.must(
+            8, born == run.children and count == len(born), f"{task} has {len(born)} of {len(run.children)} children"
+        )
 
     def completed(self, record: t.TaskCompleted) -> None:
         run = self.done
@@ -206,7 +211,7 @@ class Step:
         self.told = True
         self.fired["completed"] += 1
 
-    # --- Ends -----------------------------------------------------------------------------------------------------
+    # --- Failures and heirs ---------------------------------------------------------------------------------------
 
     def task_failed(self, record: t.TaskFailed) -> None:
         run = self.failed
@@ -243,62 +248,6 @@ class Step:
         self.must(4, last or expected is not Reason.ATTEMPTS_EXHAUSTED, f"{record.task} had attempts left")
         self.told = True
 
-    def changed(self, fact: f.ExecutionChanged) -> None:
-        run = self.claim.runs.get(fact.token)
-        self.must(2, run is not None, f"{fact.token} is not current and became {fact.status}")
-        assert run is not None
-        CHANGES[fact.status](self, run, fact)
-        self.fired[f"execution {fact.status}"] += 1
-
-    def _running(self, run: Run, _fact: f.ExecutionChanged) -> None:
-        self.must(2, isinstance(self.record, c.Started) and run is self.subject, "it runs without a start")
-        run.status, run.private = "running", self.record.runner == "process"
-
-    def _done(self, run: Run, fact: f.ExecutionChanged) -> None:
-        exited = self.record
-        current = isinstance(exited, c.Exited) and run is self.subject and run.is_live
-        self.must(2, current and run.verdict(exited) == "success", f"{run.token} was done without a success")
-        run.status, run.output, run.verified_at = "done", run.named or exited.output, self.offset
-        self.must(4, fact.output == run.output, f"{run.token} has output {run.output}, not {fact.output}")
-        self.done, self.told = run, not run.task
-        if run.impure or self.claim.fingerprint.startswith("impure:"):
-            del self.claim.runs[run.token]
-
-    def _failed(self, run: Run, _fact: f.ExecutionChanged) -> None:
-        ended = isinstance(self.record, c.Exited | c.Lost) and run is self.subject and run.exit is not None
-        self.must(2, ended, f"{run.token} failed without an exit")
-        assert run.exit is not None
-        verdict = run.verdict(run.exit)
-        self.must(4, verdict != "success", f"{run.token} succeeded and failed")
-        if verdict == "permanent" and run.exit.failure in COUNTED and not run.impure:
-            self.claim.failures.append((run, run.exit.exit_code))
-        self._gone(run)
-        self.failed, self.told = run, not run.task
-
-    def _gone(self, run: Run) -> None:
-        del self.claim.runs[run.token]
-        run.status = "gone"
-
-    def _cancelled(self, run: Run, _fact: f.ExecutionChanged) -> None:
-        wanted = isinstance(self.record, c.Withdrawn) and run is self.subject and run.is_live
-        self.must(5, wanted, f"{run.token} was cancelled though it was wanted")
-        heir = next((w for w in self.claim.waits_at(run) if may_see(self.sight, w.want.owner, run)), None)
-        self.must(5, heir is None, f"{run.token} was cancelled although {heir and heir.want.task} waits on it")
-        self._gone(run)
-
-    def _dropped(self, run: Run, fact: f.ExecutionChanged) -> None:
-        kind = {"missing": c.OutputMissing, "invalidated": c.Invalidated}[fact.status]
-        self.must(7, isinstance(self.record, kind) and run.status == "done", f"{run.token} became {fact.status}")
-        self._gone(run)
-        self.dropped = run
-
-    def _impure(self, run: Run, _fact: f.ExecutionChanged) -> None:
-        self.must(7, isinstance(self.record, c.PurityLost | c.PurityDropped) and run is self.subject, "impure why?")
-        run.impure = True
-        if run.status == "done":
-            self._gone(run)
-            self.dropped = run
-
     def promoted_to(self, fact: f.Promoted) -> None:
         run = self.claim.live(fact.token)
         current = run is not None and isinstance(self.record, c.Withdrawn) and run is self.subject
@@ -334,7 +283,9 @@ class Step:
 
     def cancelled(self, work: w.Cancelled) -> None:
         look = self.claim.looks.pop(work.token, None)
-        self.must(5, look is not None or work.token not in self.claim.runs, f"{work.token} was cancelled while it lives")
+        self.must(
+            5, look is not None or work.token not in self.claim.runs, f"{work.token} was cancelled while it lives"
+        )
         if look is not None and self.subject is None:
             self.look = look
         self.fired["work cancelled"] += 1
@@ -359,7 +310,9 @@ class Step:
         self.settle()
         claim = self.claim
         if isinstance(self.record, c.Exited | c.Lost) and isinstance(self.subject, Run):
-            self.must(4, not self.subject.is_live and self.told, f"{self.subject.token} ended and its task was not told")
+            self.must(
+                4, not self.subject.is_live and self.told, f"{self.subject.token} ended and its task was not told"
+            )
         self.must(8, not self.born, f"children after, or without, the end of {[*self.born]}")
         for task, wait in claim.waiting.items():
             place = wait.place
@@ -368,6 +321,8 @@ class Step:
             self.must(5, there is place and usable, f"{task} is left waiting on {place.token}, which is over")
             if place is self.promoted or (place is self.subject and place.private):
                 self.must(6, may_see(self.sight, wait.want.owner, place), f"{task} came to wait for {place.holders}")
+        for look in claim.looks.values():
+            self.must(5, any(claim.waits_at(look)), f"the look {look.token} goes on for nobody")
         for token, ranks in self.moved.items():
             self.must(5, ranks == sorted(ranks), f"those who waited on {token} moved out of turn")
         self._has_left()
@@ -385,7 +340,7 @@ RULES: dict[type, Any] = {
     f.Promoted: Step.promoted_to,
     f.Reused: Step.reused,
     f.Disagreed: Step.disagreed,
-    f.ExecutionChanged: Step.changed,
+    f.ExecutionChanged: model_ends.changed,
     f.ClaimChanged: Step.news,
     t.TaskCreated: Step.created,
     t.TaskStarted: Step.of_its_task,
@@ -397,14 +352,4 @@ RULES: dict[type, Any] = {
     w.Ready: Step.ready,
     w.Reprioritised: Step.news,
     w.Cancelled: Step.cancelled,
-}
-CHANGES: dict[str, Any] = {
-    "running": Step._running,
-    "done": Step._done,
-    "failed": Step._failed,
-    "lost": Step._failed,
-    "cancelled": Step._cancelled,
-    "missing": Step._dropped,
-    "invalidated": Step._dropped,
-    "impure": Step._impure,
 }

@@ -1,4 +1,4 @@
-"""The model of `work`, and of what somebody who stands beside the nodes sees: who holds what, and what really starts."""
+"""The model of `work`, and of what somebody beside the nodes sees: who holds what, and what really starts."""
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tests.simulation.model import Part
 
 MAX_STEP = 5_000
+LEASE = 15_000
 DEFAULTS = {"ack_ticks": 5, "tick": 1_000, "max_step": MAX_STEP}
 
 
@@ -83,6 +84,10 @@ class WorkModel:
             told = token in alive.tokens
             self._must(11, told, self.ready.get(token), f"{alive.node} runs {token} and does not say so")
 
+    def speaks(self, node: str, body: Any, after: int) -> None:
+        """A node says something so many ms after it sent the last sign of life that was acknowledged."""
+        self._must(11, after < LEASE, None, f"{node} says {body} although its lease may be over for {after - LEASE} ms")
+
     def _must(self, number: int, is_so: bool, ready: Any, what: str) -> None:
         if not is_so:
             raise Broken(number, what, ready.fingerprint if ready else "")
@@ -116,21 +121,25 @@ class WorkModel:
                     unlisted.pop(token, None)
                 elif incarnation == body.incarnation:
                     unlisted.setdefault(token, now)
-        elif type(body) is w.Cancelled:
-            unlisted.pop(body.token, None)
-            holder.pop(body.token, None)
-        elif type(body) is w.Freed and holder.get(body.token) == body.incarnation:
-            unlisted.pop(body.token, None)
-            del holder[body.token]
-        elif type(body) is w.Joined:
-            old = [t for t, i in holder.items() if i.rsplit("-", 1)[0] == body.node and i != body.incarnation]
-            for token in old:
-                unlisted.pop(token, None)
-                del holder[token]
+        for token in _given_back(body, holder):
+            unlisted.pop(token, None)
+            holder.pop(token, None)
+
+
+def _given_back(body: Any, holder: dict[str, str]) -> list[str]:
+    """Tokens that nobody holds any more because of this record."""
+    match body:
+        case w.Cancelled(token=token):
+            return [token]
+        case w.Freed(token=token, incarnation=incarnation) if holder.get(token) == incarnation:
+            return [token]
+        case w.Joined(node=node, incarnation=new):
+            return [t for t, old in holder.items() if old.rsplit("-", 1)[0] == node and old != new]
+    return []
 
 
 class _Clock:
-    """Time as the design has it: it advances by what lies between two appends, never back, never by more than a step."""
+    """Time as the design has it: it advances by what lies between two appends, never back, never by much."""
 
     def __init__(self) -> None:
         self.config = dict(DEFAULTS)

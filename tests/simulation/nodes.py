@@ -1,4 +1,4 @@
-"""Nodes: the shipped executor and verifier rules, with virtual time, simulated containers and an unreliable way to the log."""
+"""Nodes: the shipped executor and verifier rules, simulated containers and an unreliable way to the log."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,7 +17,6 @@ from tests.simulation.containers import Containers
 from tests.simulation.world import World, to_append
 
 ASSIGNMENTS = Place(Topic.ASSIGNMENTS, 0)
-RUNNERS = ("docker", "bubblewrap", "process")
 TIMING = Timing.of_lease(15_000)
 
 
@@ -26,6 +25,7 @@ class Watch(NamedTuple):
 
     container_starts: Callable[[Ready, str], None]
     alive_is_sent: Callable[[Alive, list[str]], None]
+    speaks: Callable[[str, Record, int], None]
 
 
 class Node:
@@ -37,6 +37,7 @@ class Node:
         self.faults = 0.0
         self.frozen = False
         self.deaf = False
+        self.mute = False
         self.core: ExecutorCore | None = None
         self.running: dict[str, Ready] = {}
         self._late: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
@@ -64,10 +65,11 @@ class Node:
             memory=4096,
             scratch=8192,
         )
-        self.core = core = ExecutorCore(joined, TIMING, lambda ready: random.choice(RUNNERS))
+        self.core = core = ExecutorCore(joined, TIMING, lambda ready: self.containers.runner())
         self.verifier = VerifierCore()
         self.running = {}
-        self._outbox: list[tuple[int, Append]] = []
+        self._outbox: list[tuple[int, Append, Record]] = []
+        self._renewed = self.world.now  # when the last sign of life that was acknowledged was sent
         self._position = self.world.log.end(ASSIGNMENTS)
         self._do(core, core.join(self.world.now))
         self._wake()
@@ -86,6 +88,8 @@ class Node:
         self.world.tell(f"{self.name} is frozen for {milliseconds} ms")
         self.frozen = True
         self.world.after(milliseconds, self._thaw)
+        if self.world.chance(0.3):
+            self.deafen(milliseconds + 3_000)
 
     def _thaw(self) -> None:
         self.frozen = False
@@ -104,6 +108,12 @@ class Node:
     def _hear(self) -> None:
         self.deaf = False
         self._wake()
+
+    def cut_off(self, milliseconds: int) -> None:
+        """It reaches the log in neither direction; it runs on."""
+        self.deafen(milliseconds)
+        self.mute = True
+        self.world.after(milliseconds, setattr, self, "mute", False)
 
     def drain(self) -> None:
         """Take no new work; when it is empty it goes, and comes back later."""
@@ -127,12 +137,12 @@ class Node:
         if core is None or self.frozen:
             return
         now = self.world.now
-        if not self.deaf:
-            self._read(core)
-        self._send(core)
         due = core.due()
         if due is not None and due <= now:
             self._do(core, core.tick(now))
+        if not self.deaf:
+            self._read(core)
+        self._send(core)
         looks = self.verifier.due()
         if looks is not None and looks <= now:
             for look in self.verifier.tick(now):
@@ -161,7 +171,9 @@ class Node:
     def _send(self, core: ExecutorCore) -> None:
         """Append in order; what is refused stays first in line; a lost acknowledgement repeats the record."""
         while self._outbox and self.core is core:
-            ref, append = self._outbox[0]
+            ref, append, body = self._outbox[0]
+            if not isinstance(body, Joined):
+                self.watch.speaks(self.name, body, self.world.now - self._renewed)
             if not self.append(append):
                 return
             del self._outbox[0]
@@ -170,6 +182,9 @@ class Node:
     def append(self, append: Append) -> bool:
         """Append; False if no acknowledgement came, whether the record landed, will land late, or never."""
         world = self.world
+        if self.mute:
+            world.strike("node cut off")
+            return False
         if not world.chance(self.faults):
             world.log.append([append])
             return True
@@ -187,7 +202,7 @@ class Node:
         for action in actions:
             match action:
                 case do.Append(ref, topic, body):
-                    self._outbox.append((ref, to_append(topic, body)))
+                    self._outbox.append((ref, to_append(topic, body), body))
                     self._wake()
                 case do.SignOfLife(ref, body):
                     self._say_alive(core, ref, body)
@@ -206,6 +221,8 @@ class Node:
     def _say_alive(self, core: ExecutorCore, ref: int, body: Alive) -> None:
         self.watch.alive_is_sent(body, list(self.running))
         landed = self.append(to_append(Topic.WORK, body))
+        if landed:
+            self._renewed = self.world.now
         self._do(core, core.acked(ref, self.world.now) if landed else core.failed(ref, self.world.now))
 
     def _stopped(self, why: str) -> None:

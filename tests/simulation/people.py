@@ -16,7 +16,7 @@ from schemas.spec import JobParameter, JobSpec, Resources
 from schemas.topics import Topic
 from streams.log import Append, Place
 from streams.marks import Marks, is_new
-from tests.simulation.catalogue import digest, specs
+from tests.simulation.catalogue import OLD_COMMIT, OLD_SCRIPT, digest, specs
 from tests.simulation.world import PARTITIONS, World, to_append
 
 WHIMS = (
@@ -29,14 +29,15 @@ WHIMS = (
 
 
 class People:
-    """Everybody who sends commands. `pure`: fingerprints of pure work that was asked for.
+    """Everybody who sends commands. `pure`: fingerprints of pure work; `executions`: tokens under one of them.
 
     `acknowledged`: place and offset of each command whose append was acknowledged.
     """
 
-    def __init__(self, world: World, pure: Callable[[], list[str]]) -> None:
+    def __init__(self, world: World, pure: Callable[[], list[str]], executions: Callable[[str], list[str]]) -> None:
         self.world = world
         self.pure = pure
+        self.executions = executions
         self.faults = 0.0
         random = world.random
         self.users = [f"user{n}" for n in range(random.choice((2, 2, 3, 3, 4)))]
@@ -127,12 +128,18 @@ class People:
         self.world.tell("rules version 2 is set")
         self.say(Topic.SETTINGS, s.RulesSet(version=2))
 
+    def assume_pure(self) -> None:
+        """The operator declares an old script pure."""
+        self.world.strike("script assumed pure")
+        self.world.tell("the old script is assumed to be pure")
+        self.say(Topic.SETTINGS, s.PureAssumed(**OLD_SCRIPT, commits=(OLD_COMMIT,)))
+
     def submit(self) -> None:
         random = self.world.random
         root, owner = f"job{len(self.jobs)}", random.choice(self.owners)
         self.jobs[root] = owner
         genome = random.choice(("hg19", "hg38"))
-        kind = random.choice(self.kinds)
+        kind = random.choice((self.kinds[0], *self.kinds))
         changes: dict[str, Any] = {"priority": random.randrange(3)}
         if self.world.chance(self.whims):
             name, value = random.choice(WHIMS)
@@ -169,7 +176,7 @@ class People:
             self.say(Topic.TASKS, t.PurityTakenBack(root=root, task=first_task_uuid(root)))
 
     def babble(self) -> None:
-        """A broken client: bytes that are no record, a key that is not the record's, a partition that is not the key's."""
+        """A broken client: bytes that are no record, a key not the record's, a partition not the key's."""
         random = self.world.random
         self.world.strike("broken client")
         kind = random.choice((Topic.TASKS, Topic.CLAIMS))
@@ -189,7 +196,12 @@ class People:
             kind: Any = random.choice((c.Quarantined, c.Released, c.Released, c.Invalidated))
             self.world.strike(kind.__name__.lower())
             self.world.tell(f"operator: {kind.__name__.lower()} {fingerprint[:8]}")
-            self.say(Topic.CLAIMS, kind(fingerprint=fingerprint))
+            tokens = self.executions(fingerprint)
+            which = random.choice(("token", "keep", ""))
+            if kind is c.Invalidated and tokens and which:
+                self.say(Topic.CLAIMS, c.Invalidated(fingerprint=fingerprint, **{which: random.choice(tokens)}))
+            else:
+                self.say(Topic.CLAIMS, kind(fingerprint=fingerprint))
 
     def age(self) -> None:
         """The janitor: everything verified so far must be looked at again."""

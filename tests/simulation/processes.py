@@ -1,4 +1,4 @@
-"""The coordinator's processes: the shipped runner, killed between any two steps, doubled, frozen, upgraded, started again."""
+"""The coordinator's processes: the shipped runner, killed between any two steps, doubled, frozen, upgraded."""
 
 from collections.abc import Sequence
 from math import ceil

@@ -27,17 +27,18 @@ MOST_EVENTS = 60_000
 
 
 class Schedule:
-    """Everything that follows from one seed. Each seed draws which kinds of trouble it has: few at a time, all in all."""
+    """Everything that follows from one seed. Each seed draws the kinds of trouble it has: few at a time, all in all."""
 
     def __init__(self, seed: int) -> None:
         self.world = world = World(seed)
         self.model = Model({place: part.records[0] for place, part in world.log.at.items()})
         world.watch = self.model.landed
         self._flush = world.random.choice((1, 3, 1_000, 1_000, 1_000, 1_000))
-        self.people = People(world, self._pure)
+        self.people = People(world, self._pure, self._entries)
         self.processes = start_all(world, self._trouble())
         self.containers = Containers(world)
-        watch = Watch(self.model.work.container_starts, self.model.work.alive_is_sent)
+        work = self.model.work
+        watch = Watch(work.container_starts, work.alive_is_sent, work.speaks)
         count = world.random.choice((1, 1, 2, 3))
         self.nodes = [Node(world, f"node{n}", self.containers, watch, cores=4) for n in range(count)]
         world.in_flight = self._in_flight
@@ -67,11 +68,12 @@ class Schedule:
         people, containers = self.people, self.containers
         people.faults = self._one_in(4, 0.2)
         people.whims = self._one_in(3, 0.4)
-        containers.failing = self._one_in(3, 0.4)
+        containers.failing = self._one_in(3, 0.4) or self._one_in(8, 0.9)
         containers.disagreeing = self._one_in(5, 0.4)
         containers.impure = self._one_in(6, 0.3)
         containers.talking = self._one_in(4, 0.5)
         containers.hanging = self._one_in(12, 0.2)
+        containers.unheld = self._one_in(5, 0.5)
         faults = self._one_in(4, 0.2)
         for node in self.nodes:
             node.faults = faults
@@ -81,7 +83,7 @@ class Schedule:
         if self.people.whims or b'"cores":16' in msgspec.json.encode(self.people.kinds):
             config["unplaceable"] = 8_000
         drawn = random.randrange(12)
-        if drawn < 2:
+        if drawn < 2 or self.containers.disagreeing:
             config["verify_rate"] = 5_000
         elif drawn < 4:
             config["quarantine_losses"] = 1
@@ -108,7 +110,8 @@ class Schedule:
             people.cancel, people.revoke, people.revoke, people.grant, people.change_standing,
             people.take_purity_back, people.operate, people.operate, people.age, people.age, people.babble,
             people.add_task, people.raise_rules, self._kill_process, self._freeze_process, self._zombie, self._zombie,
-            self._kill_node, self._freeze_node, self._deafen_node, self._drain_node, self._big_node,
+            self._kill_node, self._freeze_node, self._deafen_node, self._cut_node_off,
+            self._drain_node, self._big_node, people.assume_pure,
             self._clock_jump, self._lose_output, self._store_away, self._forget_floor, self._trim,
         ]  # fmt: skip
 
@@ -140,6 +143,9 @@ class Schedule:
 
     def _deafen_node(self) -> None:
         self.world.random.choice(self.nodes).deafen(self.world.random.choice((1_000, 12_000, 30_000)))
+
+    def _cut_node_off(self) -> None:
+        self.world.random.choice(self.nodes).cut_off(self.world.random.choice((500, 8_000, 16_000)))
 
     def _drain_node(self) -> None:
         self.world.random.choice(self.nodes).drain()
@@ -195,6 +201,12 @@ class Schedule:
         claims = self.model.claims.values()
         return [key for machine in claims for key in machine.claims if not key.startswith("impure:")]
 
+    def _entries(self, fingerprint: str) -> list[str]:
+        claims = self.model.claims.values()
+        return [
+            token for machine in claims if fingerprint in machine.claims for token in machine.claims[fingerprint].runs
+        ]
+
     def _compare(self) -> None:
         self.world.strike("audited")
         self.model.fired["decided again"] += audit(self.world, self.processes)
@@ -246,5 +258,3 @@ class Schedule:
         counted: Counter[str] = Counter({f"fault: {name}": n for name, n in self.world.struck.items()})
         counted.update({f"rule: {name}": n for name, n in self.model.fired.items()})
         return counted
-
-

@@ -1,4 +1,4 @@
-"""The stage: virtual time, one random source, the log in memory, and a queue in which everything that happens is an event."""
+"""The stage: virtual time, one random source, the log in memory, and a queue of all that is to happen."""
 
 import heapq
 from collections import Counter

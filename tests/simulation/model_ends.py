@@ -1,0 +1,86 @@
+"""The model of an execution's status: what each change must follow from."""
+
+from typing import TYPE_CHECKING, Any
+
+from schemas import claims as c
+from schemas import facts as f
+from tests.simulation.model_runs import COUNTED, Run, may_see
+
+if TYPE_CHECKING:
+    from tests.simulation.model_step import Step
+
+
+def changed(step: "Step", fact: f.ExecutionChanged) -> None:
+    run = step.claim.runs.get(fact.token)
+    step.must(2, run is not None, f"{fact.token} is not current and became {fact.status}")
+    assert run is not None
+    CHANGES[fact.status](step, run, fact)
+    step.fired[f"execution {fact.status}"] += 1
+
+
+def _running(step: "Step", run: Run, _fact: f.ExecutionChanged) -> None:
+    step.must(2, isinstance(step.record, c.Started) and run is step.subject, "it runs without a start")
+    run.status, run.private = "running", step.record.runner == "process"
+
+
+def _done(step: "Step", run: Run, fact: f.ExecutionChanged) -> None:
+    exited = step.record
+    current = isinstance(exited, c.Exited) and run is step.subject and run.is_live
+    step.must(2, current and run.verdict(exited) == "success", f"{run.token} was done without a success")
+    run.status, run.output, run.verified_at = "done", run.named or exited.output, step.offset
+    step.must(4, fact.output == run.output, f"{run.token} has output {run.output}, not {fact.output}")
+    step.done, step.told = run, not run.task
+    if run.impure or step.claim.fingerprint.startswith("impure:"):
+        del step.claim.runs[run.token]
+
+
+def _failed(step: "Step", run: Run, _fact: f.ExecutionChanged) -> None:
+    ended = isinstance(step.record, c.Exited | c.Lost) and run is step.subject and run.exit is not None
+    step.must(2, ended, f"{run.token} failed without an exit")
+    assert run.exit is not None
+    verdict = run.verdict(run.exit)
+    step.must(4, verdict != "success", f"{run.token} succeeded and failed")
+    if verdict == "permanent" and run.exit.failure in COUNTED and not run.impure:
+        step.claim.failures.append((run, run.exit.exit_code))
+    _gone(step, run)
+    step.failed, step.told = run, not run.task
+
+
+def _gone(step: "Step", run: Run) -> None:
+    del step.claim.runs[run.token]
+    run.status = "gone"
+
+
+def _cancelled(step: "Step", run: Run, _fact: f.ExecutionChanged) -> None:
+    wanted = isinstance(step.record, c.Withdrawn) and run is step.subject and run.is_live
+    step.must(5, wanted, f"{run.token} was cancelled though it was wanted")
+    heir = next((w for w in step.claim.waits_at(run) if may_see(step.sight, w.want.owner, run)), None)
+    step.must(5, heir is None, f"{run.token} was cancelled although {heir and heir.want.task} waits on it")
+    _gone(step, run)
+
+
+def _dropped(step: "Step", run: Run, fact: f.ExecutionChanged) -> None:
+    kind = {"missing": c.OutputMissing, "invalidated": c.Invalidated}[fact.status]
+    step.must(7, isinstance(step.record, kind) and run.status == "done", f"{run.token} became {fact.status}")
+    _gone(step, run)
+    step.dropped = run
+
+
+def _impure(step: "Step", run: Run, _fact: f.ExecutionChanged) -> None:
+    step.must(7, isinstance(step.record, c.PurityLost | c.PurityDropped) and run is step.subject, "impure why?")
+    run.impure = True
+    if run.status == "done":
+        _gone(step, run)
+        step.dropped = run
+
+
+CHANGES: dict[str, Any] = {
+    "running": _running,
+    "done": _done,
+    "failed": _failed,
+    "lost": _failed,
+    "cancelled": _cancelled,
+    "missing": _dropped,
+    "invalidated": _dropped,
+    "impure": _impure,
+}
