@@ -100,8 +100,11 @@ def remove_tree(path: Path) -> None:
     try:
         shutil.rmtree(path)
     except PermissionError:
-        for folder, _, _ in os.walk(path):
-            Path(folder).chmod(0o700)
+        path.chmod(0o700)
+        for folder, names, _ in os.walk(path):
+            for name in names:  # before the walk goes into it, and never through a link
+                if not os.path.islink(inside := os.path.join(folder, name)):
+                    os.chmod(inside, 0o700)
         shutil.rmtree(path)
 
 
