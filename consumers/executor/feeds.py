@@ -140,9 +140,14 @@ class Pulse(Feed):
     """Sends signs of life. One that can't be sent is forgotten."""
 
     def __init__(
-        self, log: Log, routes: Routes, acked: Callable[[int], object], failed: Callable[[int], object]
+        self,
+        log: Log,
+        routes: Routes,
+        acked: Callable[[int], object],
+        failed: Callable[[int], object],
+        fail: Callable[[BaseException], object],
     ) -> None:
-        super().__init__(log, "signs-of-life", lambda error: None)
+        super().__init__(log, "signs-of-life", fail)
         self._routes = routes
         self._acked = acked
         self._failed = failed

@@ -45,7 +45,7 @@ class Incarnation:
         # Before `Joined` is appended: what is assigned because of it can't stand below this.
         self._reader = Reader(log, routes, core.joined.node, self._seen, self._fail)
         self._appender = Appender(log, routes, self._acked, self._fail)
-        self._pulse = Pulse(log, routes, self._acked, self._failed)
+        self._pulse = Pulse(log, routes, self._acked, self._failed, self._fail)
 
     def run(self) -> do.Stop:
         """Join, work, and say why it ended. Nothing runs any more when this returns. Raises LogError."""
