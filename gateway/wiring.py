@@ -66,11 +66,12 @@ def running(config: Config, folders: Folders, events: "SimpleQueue[Event]", *, d
         executor = _executor(config, folders, log) if dispatch else None
         works = _works(config, dsn, log, executor)
         parts = Parts(events)
-        stack.callback(parts.stop)
+        made = list(_parts(config, folders, dsn, log, stack))
+        stack.callback(parts.stop)  # first of all: what is closed after it has no thread any more
         if not config.postgres.dsn:
             watch = ServerWatch(dsn)
             parts.start(Part("Postgres", watch.run, watch.stop))
-        for part in _parts(config, folders, dsn, log, stack):
+        for part in made:
             parts.start(part)
         if executor:
             parts.start(Part("executor", executor.run, executor.stop))
