@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from consumers.runners.port import Command, Exit, Folders, Limits, Places, Running
-from consumers.runners.reap import MARK, send
+from consumers.runners.reap import MARK, send, wait_for_end
 from consumers.runners.sandbox import HOSTNAME, SANDBOX, SHARED_MEMORY, USER, places_in_sandbox
 from consumers.runners.spawn import Spawned, Spawner
 
@@ -31,6 +31,7 @@ _SETTINGS = (
     "java-*",
     "mime.types",
 )
+_END_SECONDS = 5.0
 _BWRAP_SAYS = b"bwrap: "
 # A shell tells a program that is not there (127) from one that can't be run (126); bwrap says 1 to both.
 _EXEC = ("/bin/sh", "-c", 'exec "$@"', "sh")
@@ -123,9 +124,11 @@ class Sandbox:
             send(pid, number)
 
     def finish(self) -> None:
-        """End the sandbox."""
+        """End the sandbox. bwrap is gone a moment before what was in it, so wait for that too."""
         self._spawned.finish()
         if self._status >= 0:
+            if reaper := self._reaper():
+                wait_for_end(reaper, _END_SECONDS)
             os.close(self._status)
             self._status = -1
 

@@ -1,10 +1,12 @@
 """Control groups, where this process may make them: limits that hold for a whole tree of processes, and end it whole.
 
 Version 2 (one tree) needs an ancestor of ours that passes `memory` and `pids` on and lets us write; version 1 has a
-tree for each controller. Where neither is so, `find` says why and limits are left to `setrlimit`.
+tree for each controller. Where neither is so, `find` says why and limits are left to `setrlimit`: it bounds each
+process of a task, not all together, and one that gets no more memory is told so and says it in its own words.
 """
 
 import os
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -121,9 +123,14 @@ def _version_2() -> Groups | str:
 
 
 def _try(groups: Groups) -> None:
-    groups.make(
-        f"probe-{os.getpid()}-{time.monotonic_ns()}", Limits(cores=1, memory=2**26, scratch=0, output=0)
-    ).remove()
+    """Make one and move a process in. OSError where that is not allowed."""
+    name = f"probe-{os.getpid()}-{time.monotonic_ns()}"
+    group = groups.make(name, Limits(cores=1, memory=2**26, scratch=0, output=0))
+    try:
+        with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as waits:
+            group.add(waits.pid)
+    finally:
+        group.remove()
 
 
 def _settings(controller: str, limits: Limits) -> list[tuple[str, str]]:

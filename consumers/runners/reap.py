@@ -7,6 +7,7 @@ other systems. Light on purpose: the watchdog imports this and little else.
 
 import errno
 import os
+import select
 import signal
 import sys
 import time
@@ -85,6 +86,18 @@ def send(pid: int, number: int) -> None:
     """Send a signal; nothing happens if the process is gone."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+def wait_for_end(pid: int, seconds: float) -> bool:
+    """Whether a process that need not be our child ends in so many seconds. Linux."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], seconds)[0])
+    finally:
+        os.close(descriptor)
 
 
 def _environment(process: str) -> bytes:

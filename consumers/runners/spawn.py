@@ -64,16 +64,12 @@ class Spawned:
         return Exit(code if code >= 0 else 128 - code, self._out_of_memory)
 
     def signal(self, number: int) -> None:
-        """Send a signal to every process of it."""
-        for pid in self.members():
+        """Send a signal to every process of it that can be found."""
+        for pid in marked(self.hold.mark):
             send(pid, number)
-
-    def members(self) -> set[int]:
-        """Its processes, as far as they can be found."""
-        pids = set(marked(self.hold.mark)) if self.hold.mark else set()
-        if self._ended.is_set():
-            return pids
-        return pids | {self.process.pid}
+        if not sys.platform.startswith("linux"):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, number)
 
     def finish(self) -> None:
         """Kill what is left; the last of its output has been handed on when this returns."""

@@ -8,9 +8,9 @@ import pytest
 from tests.support.logs import embedded_dsn, log_dsn
 from tests.support.model import Model
 from tests.support.postgres import dsn, postgres_server
-from tests.support.runners import isolated, process, runner
+from tests.support.runners import holding, isolated, process, runner
 
-__all__ = ["dsn", "embedded_dsn", "isolated", "log_dsn", "postgres_server", "process", "runner"]
+__all__ = ["dsn", "embedded_dsn", "holding", "isolated", "log_dsn", "postgres_server", "process", "runner"]
 
 
 @pytest.fixture

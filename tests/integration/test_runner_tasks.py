@@ -1,9 +1,12 @@
 """What a task leaves and how it ends, in each runner."""
 
+import os
 import threading
+from typing import Any
 
 import pytest
 
+from consumers.runners.cgroups import find
 from consumers.runners.reap import marked
 from schemas.facts import Answered
 from schemas.reasons import Failure, Outcome
@@ -129,8 +132,12 @@ def test_what_a_task_leaves_in_the_background_ends_with_it(runner):
 
 def test_out_of_memory_is_told_apart(runner):
     report = runner.run("python3", "-c", "x = bytearray(2**30); print(len(x))", memory=64)
-    assert report.failure is Failure.OUT_OF_MEMORY
-    assert "resources.memory" in report.reason
+    if runner.image or not isinstance(find(), str):
+        assert report.failure is Failure.OUT_OF_MEMORY
+        assert "resources.memory" in report.reason
+    else:  # an rlimit refuses the memory, and the program says so itself
+        assert report.failure is Failure.EXIT
+        assert "MemoryError" in runner.log(report)
 
 
 def test_a_gigabyte_of_output_is_kept_within_bounds(runner):
@@ -164,3 +171,27 @@ def test_cancelled_work_gets_int_term_and_kill(runner):
 
 def left_by(runner: Bench) -> list[int]:
     return list(marked(runner.site.key))
+
+
+# Leaves session, process group, environment and parent behind, and has nothing of its task's open but this pipe.
+ESCAPE = """
+mkfifo $TASK_OUTPUT/alive && crunch-task report --progress 0.5 && exec 3> $TASK_OUTPUT/alive && rm $TASK_OUTPUT/alive
+(env -i setsid sleep 1000 < /dev/null > /dev/null 2>&1 &)
+exec 3>&-
+"""
+
+
+def test_what_leaves_even_its_environment_behind_ends_with_the_task(holding: Bench):
+    ends: list[int] = []
+
+    def reported(*_: Any) -> Answered:
+        [attempt] = holding.site.attempts.iterdir()
+        ends.append(os.open(attempt / "out" / "alive", os.O_RDONLY | os.O_NONBLOCK))
+        return Answered(outcome=Outcome.DONE)
+
+    holding.asked.append_and_wait = reported
+    report = holding.run(ESCAPE)
+    assert (report.exit_code, holding.log(report)) == (0, "")
+    [alive] = ends
+    assert os.read(alive, 1) == b"", "somebody still holds it"
+    os.close(alive)
