@@ -108,7 +108,7 @@ def granted(model: Model, fact: f.Granted) -> Problems:
     if want is None:
         yield 5, f"{fact.task or 'nobody'} was granted {fact.token} without a request"
         return
-    if fact.why in ("first", "redecided", "unproved"):
+    if fact.why in ("first", "redecided"):
         yield from _needless(model, fact, want)
     _hold(model, fact, Held(want=want, task=fact.task, holders=[(fact.owner, want.task)]))
 

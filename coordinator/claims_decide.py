@@ -26,7 +26,8 @@ from schemas.work import Ready
 def decide(ctx: Context, claim: Claim, want: Requested, why: str = "first", proof: str = "") -> Said:
     """Decide a request under its own owner's view of the claim as it is now.
 
-    `why` goes into the grant, if it comes to one; "unproved" also says that a proof by inputs has just failed.
+    `why` goes into the grant, if it comes to one. "unproved": a proof by inputs has just failed; that is said to nobody,
+    since it would tell that there is something to be proved.
     `proof`: token of the entry whose inputs the owner was just proved to read; it counts as visible, this once.
     """
     if not claim.executions and not claim.losses:
@@ -54,7 +55,7 @@ def _decide_among(ctx: Context, claim: Claim, want: Requested, why: str, proof: 
     provable = None if why == "unproved" else _provable(ctx, claim, want)
     if provable is not None:
         return wait_for_verification(ctx, claim, provable, want, prove=want.owner)
-    return grant(ctx, claim, want, why)
+    return grant(ctx, claim, want, "first" if why == "unproved" else why)
 
 
 def _provable(ctx: Context, claim: Claim, want: Requested) -> Execution | None:

@@ -33,6 +33,8 @@ def job_log(
     lines = []
     for row in found:
         source, whose = sources.get(row["other"]), tokens.get(row["token"])
+        if row["kind"] == "redecided" and whose is None:  # it may never have known that there was anything to wait on
+            continue
         told = Told(row["kind"], row["name"] or row["task"], row["number"], row["detail"], source, whose)
         lines.append(Line(position=row["position"], said_at=row["said_at"], task=row["task"], text=sentence(told)))
     return lines
@@ -73,7 +75,6 @@ def _cancelled(told: Told) -> str:
 
 WHY_GRANTED = {
     "redecided": ", decided anew",
-    "unproved": ", as nobody could prove reading its inputs",
     "refresh": ", as a fresh execution was asked for",
     "conflict": ", as the executions so far disagree",
     "quarantined": ", as what there is was taken out of use",

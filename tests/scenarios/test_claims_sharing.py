@@ -301,6 +301,7 @@ def test_an_entry_opened_by_inputs_is_given_after_a_proof_and_not_without():
     assert s.all(Waiting) == []
     s.when(c.Verified(fingerprint=FP, entry=look.entry, token=look.token, proved=False))
     assert s.fates["b1"] == ["granted"]
+    assert s.all(Granted)[0].why == "first"  # nothing tells that there was something to be proved
     s.asks("cyd", "c1")
     look = s.verification()
     s.when(c.Verified(fingerprint=FP, entry=look.entry, token=look.token, proved=True))

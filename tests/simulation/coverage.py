@@ -11,7 +11,7 @@ FAULTS = (
 )  # fmt: skip
 CLAIMS = (
     "granted: first", "granted: redecided", "granted: retry", "granted: refresh", "granted: conflict",
-    "granted: quarantined", "granted: unproved", "re-executed", "waits on execution", "waits on verification",
+    "granted: quarantined", "proof failed", "re-executed", "waits on execution", "waits on verification",
     "waits for a proof", "reused", "given to a waiter", "given by proof", "promoted", "redecided", "waiter left",
     "completed", "child queued", "child copied", "reported", "disagreed", "look", "look lost", "verified", "lost",
     "lost fits", "unplaceable", "work cancelled", "Reprioritised", "ClaimChanged", "TaskUnclaimed",

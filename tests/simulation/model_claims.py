@@ -130,6 +130,7 @@ def _verified(step: Step, claim: Claim, record: c.Verified) -> None:
     del claim.looks[record.token]
     step.look.entry.verified_at = step.offset
     step.fired["verified"] += 1
+    step.fired["proof failed"] += bool(step.look.prove) and not record.proved
     if record.proved and step.look.entry.want.by_inputs:
         step.proof = step.look.entry.token
 
