@@ -248,7 +248,7 @@ class Node:
 
     def _look(self, core: ExecutorCore, look: Look) -> None:
         self.running[look.token] = look.ready
-        self.world.after(self.world.random.choice((1, 30, 300)), self._looked, core, look)
+        self.world.after(self.world.random.choice((1, 30, 300, 3_000)), self._looked, core, look)
 
     def _looked(self, core: ExecutorCore, look: Look) -> None:
         if self.core is not core:

@@ -48,6 +48,7 @@ class People:
         self.acknowledged: list[tuple[Place, int]] = []
         self.kinds = specs(random)
         self.whims = 0.0
+        self.in_turn = False
         self._heard: list[tuple[Place, int, Marks]] = []
         for partition in range(PARTITIONS[Topic.FACTS]):
             self._heard.append((Place(Topic.FACTS, partition), 0, {}))
@@ -80,7 +81,7 @@ class People:
             self.owners.append("group")
             self._introduced["group"] = None
             self.say(Topic.SETTINGS, s.GroupSet(group="group", name="group", owner=owner))
-        if random.random() < 0.5:
+        if self.in_turn or random.random() < 0.5:
             for user in self.users[1:]:
                 self._grant(user, self.users[0])
         elif random.random() < 0.7:
@@ -137,9 +138,11 @@ class People:
     def submit(self) -> None:
         random = self.world.random
         root, owner = f"job{len(self.jobs)}", random.choice(self.owners)
+        if self.in_turn or (not self.jobs and random.random() < 0.5):
+            owner = self.users[len(self.jobs) % len(self.users)]
         self.jobs[root] = owner
         genome = random.choice(("hg19", "hg38"))
-        kind = random.choice((self.kinds[0], *self.kinds))
+        kind = self.kinds[0] if self.in_turn else random.choice((self.kinds[0], *self.kinds))
         changes: dict[str, Any] = {"priority": random.randrange(3)}
         if self.world.chance(self.whims):
             name, value = random.choice(WHIMS)
@@ -163,7 +166,8 @@ class People:
 
     def cancel(self) -> None:
         if self.jobs:
-            root = self.world.random.choice([*self.jobs][:2])  # others are more likely to wait on the first ones
+            # Others are more likely to wait on the first ones.
+            root = self.world.random.choice([*self.jobs][: 1 if self.in_turn else 2])
             self.world.strike("cancel")
             self.world.tell(f"{root} is cancelled")
             self.say(Topic.TASKS, t.JobCancelled(root=root))

@@ -20,8 +20,17 @@ from tests.simulation.sight import Broken
 from tests.simulation.world import World
 
 ACTIVE = 9_000  # virtual ms in which people act and faults strike
-SUBMITTED = (0, 0, 10, 100, 1_000, 5_000)
+SUBMITTED = (0, 0, 10, 10, 100, 1_000, 5_000)
 LATER = (5, 15, 15, 50, 300, 1_000, 1_000, 3_000)
+CONFIGS: tuple[dict[str, int], ...] = (
+    {"verify_rate": 5_000},
+    {"quarantine_losses": 1},
+    {"lease": 5_000},
+    {"max_waiters": 1},
+    {"max_children": 1},
+    {"max_attempts": 2},
+    *[{}] * 6,
+)
 LONGEST = 600_000
 MOST_EVENTS = 60_000
 
@@ -43,8 +52,10 @@ class Schedule:
         self.nodes = [Node(world, f"node{n}", self.containers, watch, cores=4) for n in range(count)]
         world.in_flight = self._in_flight
         self._set_moods()
-        self.people.introduce(self._config())
         times = [world.random.choice(SUBMITTED) for _ in range(world.random.choice((2, 3, 3, 4)))]
+        if world.random.randrange(10) == 0:
+            times = self._plan_succession()
+        self.people.introduce(self._config())
         for time in times:
             world.after(time, self.people.submit)
         self._plan_trouble(times)
@@ -70,6 +81,8 @@ class Schedule:
         people.whims = self._one_in(3, 0.4)
         containers.failing = self._one_in(3, 0.4) or self._one_in(8, 0.9)
         containers.disagreeing = self._one_in(5, 0.4)
+        if containers.disagreeing:
+            people.whims = 0.4
         containers.impure = self._one_in(6, 0.3)
         containers.talking = self._one_in(4, 0.5)
         containers.hanging = self._one_in(12, 0.2)
@@ -79,21 +92,25 @@ class Schedule:
             node.faults = faults
 
     def _config(self) -> dict[str, int]:
-        random, config = self.world.random, dict[str, int]()
+        """The numbers of this schedule, and the trouble without which one of them means nothing."""
+        world, config = self.world, dict[str, int]()
         if self.people.whims or b'"cores":16' in msgspec.json.encode(self.people.kinds):
             config["unplaceable"] = 8_000
-        drawn = random.randrange(12)
-        if drawn < 2 or self.containers.disagreeing:
+        config |= world.random.choice(CONFIGS)
+        if self.containers.disagreeing:
             config["verify_rate"] = 5_000
-        elif drawn < 4:
-            config["quarantine_losses"] = 1
-        elif drawn == 5:
-            config["max_waiters"] = 1
-        elif drawn == 6:
-            config["max_children"] = 1
-        elif drawn == 7:
-            config["max_attempts"] = 2
+        if "quarantine_losses" in config:
+            for time in (50, 400, 5_300):
+                world.after(time, self._kill_node)
+        if "lease" in config:
+            world.after(world.random.choice((50, 5_000)), self._cut_node_off)
         return config
+
+    def _plan_succession(self) -> list[int]:
+        """Everybody asks for the same, the others wait on the first one's, and that one leaves."""
+        self.people.in_turn = True
+        self.world.after(self.world.random.choice((30, 60, 400)), self.people.cancel)
+        return [0, 10, 10, 20]
 
     def _plan_trouble(self, submitted: list[int]) -> None:
         """Some time after a job was submitted, most likely soon: while it runs."""
@@ -107,7 +124,7 @@ class Schedule:
     def _kinds_of_trouble(self) -> list[Callable[[], None]]:
         people = self.people
         return [
-            people.cancel, people.revoke, people.revoke, people.grant, people.change_standing,
+            people.cancel, people.cancel, people.revoke, people.revoke, people.grant, people.change_standing,
             people.take_purity_back, people.operate, people.operate, people.age, people.age, people.babble,
             people.add_task, people.raise_rules, self._kill_process, self._freeze_process, self._zombie, self._zombie,
             self._kill_node, self._freeze_node, self._deafen_node, self._cut_node_off,
