@@ -5,6 +5,7 @@ What a command does is in a module of its own, imported when it is asked for: `-
 
 import functools
 import inspect
+import signal
 import sys
 import tempfile
 import time
@@ -316,7 +317,13 @@ def _uninstall(
 
 def main() -> None:
     """Entry point of `crunch-reuse`."""
+    signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(run(sys.argv[1:]))
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    """Being told to end is as good as Ctrl-C: what was begun is put away."""
+    raise KeyboardInterrupt
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -97,4 +97,4 @@ def _how(task: Task) -> str:
 
 
 def _named(named: Named | None) -> str:
-    return f"{named.task} of {named.root}" if named else "another's"
+    return f"{safe(named.name) or named.task} of {named.root}" if named else "another's"

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+WIDE = 240  # characters in a line that no terminal bounds
+
+
 @dataclass(frozen=True)
 class Session:
     """One run of a command. `options`: dotted configuration key to what the command line says; None: nothing."""
@@ -43,7 +46,7 @@ class Session:
         """Where results for people go: standard output."""
         from rich.console import Console
 
-        return Console(soft_wrap=True, highlight=False)
+        return Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else WIDE)
 
     def result(self, value: Any) -> None:
         """Print a result as one line of JSON. Structs and dataclasses are objects."""
