@@ -26,8 +26,8 @@ from schemas.work import Ready
 def decide(ctx: Context, claim: Claim, want: Requested, why: str = "first", proof: str = "") -> Said:
     """Decide a request under its own owner's view of the claim as it is now.
 
-    `why` goes into the grant, if it comes to one. "unproved": a proof by inputs has just failed; that is said to nobody,
-    since it would tell that there is something to be proved.
+    `why` goes into the grant, if it comes to one. "unproved": a proof by inputs has just failed; that is said to
+    nobody, since it would tell that there is something to be proved.
     `proof`: token of the entry whose inputs the owner was just proved to read; it counts as visible, this once.
     """
     if not claim.executions and not claim.losses:
