@@ -63,7 +63,7 @@ def create(config: Config, tree: Tree, uuid: str, created_by: str, spec: TaskSpe
     )
     if reason is not Reason.NONE:
         yield from end(tree, task, "fail", reason=reason, detail=detail)
-        yield from fail(tree, task)
+        yield from fail(tree, task, reason)
     elif tree.failing is not Reason.NONE:
         yield from end(tree, task, "cancel", reason=Reason.JOB_FAILED)
 
@@ -92,7 +92,7 @@ def end(tree: Tree, task: Task, event: str, **details: Any) -> Outputs:
     yield task_fact(tree, task, **details)
 
 
-def fail(tree: Tree, cause: Task, reason: Reason = Reason.PERMANENT_FAILURE) -> Outputs:
+def fail(tree: Tree, cause: Task, reason: Reason) -> Outputs:
     """A task's failure fails the job: running siblings finish, nothing new starts."""
     if tree.failing is not Reason.NONE:
         return

@@ -184,6 +184,7 @@ def test_a_parameter_that_the_job_does_not_have_fails_it_and_says_which():
     assert "genome" in failed.detail
     h.tell(t.JobAssembled(root="j1", output="e"))
     assert h.job_states["j1"][-1] == "failed"
+    assert h.facts[-1].reason is Reason.PARAMETER_UNSET
 
 
 def a_task_that_queues_itself_ends() -> None:
