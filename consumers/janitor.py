@@ -8,6 +8,7 @@ Trimming: `work` and `assignments` are forgotten as far back as nobody needs the
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from threading import Event
 
@@ -21,6 +22,25 @@ BATCH = 1_000
 RESTARTS = 5  # how often in a row the log may be away
 TRIMMED = (Topic.WORK, Topic.ASSIGNMENTS)
 SafeOffset = Callable[[Place], int]
+
+
+class Behind:
+    """Safe offsets of a topic whose readers are always near its end: where that was `looks` looks ago.
+
+    Before so many looks it is where the topic ended when this was made. Looks are counted, not timed: on a machine that
+    was asleep the readers have had no time either.
+    """
+
+    def __init__(self, log: Log, topic: Topic, looks: int) -> None:
+        self._log = log
+        places = [Place(topic, number) for number in range(log.partitions(topic))]
+        self._ends = {place: deque([log.end(place)] * looks, maxlen=looks) for place in places}
+
+    def __call__(self, place: Place) -> int:
+        """Look at the end once more. Raises LogError."""
+        ends = self._ends[place]
+        ends.append(self._log.end(place))
+        return ends[0]
 
 
 def wall_clock() -> int:

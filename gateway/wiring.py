@@ -15,7 +15,7 @@ from consumers.assembler import Assembler
 from consumers.executor.inputs import remove_tree
 from consumers.executor.service import Executor, Offer
 from consumers.executor.site import site_key, socket_folder
-from consumers.janitor import Janitor
+from consumers.janitor import Behind, Janitor
 from consumers.projector import Projector
 from consumers.runners.choose import NAMES, Runners
 from consumers.runners.port import CannotRun
@@ -42,6 +42,7 @@ CONTAINERS_NOTE = "containers-were-made"
 PATIENCE_WITH_OURS = 5.0  # seconds: our own server comes back at once after a crash, or never
 PATIENCE_WITH_YOURS = 60.0  # seconds: somebody may be restarting it
 JANITOR_PAUSE = 60.0  # seconds
+ASSIGNMENTS_KEPT = 60  # of the janitor's looks
 MINUTE = 60_000  # ms
 
 
@@ -144,15 +145,16 @@ def _assembler(folders: Folders, dsn: str, log: Log, stack: ExitStack) -> Part:
 
 def _janitor(config: Config, folders: Folders, log: Log) -> Part:
     checkpoints = CheckpointReader(folders.checkpoints)
-    started_at = {Place(Topic.ASSIGNMENTS, 0): log.end(Place(Topic.ASSIGNMENTS, 0))}
+    own = log.clone()
+    assigned = Behind(own, Topic.ASSIGNMENTS, ASSIGNMENTS_KEPT)
 
     def safe(place: Place) -> int:
-        """`work`: up to the oldest state that is kept. `assignments`: what was there when this process began."""
+        """`work`: up to the oldest state that is kept. `assignments`: what was there an hour ago."""
         if place.topic is Topic.ASSIGNMENTS:
-            return started_at[place]
+            return assigned(place)
         return min((kept.offset for kept in checkpoints.load(place)), default=0)
 
-    janitor = Janitor(log.clone(), interval=config.janitor.verified_for * MINUTE, safe=safe)
+    janitor = Janitor(own, interval=config.janitor.verified_for * MINUTE, safe=safe)
     return _until_stopped("janitor", lambda stop: janitor.run(stop, JANITOR_PAUSE))
 
 

@@ -1,6 +1,6 @@
 """The janitor: a time becomes an offset, once, and what nobody needs is forgotten."""
 
-from consumers.janitor import Janitor
+from consumers.janitor import Behind, Janitor
 from schemas.claims import Aged, Exited
 from schemas.topics import Topic
 from streams.log import Place
@@ -102,3 +102,17 @@ def test_work_is_forgotten_up_to_what_is_still_needed_and_the_rest_is_left_alone
     starts = {place: building.office.log.start(place) for place in building.office.log.at}
     assert {place for place, start in starts.items() if start} == {WORK}
     assert starts[WORK] == 3
+
+
+def test_what_every_reader_has_long_read_is_forgotten():
+    office = Building().office
+    place = Place(Topic.ASSIGNMENTS, 0)
+    behind = Behind(office.log, Topic.ASSIGNMENTS, looks=3)
+    janitor = Janitor(office.log, interval=HOUR, safe=lambda asked: behind(asked) if asked == place else 0)
+    starts = []
+    for number in range(4):
+        office.submit("ada", f"job-{number}", spec(inputs=str(number)))
+        office.run()
+        janitor.step()
+        starts.append(office.log.start(place))
+    assert starts == [1, 1, 2, 3]
