@@ -28,7 +28,9 @@ from schemas.reasons import Failure
 from schemas.spec import TaskSpec
 from schemas.work import Ready
 from store.environment import host_identity, host_summary
-from store.errors import ExtractFailed, StoreError
+from store.errors import ExtractFailed, PathRefused, StoreError
+from store.locator import portable_data_hash_of
+from store.paths import split_path
 
 MAX_REASON = 4000
 _CAPTURED = (Failure.NONE, Failure.EXIT)  # a task may report success and still exit with something else than 0
@@ -88,6 +90,7 @@ class Attempt:
 
     @contextmanager
     def _prepared(self) -> Iterator[tuple[Runner, Folders]]:
+        _check_names(self._spec)
         runner = self._runner()
         with ExitStack() as stack:
             folders = self._folders(runner, stack)
@@ -224,6 +227,34 @@ class Attempt:
             started_at=started_at,
             finished_at=_wall_clock(),
         )
+
+
+def not_understood(ready: Ready, node: str, error: msgspec.MsgspecError) -> Exited:
+    """The report about work whose specification this code can't read: another node's may."""
+    reason = f"this node's crunch-reuse does not understand the task ({error}): upgrade it"
+    return Exited(
+        fingerprint=ready.fingerprint,
+        token=ready.token,
+        node=node,
+        exit_code=-1,
+        failure=Failure.NODE,
+        reason=reason[:MAX_REASON],
+    )
+
+
+def _check_names(spec: TaskSpec) -> None:
+    """What becomes a path here must not lead anywhere else, whoever wrote the record."""
+    try:
+        for name in spec.inputs:
+            if len(split_path(name)) != 1:
+                raise PathRefused(name, "an input's name is that of one folder")
+        if spec.script:
+            split_path(spec.script)
+    except PathRefused as error:
+        raise CannotRun(Failure.EXIT, str(error)) from error
+    for pdh in filter(None, (spec.code, *spec.inputs.values())):
+        if portable_data_hash_of(pdh) != pdh:
+            raise CannotRun(Failure.EXIT, f"{pdh} is not a portable data hash alone")
 
 
 def _wall_clock() -> int:
