@@ -103,6 +103,8 @@ class ExecutorCore:
         if self._is_over(now):
             return self._lapse()
         self.lease.acked(ref)
+        if self._is_over(now):  # the acknowledgement took so long that what it granted has passed already
+            return self._lapse()
         what, token = self._unacked.pop(ref, ("", ""))
         if what == "draining":
             self._leaving = now + self._timing.linger

@@ -247,6 +247,14 @@ def test_an_acknowledgement_that_comes_too_late_does_not_revive_it():
     assert stop.why == "lapsed"
 
 
+def test_a_node_whose_joining_was_acknowledged_too_late_says_nothing_more():
+    node = Node()
+    node.see(assigned("a"))
+    node.now += 12_000
+    assert node.ack(Joined) == [do.Stop("lapsed", node.core.stopped.reason)]
+    assert node.ack(Started) == []
+
+
 def test_a_node_that_was_given_up_joins_anew():
     node = Node().joined().working("t")
     kill, stop = node.see(stopped("", "fenced"))
