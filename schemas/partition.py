@@ -13,8 +13,7 @@ def murmur2(data: bytes) -> int:
     h = 0x9747B28C ^ length
     for k in unpack_from(f"<{length >> 2}I", data):
         k = k * _M & _MASK
-        k = (k ^ k >> 24) * _M & _MASK
-        h = h * _M & _MASK ^ k
+        h = (h * _M ^ (k ^ k >> 24) * _M) & _MASK
     tail = data[length & ~3 :]
     if tail:
         h = (h ^ int.from_bytes(tail, "little")) * _M & _MASK
@@ -22,7 +21,12 @@ def murmur2(data: bytes) -> int:
     return h ^ h >> 15
 
 
-@lru_cache(maxsize=65536)
 def partition_of(key: str, partitions: int) -> int:
     """Partition of a key, from 0, as Kafka's DefaultPartitioner: positive murmur2 modulo the partition count."""
-    return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
+    return _positive(key) % partitions
+
+
+@lru_cache(maxsize=65536)
+def _positive(key: str) -> int:
+    """Remembered by key alone: topics of other partition counts have the same keys, and this is the slow part."""
+    return murmur2(key.encode()) & 0x7FFFFFFF

@@ -22,7 +22,7 @@ from schemas.partition import partition_of
 from schemas.reasons import Reason
 from schemas.topics import Topic
 from streams.checkpoints import Checkpoint, CheckpointStore
-from streams.log import Append, Floor, Log, LogError, LogMismatch, Place, Stored
+from streams.log import Append, Floor, Log, LogError, LogMismatch, Place, Stored, to_append
 from streams.marks import is_new
 from streams.resume import Start, find_start
 from streams.routes import Routes, key_of
@@ -190,11 +190,12 @@ class Runner:
         head = cause_head(self._log_id, offset)
         for index, output in enumerate(outputs):
             value = encode_output(head, index, output.body)
-            if len(value) > MAX_RECORD_BYTES:
-                raise ValueError(f"output {index} ({type(output.body).__name__}) has {len(value)} bytes")
+            size = len(value)
+            if size > MAX_RECORD_BYTES:
+                raise ValueError(f"output {index} ({type(output.body).__name__}) has {size} bytes")
             place, key = place_of(output)
-            pending.append(Append(place, key, value))
-            self._bytes += len(value)
+            pending.append(to_append((place, key, value)))
+            self._bytes += size
             if len(pending) >= BATCH or self._bytes >= CHUNK_BYTES:
                 self._flush()
         self._whole = len(pending)

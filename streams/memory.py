@@ -9,7 +9,7 @@ from schemas.codec import encode
 from schemas.log import Genesis
 from schemas.topics import Topic
 from streams.genesis import random_id
-from streams.log import Append, Floor, LogError, LogMismatch, Place, Stored, out_of_range
+from streams.log import Append, Floor, LogError, LogMismatch, Place, Stored, out_of_range, to_stored
 
 
 def wall_clock() -> int:
@@ -84,7 +84,7 @@ class MemoryLog:
             now = self._now()
             for target, (_, key, value) in zip(targets, records, strict=True):
                 offset = target.start + len(target.records)
-                target.records.append(Stored(offset, now, key, value))
+                target.records.append(to_stored((offset, now, key, value)))
                 offsets.append(offset)
             self._changed.notify_all()
         return offsets

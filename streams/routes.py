@@ -48,7 +48,7 @@ class Routes:
 
     def place_of(self, output: Output) -> tuple[Place, str]:
         """Place and key of a machine's output."""
-        key = key_of(output.body)
-        if output.partition is not None:
-            return self.places[output.topic][output.partition], key
-        return self.place(output.topic, key), key
+        key, topic, partition = key_of(output.body), output.topic, output.partition
+        if partition is None:
+            partition = partition_of(key, self.counts[topic])
+        return self.places[topic][partition], key
