@@ -2,12 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable
-from unittest.mock import patch
 
 import msgspec
 
 from schemas.topics import Topic
-from streams import loop
 from streams.faults import no_faults
 from tests.simulation.containers import Containers
 from tests.simulation.disasters import strike_at_the_end
@@ -18,6 +16,7 @@ from tests.simulation.processes import RELIABLE, Process, Unreliable, start_all
 from tests.simulation.replay import audit
 from tests.simulation.sight import Broken
 from tests.simulation.world import World
+from tests.support.mutations import flushing_every
 
 ACTIVE = 9_000  # virtual ms in which people act and faults strike
 SUBMITTED = (0, 0, 10, 10, 100, 1_000, 5_000)
@@ -233,7 +232,7 @@ class Schedule:
     def run(self) -> None:
         """Let it all happen, then let it come to rest. Raises Broken for what must never be."""
         world = self.world
-        with patch.object(loop, "BATCH", self._flush):
+        with flushing_every(self._flush):
             while world.now < ACTIVE:
                 world.step()
             self._cease()

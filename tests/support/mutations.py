@@ -250,6 +250,11 @@ def mutated(name: str | None) -> AbstractContextManager[Any]:
     return MUTATIONS[name]() if name else nullcontext()
 
 
+def flushing_every(outputs: int) -> AbstractContextManager[Any]:
+    """No simpler rule: the loop appends after so many outputs, in the middle of a step, as it does in large ones."""
+    return _patched((loop, "BATCH", outputs))
+
+
 @contextmanager
 def _patched_item(table: dict[Any, Any], key: Any, new: Any) -> Iterator[None]:
     with patch.dict(table, {key: new}):
