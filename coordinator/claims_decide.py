@@ -149,7 +149,9 @@ def wait_for_verification(ctx: Context, claim: Claim, entry: Execution, want: Re
         return [failed_request(want, Reason.TOO_MANY_WAITERS, told)]
     said = []
     if look is None:
-        look = Verification(token=ctx.new_token(), entry=entry.token, prove=prove, waiters={want.task: want})
+        look = Verification(
+            token=ctx.new_token(), entry=entry.token, pool=want.pool, prove=prove, waiters={want.task: want}
+        )
         claim.verifications[look.token] = look
         said.append(verification_ready(entry, look))
     look.waiters[want.task] = want
@@ -162,7 +164,7 @@ def verification_ready(entry: Execution, verification: Verification) -> Output:
     """The work of looking whether the entry's output is all there."""
     want = next(iter(verification.waiters.values()))
     ready = Ready(
-        pool=want.pool,
+        pool=verification.pool,
         token=verification.token,
         kind="verify",
         fingerprint=want.fingerprint,

@@ -55,8 +55,7 @@ def drop_entry(ctx: Context, claim: Claim, entry: Execution, status: ExecutionSt
 
 
 def _call_off(verification: Verification) -> Output:
-    pool = next(iter(verification.waiters.values())).pool
-    return Output(Topic.WORK, Cancelled(pool=pool, token=verification.token))
+    return Output(Topic.WORK, Cancelled(pool=verification.pool, token=verification.token))
 
 
 def withdrawn(ctx: Context, claim: Claim, record: Withdrawn) -> Outputs:
@@ -91,7 +90,7 @@ def _stop_waiting(claim: Claim, place: Execution | Verification, task: str) -> O
             yield from reprioritise(place)
     elif not place.waiters:
         del claim.verifications[place.token]
-        yield Output(Topic.WORK, Cancelled(pool=want.pool, token=place.token))
+        yield Output(Topic.WORK, Cancelled(pool=place.pool, token=place.token))
 
 
 def purity_dropped(ctx: Context, claim: Claim, record: PurityDropped) -> Outputs:

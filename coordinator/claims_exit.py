@@ -11,6 +11,7 @@ from coordinator.claims_state import (
     Claim,
     Execution,
     Verification,
+    losses_seen,
     note_failure,
     replace_in_place,
     verdict,
@@ -111,7 +112,8 @@ def _keep_as_entry(claim: Claim, execution: Execution) -> None:
 
 
 def _try_again(ctx: Context, claim: Claim, execution: Execution, record: Exited) -> Outputs:
-    if execution.attempt >= ctx.config.max_attempts:
+    counted = record.failure is not Failure.HANDED_OVER  # an orderly stop says nothing of the work
+    if counted and execution.attempt >= ctx.config.max_attempts:
         yield from _fail(ctx, claim, execution, record, Reason.ATTEMPTS_EXHAUSTED)
         return
     again = Execution(
@@ -119,7 +121,7 @@ def _try_again(ctx: Context, claim: Claim, execution: Execution, record: Exited)
         want=execution.want,
         task=execution.task,
         root=execution.root,
-        attempt=execution.attempt + 1,
+        attempt=execution.attempt + counted,
         priority=execution.priority,
         impure=execution.impure,
         holders={execution.owner: execution.holders[execution.owner]},
@@ -188,8 +190,8 @@ def _lose(ctx: Context, claim: Claim, execution: Execution, record: Lost) -> Out
         yield from _fail(ctx, claim, execution, told, Reason.FITS_NO_NODE)
         return
     claim.losses += (execution.owner,)
-    if len(claim.losses) == ctx.config.quarantine_losses:
-        why = f"{len(claim.losses)} nodes were lost while they ran it"
+    if losses_seen(ctx.view, execution.owner, claim) == ctx.config.quarantine_losses:
+        why = f"{ctx.config.quarantine_losses} nodes were lost while they ran it"
         yield Output(FACTS, ClaimChanged(fingerprint=record.fingerprint, quarantined=True, reason=why))
     yield from _try_again(ctx, claim, execution, told)
 

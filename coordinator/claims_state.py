@@ -56,6 +56,7 @@ class Verification(msgspec.Struct, kw_only=True, gc=False):
 
     token: str
     entry: str
+    pool: str
     prove: str = ""
     attempt: int = 1
     waiters: dict[str, Requested]
@@ -200,7 +201,7 @@ Verdict = Literal["success", "temporary", "permanent"]
 TEMPORARY_EXIT = 111
 UNSHARED = frozenset({"process"})  # runners that hold a task to nothing: it may have read all that is on the node
 _BY_EXIT_CODE = frozenset({Failure.NONE, Failure.EXIT})
-_TEMPORARY = frozenset({Failure.TEMPORARY, Failure.NODE, Failure.STORE})
+_TEMPORARY = frozenset({Failure.TEMPORARY, Failure.NODE, Failure.STORE, Failure.HANDED_OVER})
 COUNTED = frozenset({Failure.NONE, Failure.EXIT, Failure.OUTPUT})
 
 

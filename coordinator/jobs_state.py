@@ -27,7 +27,7 @@ class Task(msgspec.Struct, kw_only=True):
 
 
 class Policy(msgspec.Struct):
-    """What the first task says for the whole job. A task queued here or copied from elsewhere brings none of its own."""
+    """What the first task says for the whole job; a task queued here, or copied from elsewhere, brings none of it."""
 
     priority: int = 0
     share: Literal["visible", "by_inputs"] = "visible"

@@ -77,6 +77,7 @@ def _resolved(session: Session, file: Path, description: jobfile.Description) ->
     except (BadTask, Refused) as error:
         raise Refused(f"{file}: {error}") from error
     _check_script(store, file, spec)
+    _check_share(file, spec)
     return spec
 
 
@@ -94,6 +95,14 @@ def _check_script(store: CollectionStore, file: Path, spec: JobSpec) -> None:
         except PathMissing as error:
             place = spec.task.repository or "the job file's folder"
             raise Refused(f"{file}: script: {spec.task.script} is not in {place}") from error
+
+
+def _check_share(file: Path, spec: JobSpec) -> None:
+    """Proving that somebody can read every input takes a store that knows who may read what; ours does not."""
+    if spec.task.share == "by_inputs":
+        raise Refused(
+            f"{file}: share: `by_inputs` can't be proved on one machine, where inputs have no owners: leave it out"
+        )
 
 
 def _show_request(session: Session, spec: JobSpec) -> None:

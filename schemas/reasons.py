@@ -31,7 +31,6 @@ class Reason(StrEnum):
     TOO_DEEP = "too_deep"
     OWN_ANCESTOR = "own_ancestor"
     CHILDREN_FORBIDDEN = "children_forbidden"
-    LEVEL_CLOSED = "level_closed"
     PURITY_ONLY_FALLS = "purity_only_falls"
     PARAMETER_UNSET = "parameter_unset"
     PERMANENT_FAILURE = "permanent_failure"
@@ -42,7 +41,6 @@ class Reason(StrEnum):
     JOB_FAILED = "job_failed"
     OUTPUTS_NOT_JOINED = "outputs_not_joined"
     FITS_NO_NODE = "fits_no_node"
-    OLD_INCARNATION = "old_incarnation"
     OUT_OF_RANGE = "out_of_range"
 
 
@@ -54,6 +52,7 @@ class Failure(StrEnum):
     TEMPORARY = "temporary"
     NODE = "node"
     STORE = "store"
+    HANDED_OVER = "handed_over"
     OUT_OF_MEMORY = "out_of_memory"
     TIMEOUT = "timeout"
     SIGNAL = "signal"

@@ -4,7 +4,19 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw
 
-from schemas.fields import EMPTY_OBJECT, Count, Fingerprint, Locator, Mebibytes, Name, Record, Signed, Token, Uuid
+from schemas.fields import (
+    EMPTY_OBJECT,
+    MAX_SAFE_INTEGER,
+    Count,
+    Fingerprint,
+    Locator,
+    Mebibytes,
+    Name,
+    Record,
+    Signed,
+    Token,
+    Uuid,
+)
 from schemas.log import Genesis
 from schemas.settings import Forwarded
 
@@ -58,7 +70,7 @@ class Joined(Record, frozen=True, tag="joined", kw_only=True):
     node: Annotated[Name, Meta(description="node's name, unique in the pool")]
     incarnation: Annotated[Uuid, Meta(description="new at each start of the executor")]
     slots: Annotated[Count, Meta(description="executions at one time")]
-    verify_slots: Annotated[Count, Meta(description="verifications at one time")] = 1
+    verify_slots: Annotated[int, Meta(ge=1, le=MAX_SAFE_INTEGER, description="verifications at one time")] = 1
     cores: Annotated[Count, Meta(description="processor cores")]
     memory: Annotated[Mebibytes, Meta(description="memory, MiB")]
     scratch: Annotated[Mebibytes, Meta(description="scratch space, MiB")]

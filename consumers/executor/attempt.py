@@ -71,7 +71,7 @@ class Attempt:
             with suppress(OSError):  # what can't be removed now is when the executor starts again
                 remove_tree(self._root)
         if self._handed_over:
-            outcome = Outcome(exit_code=-1, failure=Failure.NODE, reason="the executor was stopped")
+            outcome = Outcome(exit_code=-1, failure=Failure.HANDED_OVER, reason="the executor was stopped")
         return self._exited(outcome, output if outcome.failure in _CAPTURED else "", saved, started_at)
 
     def _steps(self, log: BoundedLog) -> tuple[Outcome, str]:
@@ -193,10 +193,9 @@ class Attempt:
         limits = self._limits()
         try:
             return outcome, capture(self._site.collections, folders.output, self._spec.outputs, limits.output)
-        except BadOutput as error:
-            if outcome.failure is Failure.NONE:
-                return Outcome(exit_code=outcome.exit_code, failure=Failure.OUTPUT, reason=str(error)), ""
-            return outcome, ""
+        except BadOutput as error:  # whatever it exits with, it may have reported success: without an output it is none
+            reason = f"{outcome.reason}; {error}" if outcome.reason else str(error)
+            return Outcome(exit_code=outcome.exit_code, failure=Failure.OUTPUT, reason=reason), ""
 
     def _closed(self, log: BoundedLog, outcome: Outcome) -> tuple[Outcome, str]:
         """The outcome when the log is saved too, and the log's hash."""

@@ -3,7 +3,7 @@
 import pytest
 
 from schemas import claims as c
-from schemas.facts import Disagreed, ExecutionChanged, Granted, Reused, Waiting
+from schemas.facts import ClaimChanged, Disagreed, ExecutionChanged, Granted, Reused, Waiting
 from schemas.reasons import Failure, Outcome, Reason
 from schemas.tasks import TaskCompleted, TaskCopied, TaskCreated, TaskFailed
 from schemas.work import Cancelled, Ready, Reprioritised
@@ -329,3 +329,19 @@ def test_limits_are_refusals_with_a_reason():
     assert s.all(TaskFailed)[0].reason is Reason.TOO_MANY_WAITERS
     s = scene().asks("ada", "t1", forbid_children=True).queues("t1", "x")
     assert s.answer() == (Outcome.REFUSED, Reason.CHILDREN_FORBIDDEN)
+
+
+def test_work_handed_over_by_an_executor_that_was_told_to_stop_is_no_failed_attempt():
+    s = scene().asks("ada", "t1")
+    for _ in range(5):
+        s.exits("t1", -1, failure=Failure.HANDED_OVER)
+        assert [(g.task, g.attempt) for g in s.all(Granted)] == [("t1", 1)]
+    s.exits("t1")
+    assert s.fate("t1") == "completed"
+
+
+def test_losses_quarantine_for_those_who_saw_them():
+    s = scene(quarantine_losses=2).asks("ada", "a").asks("bob", "b").loses("a").loses("b")
+    assert s.all(ClaimChanged) == []
+    s.loses("a")
+    assert len(s.all(ClaimChanged)) == 1
