@@ -52,8 +52,15 @@ class TaskSocket:
             for connection in (self._listener, *self._open):
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
+        self._wake()
         self._thread.join()
         self._listener.close()
+
+    def _wake(self) -> None:
+        """End the wait for a connection by making one: shutting down a listener ends it on Linux alone."""
+        with socket.socket(socket.AF_UNIX) as last, suppress(OSError):
+            last.setblocking(False)
+            last.connect(str(self._path))
 
     def _accept(self) -> None:
         while True:

@@ -1,10 +1,12 @@
 """The socket that a running task speaks to: whatever it asks is answered, and a repeat is the same child."""
 
+import errno
 import json
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -179,6 +181,24 @@ def test_after_the_attempt_nobody_answers(tmp_path):
         assert connection.recv(4096)
     assert connection.recv(1) == b""
     connection.close()
+
+
+class Unshakable(socket.socket):
+    """A listener as other systems than Linux have it: shutting it down does not end the wait for a connection."""
+
+    def shutdown(self, how: int) -> None:
+        raise OSError(errno.ENOTCONN, "not connected")
+
+
+def test_its_end_does_not_depend_on_a_listeners_shutdown(tmp_path):
+    served = Served(tmp_path)
+    served.socket._listener.close()
+    served.socket._listener = Unshakable(socket.AF_UNIX)
+    served.socket.__enter__()
+    ending = threading.Thread(target=served.socket.__exit__, daemon=True)
+    ending.start()
+    ending.join(30)
+    assert not ending.is_alive()
 
 
 @pytest.mark.parametrize("python", PYTHONS, ids=lambda path: Path(path).name)
