@@ -1,7 +1,10 @@
 """What a task left in its output directory, put into the store and looked at again before anybody hears of it."""
 
+import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from consumers.runners.port import MIB
@@ -11,6 +14,7 @@ from store.source import Limits
 from store.verification import Verdict
 
 LOG_NAME = "stdout-stderr.txt"
+_BY_THE_TASK = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
 _ADVICE = "the task's outputs are plain files and directories under TASK_OUTPUT"
 
 
@@ -60,11 +64,23 @@ def _pick(directory: Path, declared: tuple[str, ...]) -> Path:
     for path in declared:
         _check(directory, path)
     for path in sorted(declared):
-        target = picked / path
-        if not os.path.lexists(target):  # declared within another declared path: it came along
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (directory / path).rename(target)
+        with _named(path):
+            target = picked / path
+            if not os.path.lexists(target):  # declared within another declared path: it came along
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (directory / path).rename(target)
     return picked
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """What the names and permissions of the task's files forbid is the task's fault; the node's is left as it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _BY_THE_TASK:
+            raise
+        raise BadOutput(f"output {printable(path)} can't be taken: {error.strerror}; {_ADVICE}") from error
 
 
 def _check(directory: Path, path: str) -> None:
@@ -76,7 +92,8 @@ def _check(directory: Path, path: str) -> None:
         if part == os.pardir or Path(path).is_absolute():
             raise BadOutput(f"output {printable(path)} leads out of the output directory; {_ADVICE}")
         try:
-            mode = here.lstat().st_mode
+            with _named(path):
+                mode = here.lstat().st_mode
         except (FileNotFoundError, NotADirectoryError):
             raise BadOutput(f"output {printable(path)} is missing: the task declared it and did not leave it") from None
         if stat.S_ISLNK(mode):

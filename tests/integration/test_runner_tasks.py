@@ -59,6 +59,7 @@ def test_a_declared_output_that_is_missing_is_named(runner):
         ("ln -s /etc $TASK_OUTPUT/d", ("d/passwd",), "output d/passwd is refused: d is a symbolic link"),
         ("ln -s ../.. $TASK_OUTPUT/up", (), "output up is refused: it is a symbolic link"),
         ("mkfifo $TASK_OUTPUT/pipe", (), "output pipe is refused: it is a named pipe"),
+        ("true", ("n" * 300,), f"output {'n' * 300} can't be taken: File name too long"),
         ("true", ("../../store",), "output ../../store leads out of the output directory"),
         ("true", ("/etc/passwd",), "output /etc/passwd leads out of the output directory"),
     ],
@@ -103,6 +104,12 @@ def test_a_program_that_is_not_there_says_so(runner):
     report = runner.run("no-such-program", "--help")
     assert (report.exit_code, report.failure) == (127, Failure.EXIT)
     assert "not found" in report.reason
+
+
+def test_a_task_whose_output_can_not_be_taken_does_not_succeed_by_its_word(runner):
+    report = runner.run("crunch-task report --success true; ln -s /etc/passwd $TASK_OUTPUT/link; exit 3")
+    assert (report.exit_code, report.failure, report.output) == (3, Failure.OUTPUT, "")
+    assert report.reason.startswith("exit code 3; output link is refused: it is a symbolic link")
 
 
 def test_a_failed_task_may_have_an_output_all_the_same(runner):
