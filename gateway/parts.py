@@ -6,6 +6,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import NamedTuple
 
+from gateway.problems import Problem
+
 STOP_SECONDS = 30.0  # for one part to end, when all is well
 GIVE_UP_SECONDS = 10.0  # for all together, when one has failed: what it waits for may never come
 
@@ -25,7 +27,7 @@ class Event(NamedTuple):
     error: BaseException | None = None
 
 
-class Ended(Exception):
+class Ended(Problem):
     """A part came to its end although nobody stopped it."""
 
 
@@ -65,7 +67,7 @@ class Parts:
         try:
             part.run()
             if not self._ending.is_set():
-                raise Ended(f"{part.name} ended by itself")
+                raise Ended("it ended although nobody stopped it: start `up` again, nothing is lost")
         except BaseException as error:  # noqa: BLE001 # handed to the main thread, which ends `up` with it
             self._failed = True
             self._events.put(Event(part.name, error))

@@ -4,8 +4,6 @@ Exit codes of the command line: 0 done; 1 it failed; 2 nothing is running, or th
 3 refused: what was asked for can't be done as asked; 130 interrupted.
 """
 
-import importlib
-
 FAILED = 1
 USAGE = 2
 REFUSED = 3
@@ -30,27 +28,32 @@ class Refused(Problem):
     code = REFUSED
 
 
-# Errors that lower layers translated at their own edge, as module and class: imported only when something went wrong.
-_KNOWN = (
-    ("coordinator.canonical", "BadTask", REFUSED),
-    ("store.errors", "StoreError", FAILED),
-    ("streams.log", "LogError", FAILED),
-    ("streams.lockfile", "FolderInUse", FAILED),
-    ("streams.embedded", "EmbeddedError", FAILED),
-    ("streams.answers", "NoAnswer", FAILED),
-    ("streams.loop", "MachineStopped", FAILED),
-    ("readmodel.connection", "ReadModelError", FAILED),
-    ("coordinator.machine", "NewerRules", FAILED),
-    ("schemas.codec", "NewerSchema", FAILED),
-)
+# Errors of other parts, translated at their own edge. By name: nothing is imported that the error did not come from.
+_KNOWN = {
+    "coordinator.canonical.BadTask": REFUSED,
+    "coordinator.machine.NewerRules": FAILED,
+    "schemas.codec.NewerSchema": FAILED,
+    "store.errors.StoreError": FAILED,
+    "streams.log.LogError": FAILED,
+    "streams.lockfile.FolderInUse": FAILED,
+    "streams.embedded.EmbeddedError": FAILED,
+    "streams.answers.NoAnswer": FAILED,
+    "streams.loop.MachineStopped": FAILED,
+    "readmodel.connection.ReadModelError": FAILED,
+    "consumers.assembler.ReadModelDrifted": FAILED,
+    "consumers.projector.ProjectionStopped": FAILED,
+    "consumers.executor.service.Replaced": FAILED,
+    "consumers.executor.site.FolderNotOurs": FAILED,
+}
 
 
 def problem_of(error: BaseException) -> tuple[str, int] | None:
     """The one line and exit code of an error that people can act on; None for one that nobody foresaw."""
     if isinstance(error, Problem):
         return one_line(str(error)), error.code
-    for module, name, code in _KNOWN:
-        if isinstance(error, getattr(importlib.import_module(module), name)):
+    for kind in type(error).__mro__:
+        code = _KNOWN.get(f"{kind.__module__}.{kind.__qualname__}")
+        if code is not None:
             return one_line(str(error)), code
     if isinstance(error, OSError) and error.strerror:
         return one_line(f"{error.filename}: {error.strerror}" if error.filename else error.strerror), FAILED

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import msgspec
 
+from consumers.executor.actions import Stop
 from consumers.executor.core import ExecutorCore
 from consumers.executor.guard import Guard
 from consumers.executor.incarnation import Incarnation
@@ -55,10 +56,15 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     lease: int = Config().lease
 
 
+class Replaced(Exception):
+    """Another executor joined under this node's name; one line that names the node."""
+
+
 class Executor:
     """Runs tasks that `assignments` gives this node. `root`: a folder of its own; what is in it may be removed.
 
-    `run` returns after `stop` or `drain`, both for any thread. Raises LogError, and whatever else ends it, from `run`.
+    `run` returns after `stop` or `drain`, both for any thread. `run` raises LogError, Replaced, and
+    whatever else ends it.
     """
 
     def __init__(self, log: Log, collections: CollectionStore, root: Path, offer: Offer) -> None:
@@ -122,17 +128,19 @@ class Executor:
                 LOGGER.warning("%s: %s", self.offer.node, error)
                 self._ending.wait(_RETRY_SECONDS)
                 continue
-            if ended != "lapsed":
+            if ended.why == "replaced":
+                raise Replaced(f"{ended.reason}: give each executor of this log a name of its own in executor.node")
+            if ended.why == "drained":
                 return
 
-    def _incarnate(self, site: Site) -> str:
+    def _incarnate(self, site: Site) -> Stop:
         core = ExecutorCore(self._joined(), Timing.of_lease(self.offer.lease), self._runner_of, host_summary())
         with self._lock:
             if self._ending.is_set():
-                return "drained"
+                return Stop("drained", "told to stop")
             self._present = Incarnation(core, self._log, site)
         try:
-            return self._present.run().why
+            return self._present.run()
         finally:
             with self._lock:
                 self._present = None
@@ -154,7 +162,7 @@ class Executor:
         """What stands in `Started`; the attempt itself says why there is none, if there is none."""
         try:
             return self.choice(bool(msgspec.json.decode(ready.spec, type=TaskSpec).image)).name
-        except CannotRun:
+        except (CannotRun, msgspec.MsgspecError):
             return ""
 
 

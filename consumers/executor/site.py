@@ -24,6 +24,10 @@ exec "$(command -v python3 || command -v python2 || command -v python || echo py
 """
 
 
+class FolderNotOurs(Exception):
+    """Somebody else made a folder under the name of ours; one line that names it and says what to do."""
+
+
 class Site:
     """Folders under `root` (the executor's own) and a short one for sockets, whose paths may have 107 bytes at most.
 
@@ -72,12 +76,12 @@ def site_key(node: str, root: Path) -> str:
 
 
 def socket_folder(key: str) -> Path:
-    """A folder of ours alone under the system's temporary one. Raises RuntimeError if somebody else made it."""
+    """A folder of ours alone under the system's temporary one. Raises FolderNotOurs."""
     folder = Path(tempfile.gettempdir(), f"crunch-{os.getuid()}-{key}")
     folder.mkdir(mode=0o700, exist_ok=True)
     info = folder.lstat()
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or stat.S_IMODE(info.st_mode) != 0o700:
-        raise RuntimeError(
+        raise FolderNotOurs(
             f"{folder} is not this user's own folder: remove it, or name another temporary folder in TMPDIR"
         )
     return folder

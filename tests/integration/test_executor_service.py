@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from consumers.executor.service import Executor, Offer
+from consumers.executor.service import Executor, Offer, Replaced
 from consumers.executor.site import site_key
 from consumers.runners.choose import Choice, choose_runner
 from consumers.runners.port import CannotRun
@@ -229,6 +229,15 @@ def test_a_node_that_was_given_up_joins_anew(node):
     assert node.run("t", "true").exit_code == 0
 
 
+def test_another_executor_of_the_same_name_ends_it_and_it_says_so(node):
+    assert node.run("t", "true").exit_code == 0
+    node.tell(Assigned(node="local", incarnation="another", work=ready(Bench.spec(None, "true", image=""), "t2")))
+    node.thread.join(PATIENCE)
+    ended, node.failure = node.failure, None
+    assert isinstance(ended, Replaced)
+    assert str(ended).startswith("node local was joined anew by another")
+
+
 def test_a_former_executors_folders_are_cleared(tmp_path):
     with desk(tmp_path) as node:
         node.run("t", "true")
@@ -267,6 +276,31 @@ def test_another_environment_than_the_fingerprints(node):
     report = node.wait_for(Exited)
     assert report.failure is Failure.NODE
     assert report.reason.startswith("the task was made for another environment than this node's")
+
+
+def test_a_task_that_only_newer_code_understands(node):
+    work = ready(Bench.spec(None, "true", image=""), "t")
+    node.assign(msgspec.structs.replace(work, spec=msgspec.Raw(b'{"brand_new":1}')))
+    report = node.wait_for(Exited)
+    assert (report.failure, report.exit_code) == (Failure.NODE, -1)
+    assert "upgrade it" in report.reason
+    node.wait_for(Freed)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"inputs": {"/tmp/elsewhere": "d41d8cd98f00b204e9800998ecf8427e+0"}},
+        {"inputs": {"../up": "d41d8cd98f00b204e9800998ecf8427e+0"}},
+        {"inputs": {"in": "../../up"}},
+        {"code": "../../up", "script": "x"},
+        {"script": "../../../bin/true"},
+    ],
+)
+def test_a_record_that_leads_elsewhere(node, fields):
+    report = node.run("t", *(() if "script" in fields else ("true",)), **fields)
+    assert report.failure in (Failure.EXIT, Failure.STORE)
+    assert report.exit_code == -1
 
 
 def test_an_image_without_an_engine(tmp_path):
