@@ -16,6 +16,7 @@ from gateway.problems import Problem, problem_of
 from gateway.runtime import Running
 from gateway.session import Session
 
+READY = Event("ready")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -36,15 +37,30 @@ def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
                 runner=works.runner,
                 slots=works.slots,
             )
-            people.ensure_local_user(works.log, works.dsn)
-            runtime.announce(folders, running)
-            _tell(session, running, works.why)
+            _make_local_user(works, events)
             event = events.get()
+            if event is READY:
+                runtime.announce(folders, running)
+                _tell(session, running, works.why)
+                event = events.get()
             logging.disable(logging.WARNING)  # what follows from the end is no news
             session.note(f"stopping: {event.reason}")
     if event.error is not None:
         raise _story(event) from event.error
     return 0
+
+
+def _make_local_user(works: wiring.Works, events: "SimpleQueue[Event]") -> None:
+    """In a thread, so that a part that fails, or a signal, is heard of meanwhile. `events` hears READY at its end."""
+
+    def make() -> None:
+        try:
+            people.ensure_local_user(works.log, works.dsn)
+            events.put(READY)
+        except Exception as error:  # noqa: BLE001 # handed to the main thread, which ends `up` with it
+            events.put(Event("the local user", error))
+
+    threading.Thread(target=make, name="local user", daemon=True).start()
 
 
 def _tell(session: Session, running: Running, why: str) -> None:

@@ -7,6 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from gateway.folders import Folders
+from schemas.codec import encode
+from schemas.settings import RulesSet
+from schemas.topics import Topic
+from streams.admin import create_topics
+from streams.embedded import EmbeddedPostgres
+from streams.log import Append, Place
+from streams.postgres import PostgresLog
 from tests.support.crunch import Crunch, alive, descendants, done, one_line, until_gone
 
 COUNTED = """
@@ -135,3 +143,16 @@ def test_a_port_that_nobody_answers_at_is_one_line(crunch: Crunch) -> None:
         refused = crunch.run("up", "--postgres", dsn)
     assert refused.code == 1
     assert "can't connect" in one_line(refused)
+
+
+def test_a_machine_that_stops_at_the_first_start_is_the_line_that_is_seen(crunch: Crunch) -> None:
+    folders = Folders(crunch.data)
+    folders.create()
+    with EmbeddedPostgres(crunch.data) as dsn:
+        log = PostgresLog(dsn)
+        create_topics(log)
+        log.append([Append(Place(Topic.SETTINGS, 0), "", encode(RulesSet(version=99)))])
+        log.close()
+    refused = crunch.run("up")
+    assert refused.code == 1
+    assert "rules version 99" in one_line(refused)
