@@ -10,8 +10,10 @@ import threading
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from consumers.executor import actions as do
-from consumers.executor.attempt import Attempt
+from consumers.executor.attempt import Attempt, not_understood
 from consumers.executor.core import ExecutorCore
 from consumers.executor.feeds import Appender, Pulse, Reader
 from consumers.executor.site import Site
@@ -112,7 +114,12 @@ class Incarnation:
     # --- Work -----------------------------------------------------------------------------------------------------
 
     def _start_work(self, ready: Ready) -> None:
-        attempt = Attempt(ready, self._site)
+        try:
+            attempt = Attempt(ready, self._site)
+        except msgspec.MsgspecError as error:
+            report = not_understood(ready, self._site.node, error)
+            self._events.put(lambda now: self._ended(ready.token, report, now))
+            return
         self._attempts[ready.token] = attempt
         if self._stop_by is not None:
             attempt.hand_over()
