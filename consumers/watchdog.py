@@ -1,9 +1,10 @@
-"""A process beside the executor that ends its work when it no longer can: `python -m consumers.watchdog`.
+"""A process beside another that ends its work when it no longer can: `python -m consumers.watchdog`.
 
 It reads lines of JSON from a pipe: what there is to kill, and until when the node may believe its work to be its own.
 When that moment passes (the executor is frozen, or the log can't be reached) it kills everything; and when the pipe
-ends (the executor is gone, however it went) it kills everything and ends too. It has a session of its own, so that
-Ctrl-C in a terminal doesn't reach it, and imports next to nothing, so that there is always room for it.
+ends (the executor is gone, however it went) it kills everything and ends too, as does the Postgres that it was told of.
+It has a session of its own, so that Ctrl-C in a terminal doesn't reach it, and imports next to nothing, so that there
+is always room for it.
 """
 
 import os
@@ -11,6 +12,7 @@ import select
 import signal
 import sys
 import time
+from pathlib import Path
 
 import msgspec
 
@@ -18,12 +20,18 @@ from consumers.runners.reap import Hold, kill_all
 
 
 class Note(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """One line. `hold` under `key`: what to kill. `drop`: forget that key. `deadline`: milliseconds, monotonic."""
+    """One line. `hold` under `key`: what to kill. `drop`: forget that key. `deadline`: milliseconds, monotonic.
+
+    `server`: process of the Postgres on the data folder `folder`, to be ended when the pipe ends and not before; 0: it
+    has ended.
+    """
 
     key: str = ""
     hold: Hold | None = None
     drop: str = ""
     deadline: int | None = None
+    server: int | None = None
+    folder: str = ""
     engine: str = ""  # where the containers' engine listens
 
 
@@ -34,6 +42,7 @@ class Watch:
         self.holds: dict[str, Hold] = {}
         self.deadline: int | None = None
         self._engine = ""
+        self._server = (0, "")
 
     def take(self, note: Note) -> None:
         """A line was read."""
@@ -42,6 +51,8 @@ class Watch:
         self.holds.pop(note.drop, None)
         self.deadline = note.deadline if note.deadline is not None else self.deadline
         self._engine = note.engine or self._engine
+        if note.server is not None:
+            self._server = (note.server, note.folder)
 
     def left(self, now: int) -> int | None:
         """Milliseconds until the deadline; None without one."""
@@ -58,6 +69,16 @@ class Watch:
             from consumers.runners.docker import kill_containers
 
             kill_containers(self._engine, containers)
+
+    def end(self) -> None:
+        """Kill all, and let the Postgres go that served nobody else."""
+        self.kill()
+        server, folder = self._server
+        if server:
+            # Heavy, and needed once.
+            from streams.embedded import end_left_over
+
+            end_left_over(Path(folder), server)
 
 
 def milliseconds() -> int:
@@ -79,7 +100,7 @@ def main() -> int:
             continue
         data = os.read(0, 65536)
         if not data:
-            watch.kill()
+            watch.end()
             return 0
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:

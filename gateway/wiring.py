@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from typing import NamedTuple, cast
 
 from consumers.assembler import Assembler
+from consumers.executor.guard import Guard
 from consumers.executor.inputs import remove_tree
 from consumers.executor.service import Executor, Offer
 from consumers.executor.site import site_key, socket_folder
@@ -33,7 +34,7 @@ from schemas.topics import Topic
 from streams.admin import create_topics
 from streams.checkpoints import CheckpointReader, DirectoryCheckpoints
 from streams.driver import Crew, Driver, Ticker
-from streams.embedded import EmbeddedPostgres
+from streams.embedded import EmbeddedPostgres, process_on
 from streams.log import Log, Place
 from streams.loop import MachineType, Runner
 from streams.postgres import PostgresLog
@@ -60,7 +61,7 @@ class Works(NamedTuple):
 def running(config: Config, folders: Folders, events: "SimpleQueue[Event]", *, dispatch: bool) -> Iterator[Works]:
     """All parts, inside the context; `events` hears of the first that fails."""
     with ExitStack() as stack:
-        dsn = config.postgres.dsn or stack.enter_context(EmbeddedPostgres(folders.data))
+        dsn = config.postgres.dsn or stack.enter_context(_own_postgres(folders))
         log = PostgresLog(dsn, patience=PATIENCE_WITH_YOURS if config.postgres.dsn else PATIENCE_WITH_OURS)
         stack.callback(log.close)
         create_topics(log)
@@ -77,6 +78,19 @@ def running(config: Config, folders: Folders, events: "SimpleQueue[Event]", *, d
         if executor:
             parts.start(Part("executor", executor.run, executor.stop))
         yield works
+
+
+@contextmanager
+def _own_postgres(folders: Folders) -> Iterator[str]:
+    """The DSN of our Postgres, which does not outlive us, however we end."""
+    guard = Guard()
+    try:
+        with EmbeddedPostgres(folders.data) as dsn:
+            guard.serve(process_on(folders.data), folders.data)
+            yield dsn
+        guard.serve(0, folders.data)
+    finally:
+        guard.close()
 
 
 def _works(config: Config, dsn: str, log: Log, executor: Executor | None) -> Works:

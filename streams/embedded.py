@@ -31,6 +31,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.errors import CannotConnectNow
 
 from streams.account import Account, choose_account
+from streams.lockfile import FolderInUse, FolderLock
 
 LOGGER = logging.getLogger(__name__)
 MAJOR = 18
@@ -40,6 +41,7 @@ PATIENCE = 120.0  # seconds for recovery after a crash
 ANSWER_SECONDS = 10  # in which a server that is not frozen says something
 PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds before another attempt to start
 ENDS = (("fast", "30"), ("immediate", "5"))  # ways to stop, and seconds for each
+LOCK_TRIES, LOCK_PAUSE = 20, 0.05  # seconds
 SOCKETS = "crunch-reuse-"  # how the names of folders for sockets begin
 LOG_BYTES = 1024 * 1024
 INITDB = ("-D", ".", "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions")
@@ -208,6 +210,35 @@ def running(folder: Path) -> str | None:
     """DSN of the server that runs on a data folder, for another process; None if there is none."""
     found = _find(data_folder(folder))
     return found.dsn if found and found.sockets else None
+
+
+def process_on(folder: Path) -> int:
+    """The process of the server that runs on a data folder; 0 if there is none."""
+    found = _find(data_folder(folder))
+    return found.process if found else 0
+
+
+def end_left_over(folder: Path, process: int) -> None:
+    """Ask the server on a data folder to end, if it is still this process and nobody owns the folder any more.
+
+    Who holds the folder's lock has taken over what runs there; it is held here too, until the server is told.
+    """
+    lock = _lock_of_nobody(folder) if process_on(folder) == process else None
+    if lock is None:
+        return
+    with lock:
+        if process_on(folder) == process:
+            os.kill(process, signal.SIGINT)  # ends its clients too, and writes all down
+
+
+def _lock_of_nobody(folder: Path) -> FolderLock | None:
+    """The folder's lock; None if it stays held: whoever only looks holds it for an instant."""
+    for _ in range(LOCK_TRIES):
+        try:
+            return FolderLock(folder)
+        except FolderInUse:
+            time.sleep(LOCK_PAUSE)
+    return None
 
 
 def _find(data: Path) -> Found | None:

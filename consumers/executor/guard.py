@@ -23,6 +23,7 @@ class Guard:
         self._lock = threading.Lock()
         self._holds: dict[str, Hold] = {}
         self._deadline: int | None = None
+        self._server = Note()
         self._process = self._start()
 
     @property
@@ -48,6 +49,12 @@ class Guard:
             if deadline != self._deadline:
                 self._deadline = deadline
                 self._tell(Note(deadline=deadline))
+
+    def serve(self, process: int, folder: Path) -> None:
+        """This Postgres on this data folder ends with us, even where we can't end it. 0: it has ended."""
+        with self._lock:
+            self._server = Note(server=process, folder=str(folder))
+            self._tell(self._server)
 
     def close(self) -> None:
         """Let the watchdog end, after it has killed whatever is still held."""
@@ -76,6 +83,7 @@ class Guard:
             self._process = self._start()
             for key, hold in self._holds.items():
                 self._write(self._process, Note(key=key, hold=hold))
+            self._write(self._process, self._server)
             self._write(self._process, Note(deadline=self._deadline))
 
     def _write(self, process: "subprocess.Popen[bytes]", note: Note) -> None:

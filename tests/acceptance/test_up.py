@@ -15,7 +15,7 @@ from streams.admin import create_topics
 from streams.embedded import EmbeddedPostgres
 from streams.log import Append, Place
 from streams.postgres import PostgresLog
-from tests.support.crunch import Crunch, alive, descendants, done, one_line, until_gone
+from tests.support.crunch import Crunch, alive, done, one_line, until_gone
 
 COUNTED = """
 name: steps
@@ -96,9 +96,9 @@ def test_killed_in_the_middle_it_finishes_everything_when_started_again(crunch: 
     with crunch.up("--slots", "1") as up:
         roots = [crunch.submit(slow_job(crunch, mark)) for mark in (4, 5, 5, 6)]
         crunch.until_running(*roots)
-        postgres, family = up.postgres, up.family()
+        family = up.family()
         up.stop(signal.SIGKILL)
-    until_gone(family - {postgres} - descendants(postgres))
+    until_gone(family)
     with crunch.up("--slots", "1") as up:
         jobs = [crunch.until_state(root, "complete", "failed") for root in roots]
         assert [job.state for job in jobs] == ["complete"] * 4
@@ -108,6 +108,16 @@ def test_killed_in_the_middle_it_finishes_everything_when_started_again(crunch: 
         family |= up.family()
         up.stop()
     assert alive(family) == set()
+
+
+def test_killed_and_started_again_at_once_it_finds_a_postgres_that_works(crunch: Crunch) -> None:
+    with crunch.up("--no-dispatch") as up:
+        family = up.family()
+        up.stop(signal.SIGKILL)
+    with crunch.up() as up:
+        assert crunch.run("submit", str(slow_job(crunch, 1))).code == 0
+        assert up.stop().code == 0
+    until_gone(family)
 
 
 def test_stopped_in_the_middle_of_work_it_finishes_everything_when_started_again(crunch: Crunch) -> None:

@@ -1,6 +1,7 @@
 """Our own Postgres on a data folder: first and later starts, what a kill leaves behind, and folders that are odd."""
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from streams.account import choose_account
-from streams.embedded import EmbeddedError, EmbeddedPostgres, data_folder, running
+from streams.embedded import EmbeddedError, EmbeddedPostgres, data_folder, end_left_over, running
 from streams.lockfile import FolderInUse, FolderLock
 from tests.support.log_server import end_server, pid_of_server, processes_in
 
@@ -113,6 +114,23 @@ def test_a_server_left_by_a_killed_process_is_used_as_it_is(folder: Path) -> Non
         assert pid_of_server(server.data) == left
         assert execute(dsn, "select 1") == [(1,)]
     assert processes_in(server.data) == []
+
+
+def test_a_server_that_is_left_over_is_ended_unless_somebody_owns_it_now(folder: Path) -> None:
+    server = EmbeddedPostgres(folder)
+    dsn = server.start()
+    left = pid_of_server(server.data)
+    end_left_over(folder, left + 1)
+    with FolderLock(folder):
+        end_left_over(folder, left)
+    assert execute(dsn, "select 1") == [(1,)]
+    ended = os.pidfd_open(left)
+    end_left_over(folder, left)
+    assert select.select([ended], [], [], TIMEOUT)[0]
+    os.close(ended)
+    assert "fast shutdown" in (server.data / "server.log").read_text()
+    end_left_over(folder, left)
+    server.stop()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGQUIT])
