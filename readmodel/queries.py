@@ -115,7 +115,7 @@ def assembling(connection: Connection) -> list[r.Assembling]:
 
 def outputs_in_tree_order(connection: Connection, root: str) -> list[str]:
     """The output of each of a job's tasks in tree order, empty text for one that has none. For the assembler."""
-    return [row["output"] for row in fetch(connection, "tree", Sight(everything=True, owners=[]), {"root": root})]
+    return [row["output"] for row in fetch(connection, "outputs", None, {"root": root})]
 
 
 # --- Shared with explain and story -----------------------------------------------------------------------------------

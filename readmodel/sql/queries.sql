@@ -54,6 +54,23 @@ join rm.jobs j on j.root = t.root
 where j.created_at is not null and (%(everything)s or j.owner = any(%(owners)s))
 order by tree.path, t.task
 
+-- name: outputs
+-- The tree's order as above, and no more of the rows than the output: a job may have very many large ones.
+with recursive tree (task, path, output) as (
+    select t.task, array[t.qsequence], t.output
+    from rm.job_tasks t
+    where t.root = %(root)s and t.created_at is not null and not exists (
+        select from rm.job_tasks p where p.root = t.root and p.task = t.created_by and p.created_at is not null
+    )
+    union all
+    select t.task, tree.path || t.qsequence, t.output
+    from tree
+    join rm.job_tasks t on t.root = %(root)s and t.created_by = tree.task and t.created_at is not null
+)
+select tree.output from tree
+where exists (select from rm.jobs j where j.root = %(root)s and j.created_at is not null)
+order by tree.path, tree.task
+
 -- name: task
 select t.*, j.owner, 0 as depth
 from rm.job_tasks t
