@@ -143,7 +143,7 @@ USELESS = {
     "missing": "has lost its output: blocks are gone from the store",
     "invalidated": "was declared wrong by an operator",
     "impure": "turned out not to be pure",
-    "private": "is its owner's alone, because nothing isolated it",
+    "private": "ran under the {runner} runner, whose outputs are shared with nobody else",
 }
 
 
@@ -152,7 +152,8 @@ def _useless(execution: Execution, asker: str) -> Why:
     if execution.runner in UNSHARED and execution.owner != asker and status in ("running", "done"):
         status = "private"
     detail = f" ({execution.detail})" if execution.detail else ""
-    return Why(code=status, text=f"the earlier execution {execution.token} {USELESS[status]}{detail}")
+    useless = USELESS[status].format(runner=execution.runner)
+    return Why(code=status, text=f"the earlier execution {execution.token} {useless}{detail}")
 
 
 # --- The nearest ------------------------------------------------------------------------------------------------------
