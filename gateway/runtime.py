@@ -31,6 +31,9 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     dsn: Annotated[str, Meta(description="connection string of the database behind log and read model")]
     runner: Annotated[str, Meta(description="isolation of tasks that name no image")]
     slots: Annotated[int, Meta(description="tasks at one time; 0: it dispatches nothing")]
+    cores: Annotated[int, Meta(description="processor cores for tasks")]
+    memory: Annotated[int, Meta(description="MiB for tasks")]
+    scratch: Annotated[int, Meta(description="MiB of scratch for tasks")]
 
 
 @contextmanager

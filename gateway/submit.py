@@ -45,6 +45,7 @@ def run(session: Session, file: Path, *, as_user: str | None, dry_run: bool, wai
             session.result({"job": root}) if session.as_json else session.say(root)
             return 0
         session.note(f"submitted as {user.name}: {root}")
+        _warn_if_too_large(session, client, spec)
         with _leaving_it_running(session, root):
             return _ended(session, client, user, root)
 
@@ -127,6 +128,17 @@ def _submit(client: Client, user: User, spec: JobSpec) -> str:
     root = ids.request_uuid(user.uuid, PATH, request, body)
     client.ask(Topic.TASKS, JobSubmitted(root=root, owner=user.uuid, request=root, spec=spec))
     return root
+
+
+def _warn_if_too_large(session: Session, client: Client, spec: JobSpec) -> None:
+    """Say at once what the job will be waiting for: a node that is large enough may still come."""
+    asked, offered = spec.task.resources, client.running
+    for name, unit in (("cores", ""), ("memory", " MiB"), ("scratch", " MiB")):
+        wanted, there = getattr(asked, name), getattr(offered, name)
+        if offered.slots and wanted > there:
+            session.note(
+                f"resources.{name}: {wanted}{unit} asked, {there}{unit} here: it waits for a larger node, or fails"
+            )
 
 
 def _ended(session: Session, client: Client, user: User, root: str) -> int:

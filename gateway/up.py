@@ -15,6 +15,7 @@ from gateway.parts import Event
 from gateway.problems import Problem, problem_of
 from gateway.runtime import Running
 from gateway.session import Session
+from gateway.wiring import Works
 
 READY = Event("ready")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -30,13 +31,7 @@ def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
         if until_eof:
             _watch_standard_input(events)
         with wiring.running(config, folders, events, dispatch=dispatch) as works:
-            running = Running(
-                pid=os.getpid(),
-                started_at=time.time_ns() // 1_000_000,
-                dsn=works.dsn,
-                runner=works.runner,
-                slots=works.slots,
-            )
+            running = _about_us(works)
             _make_local_user(works, events)
             event = events.get()
             if event is READY:
@@ -61,6 +56,20 @@ def _make_local_user(works: wiring.Works, events: "SimpleQueue[Event]") -> None:
             events.put(Event("the local user", error))
 
     threading.Thread(target=make, name="local user", daemon=True).start()
+
+
+def _about_us(works: Works) -> Running:
+    offer = works.offer
+    return Running(
+        pid=os.getpid(),
+        started_at=time.time_ns() // 1_000_000,
+        dsn=works.dsn,
+        runner=works.runner,
+        slots=offer.slots if offer else 0,
+        cores=offer.cores if offer else 0,
+        memory=offer.memory if offer else 0,
+        scratch=offer.scratch if offer else 0,
+    )
 
 
 def _tell(session: Session, running: Running, why: str) -> None:

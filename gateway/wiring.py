@@ -54,7 +54,7 @@ class Works(NamedTuple):
     log: Log
     runner: str
     why: str  # this runner
-    slots: int
+    offer: Offer | None  # what tasks may use; None: nothing is dispatched here
 
 
 @contextmanager
@@ -95,12 +95,12 @@ def _own_postgres(folders: Folders) -> Iterator[str]:
 
 def _works(config: Config, dsn: str, log: Log, executor: Executor | None) -> Works:
     if executor is None:
-        return Works(dsn, log, "", "", 0)
+        return Works(dsn, log, "", "", None)
     try:
         choice = executor.choice(image_named=config.executor.runner == "docker")
     except CannotRun as error:
         raise Refused(f"executor.runner: {error}") from error
-    return Works(dsn, log, choice.name, choice.why, executor.offer.slots)
+    return Works(dsn, log, choice.name, choice.why, executor.offer)
 
 
 def _parts(config: Config, folders: Folders, dsn: str, log: Log, stack: ExitStack) -> Iterator[Part]:
