@@ -14,7 +14,11 @@ GRACE_SECONDS = 4.0
 TEMPORARY_EXIT = 111
 _LOOK_SECONDS = 0.25
 _LAST_SIGNAL = 64
-_KNOWN_CODES = {126: ": its program can't be executed", 127: ": its program was not found"}
+_KNOWN_CODES = {
+    TEMPORARY_EXIT: ": a temporary failure, by its own word",
+    126: ": its program can't be executed",
+    127: ": its program was not found",
+}
 # SIGXFSZ by number, as the shell adds it to 128: it is the same on Linux and macOS.
 _FILE_TOO_LARGE = 128 + 25
 
@@ -108,9 +112,6 @@ def outcome_of(ended: Exit) -> Outcome:
     if ended.out_of_memory:
         reason = "out of memory: it was killed at its memory limit; ask for more in resources.memory"
         return Outcome(exit_code=code, failure=Failure.OUT_OF_MEMORY, reason=reason)
-    if code == TEMPORARY_EXIT:
-        reason = f"exit code {TEMPORARY_EXIT}: a temporary failure, by its own word"
-        return Outcome(exit_code=code, failure=Failure.TEMPORARY, reason=reason)
     if code == _FILE_TOO_LARGE:
         reason = "a file grew beyond the space it may use: ask for more in resources.scratch"
         return Outcome(exit_code=code, failure=Failure.OUTPUT, reason=reason)

@@ -90,7 +90,7 @@ def test_a_file_beyond_its_limit_is_refused_by_the_system(runner):
     ("command", "code", "failure"),
     [
         ("exit 3", 3, Failure.EXIT),
-        ("exit 111", 111, Failure.TEMPORARY),
+        ("exit 111", 111, Failure.EXIT),
         ("kill -9 $$", 137, Failure.SIGNAL),
         ("kill -TERM $$", 143, Failure.SIGNAL),
     ],

@@ -134,6 +134,9 @@ def test_a_success_over_the_exit_code_as_crunch_v1():
     s = scene().asks("ada", "t1")
     s.when(c.Reported(fingerprint=FP, token=s.tokens["t1"], success=True)).exits("t1", 1)
     assert s.fate("t1") == "completed"
+    s = scene().asks("ada", "t1")
+    s.when(c.Reported(fingerprint=FP, token=s.tokens["t1"], success=True)).exits("t1", 111, failure=Failure.EXIT)
+    assert s.fate("t1") == "completed"
     s = scene().asks("ada", "t1", by_record=True).exits("t1", 0)
     assert s.fate("t1") == "failed"
 
