@@ -14,7 +14,7 @@ from coordinator.resolver import ResolvedImage
 from gateway import content, jobfile, pictures, views
 from gateway.client import Client
 from gateway.folders import APP
-from gateway.problems import FAILED, Refused
+from gateway.problems import FAILED, Problem, Refused
 from gateway.resolve import FileResolver
 from gateway.session import Session
 from readmodel import queries
@@ -25,6 +25,8 @@ from schemas.tasks import JobCancelled, JobSubmitted
 from schemas.topics import Topic
 from store.collections import CollectionStore
 from store.errors import PathMissing
+from streams.answers import NoAnswer
+from streams.log import LogError
 
 PATH = "crunch-reuse submit"  # what a command-line submission has in place of an API's path
 _WORTH_TELLING = 64 * 2**20  # bytes
@@ -40,7 +42,7 @@ def run(session: Session, file: Path, *, as_user: str | None, dry_run: bool, wai
     with Client(session) as client:
         user = client.user(as_user)
         spec = _resolved(session, file, description)
-        root = _submit(client, user, spec)
+        root = _submit(session, client, user, spec)
         if not wait:
             session.result({"job": root}) if session.as_json else session.say(root)
             return 0
@@ -121,13 +123,27 @@ def _plain(spec: JobSpec) -> Any:
     return msgspec.json.decode(msgspec.json.encode(spec))
 
 
-def _submit(client: Client, user: User, spec: JobSpec) -> str:
+def _submit(session: Session, client: Client, user: User, spec: JobSpec) -> str:
     """Append the job and wait for the answer; the job's uuid."""
     request = secrets.token_hex(16)
     body = msgspec.json.encode(spec)
     root = ids.request_uuid(user.uuid, PATH, request, body)
-    client.ask(Topic.TASKS, JobSubmitted(root=root, owner=user.uuid, request=root, spec=spec))
+    with _naming(session, root):
+        client.ask(Topic.TASKS, JobSubmitted(root=root, owner=user.uuid, request=root, spec=spec))
     return root
+
+
+@contextmanager
+def _naming(session: Session, root: str) -> Iterator[None]:
+    """Who hears no answer must be able to look whether there is a job, before a second one is made."""
+    unsure = f"the job may have been submitted: look with {APP} job {root} before you submit it again"
+    try:
+        yield
+    except KeyboardInterrupt:
+        session.note(unsure)
+        raise
+    except (NoAnswer, LogError) as error:
+        raise Problem(f"{error}; {unsure}") from error
 
 
 def _warn_if_too_large(session: Session, client: Client, spec: JobSpec) -> None:

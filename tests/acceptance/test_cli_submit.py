@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +11,11 @@ from resource import RLIMIT_FSIZE, setrlimit
 
 import pytest
 
+from gateway import submit
+from gateway.client import Client
+from gateway.problems import Problem
+from schemas.topics import Topic
+from streams.log import Place
 from tests.support.crunch import Crunch, Up, done, one_line, said
 
 HASH = """
@@ -311,3 +317,48 @@ def test_a_task_that_forks_without_end(crunch: Crunch, tmp_path: Path) -> None:
     assert failed.code == 1
     assert not said("77177")
     assert crunch.run("jobs").code == 0
+
+
+# --- No answer --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def frozen(crunch: Crunch, up: Up) -> Iterator[Client]:
+    """`up` is there and does nothing; a client of it."""
+    with Client(crunch.session()) as client:
+        up.process.send_signal(signal.SIGSTOP)
+        try:
+            yield client
+        finally:
+            up.process.send_signal(signal.SIGCONT)
+
+
+def named_in(line: str) -> str:
+    found = re.search(r"the job may have been submitted: look with crunch-reuse job (\S+) before", line)
+    assert found, line
+    return found[1]
+
+
+def test_a_submission_interrupted_before_its_answer_names_the_job(
+    crunch: Crunch, up: Up, frozen: Client, tmp_path: Path
+) -> None:
+    file = job(tmp_path, {"command": ["true"]})
+    ends = {place: frozen.log.end(place) for place in (Place(Topic.TASKS, number) for number in range(4))}
+    process = crunch.start("submit", str(file))
+    assert frozen.log.wait(ends, 60)
+    process.send_signal(signal.SIGINT)
+    ended = done(process)
+    assert ended.code == 130
+    up.process.send_signal(signal.SIGCONT)
+    crunch.until_state(named_in(ended.err), "complete")
+
+
+def test_a_submission_without_an_answer_names_the_job(
+    crunch: Crunch, up: Up, frozen: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.client.PATIENCE", 0.1)
+    with pytest.raises(Problem) as raised:
+        submit.run(crunch.session(), job(tmp_path, {"command": ["true"]}), as_user=None, dry_run=False, wait=True)
+    assert "no answer" in str(raised.value)
+    up.process.send_signal(signal.SIGCONT)
+    crunch.until_state(named_in(str(raised.value)), "complete")
