@@ -8,6 +8,7 @@ inputs read-only, and its output directory. Its labels say whose it is, so that 
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -29,6 +30,7 @@ NODE_LABEL = "crunch-reuse.node"
 MARK_LABEL = "crunch-reuse.mark"
 
 _ENGINE_SECONDS = 60
+_END_SECONDS = 60.0  # for the end of a container that was killed
 _PERIOD_US = 100_000
 
 
@@ -61,8 +63,13 @@ class DockerRunner:
         with _translated():
             client = self._connected()
             image = _image(client, command.image)
-            created = client.api.create_container(**_configuration(client, image, command))
-            return Container(client, address_of(self._engine), created["Id"], command.mark, on_output)
+            created = client.api.create_container(**_configuration(client, image, command))["Id"]
+            address = address_of(self._engine)
+            try:
+                return Container(client, address, created, command.mark, on_output)
+            except BaseException:
+                _unless_gone(address, lambda: client.api.remove_container(created, v=True, force=True))
+                raise
 
     def sweep(self, node: str) -> int:
         """Remove the containers that carry the node's label."""
@@ -134,13 +141,14 @@ class Container:
         self._finished = True
         _unless_gone(self._address, lambda: self._api.kill(self._id))
         if self._started:
+            patience = time.monotonic() + _END_SECONDS  # an engine that hangs answers no more, and says nothing
             for thread in self._threads:
-                thread.join()
+                thread.join(max(0.0, patience - time.monotonic()))
         self._output._response.close()  # noqa: SLF001 - where the SDK keeps the connection, which it closes nowhere
         _unless_gone(self._address, lambda: self._api.remove_container(self._id, v=True, force=True))
 
     def _pump(self, on_output: Callable[[bytes], object]) -> None:
-        with suppress(OSError):  # the engine is gone; `_await` says so
+        with suppress(OSError, ValueError):  # the engine is gone (`_await` says so), or `finish` has closed it
             for _, data in frames_iter(self._output, tty=False):  # type: ignore[no-untyped-call]
                 on_output(data)
 

@@ -104,10 +104,42 @@ def test_an_engine_that_goes_away_is_the_nodes_trouble(tmp_path, docker_engine, 
     assert DockerRunner(docker_engine).sweep("node-7") == 1
 
 
-class Relay:
-    """An engine's address that can go away while the engine stays."""
+def test_a_container_that_can_not_be_listened_to_is_removed(tmp_path, docker_engine, python_image):
+    work = command(tmp_path, python_image, "sleep", "1000")
+    with Relay(tmp_path / "engine", docker_engine, refused=b"/attach?") as relay:
+        runner = DockerRunner(relay.address)
+        with pytest.raises(CannotRun, match="the Docker engine can't run it"):
+            runner.start(work, print)
+        runner._forget()
+    assert labelled(docker_engine) == []
 
-    def __init__(self, path: Path, engine: str) -> None:
+
+def test_an_engine_that_never_tells_the_end_does_not_hold_up_the_node(
+    tmp_path, docker_engine, python_image, monkeypatch
+):
+    monkeypatch.setattr("consumers.runners.docker._END_SECONDS", 0.5)
+    work = command(tmp_path, python_image, "sleep", "1000")
+    with Relay(tmp_path / "engine", docker_engine, muted=b"/wait HTTP") as relay:
+        runner = DockerRunner(relay.address)
+        running = runner.start(work, print)
+        running.go()
+        assert relay.awaited.wait(60)
+        finishing = threading.Thread(target=running.finish, daemon=True)
+        finishing.start()
+        finishing.join(60)
+        assert not finishing.is_alive()
+        assert labelled(docker_engine) == []
+
+
+class Relay:
+    """An engine's address that can go away while the engine stays.
+
+    `refused`, `muted`: what holds this text, ends the connection, or is never answered.
+    """
+
+    def __init__(self, path: Path, engine: str, refused: bytes = b"", muted: bytes = b"") -> None:
+        self._refused, self._muted = refused, muted
+        self._silent: set[socket.socket] = set()
         self.address = f"unix://{path}"
         self.awaited = threading.Event()  # somebody waits for a container's end
         self._engine = engine.removeprefix("unix://")
@@ -146,5 +178,11 @@ class Relay:
             while data := source.recv(65536):
                 if b"/wait HTTP" in data:
                     self.awaited.set()
-                target.sendall(data)
+                if self._refused and self._refused in data:
+                    source.shutdown(socket.SHUT_RDWR)
+                    break
+                if self._muted and self._muted in data:
+                    self._silent.add(source)
+                if target not in self._silent:
+                    target.sendall(data)
             target.shutdown(socket.SHUT_WR)
