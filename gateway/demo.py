@@ -122,7 +122,7 @@ def _job_file(stage: Path, tree: str, name: str) -> Path:
         "repository": str(_scripts()),
         "script": "split.py",
         "inputs": {"tree": str(stage / tree)},
-        "parameters": {"k": 4},
+        "parameters": {"k": 3},
         "is_pure": True,
     }
     file = stage / f"{name}.json"
