@@ -2,11 +2,14 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 
 from gateway import config
 from gateway.folders import default_config_file
 from gateway.session import Session
+
+_PASSWORD = re.compile(r"(?<=password=)(?:'[^']*'|[^\s&']+)|(?<=:)[^:@/\s]+(?=@)")
 
 
 def check(session: Session, file: Path | None) -> None:
@@ -25,12 +28,23 @@ def check(session: Session, file: Path | None) -> None:
 
 def show(session: Session) -> None:
     """Print the configuration in effect as TOML that `--config` would take, each value with its meaning and origin."""
+    shown = {f"{one.section}.{one.key}": _without_password(one.value) for one in session.loaded.settings}
     if session.as_json:
-        session.result(session.loaded)
+        file = str(session.loaded.file) if session.loaded.file else None
+        session.result({"file": file, "values": shown, "origins": _origins(session)})
         return
     for section, settings in itertools.groupby(session.loaded.settings, lambda setting: setting.section):
         print(f"[{section}]")
         for setting in settings:
             origin = "" if setting.source == "default" else f" (from the {setting.source})"
-            print(f"{setting.key} = {json.dumps(setting.value)}  # {setting.about}{origin}")
+            value = json.dumps(shown[f"{section}.{setting.key}"])
+            print(f"{setting.key} = {value}  # {setting.about}{origin}")
         print()
+
+
+def _without_password(value: str | int) -> str | int:
+    return _PASSWORD.sub("***", value) if isinstance(value, str) else value
+
+
+def _origins(session: Session) -> dict[str, str]:
+    return {f"{one.section}.{one.key}": one.source for one in session.loaded.settings}

@@ -33,8 +33,8 @@ def test_defaults_count_where_there_is_no_file(tmp_path: Path) -> None:
     done = crunch("config", "show", "--json", home=tmp_path)
     shown = orjson.loads(done.stdout)
     assert shown["file"] is None
-    assert {setting["source"] for setting in shown["settings"]} == {"default"}
-    assert shown["config"]["executor"]["runner"] == "auto"
+    assert set(shown["origins"].values()) == {"default"}
+    assert shown["values"]["executor.runner"] == "auto"
 
 
 def test_file_environment_and_option_override_in_this_order(tmp_path: Path) -> None:
@@ -56,6 +56,16 @@ def test_what_show_prints_is_a_file_that_check_accepts(tmp_path: Path) -> None:
     file = written(tmp_path, shown.stdout)
     assert crunch("config", "check", str(file), home=tmp_path).returncode == 0
     assert config.load(file, {}).config.data.dir == '/a "quoted" \\ folder'
+
+
+@pytest.mark.parametrize(
+    "dsn", ["postgresql://me:secret@host/db", "host=h password=secret user=me", "host=h password='secret' user=me"]
+)
+def test_a_password_is_not_shown(tmp_path: Path, dsn: str) -> None:
+    for options in ([], ["--json"]):
+        shown = crunch("config", "show", *options, home=tmp_path, CRUNCH_REUSE_POSTGRES_DSN=dsn)
+        assert "***" in shown.stdout
+        assert "secret" not in shown.stdout
 
 
 @pytest.mark.parametrize(
