@@ -21,7 +21,7 @@ from consumers.executor.requests import TaskRequests
 from consumers.executor.site import Site
 from consumers.executor.tasksocket import TaskSocket
 from consumers.runners.port import MIB, CannotRun, Command, Folders, Limits, Outcome, Places, Runner
-from consumers.runners.supervise import Supervision
+from consumers.runners.supervise import TEMPORARY_EXIT, Supervision
 from coordinator.canonical import digest
 from schemas.claims import Exited
 from schemas.reasons import Failure
@@ -195,7 +195,8 @@ class Attempt:
             return outcome, capture(self._site.collections, folders.output, self._spec.outputs, limits.output)
         except BadOutput as error:  # whatever it exits with, it may have reported success: without an output it is none
             reason = f"{outcome.reason}; {error}" if outcome.reason else str(error)
-            return Outcome(exit_code=outcome.exit_code, failure=Failure.OUTPUT, reason=reason), ""
+            failure = Failure.TEMPORARY if outcome.exit_code == TEMPORARY_EXIT else Failure.OUTPUT
+            return Outcome(exit_code=outcome.exit_code, failure=failure, reason=reason), ""
 
     def _closed(self, log: BoundedLog, outcome: Outcome) -> tuple[Outcome, str]:
         """The outcome when the log is saved too, and the log's hash."""

@@ -106,10 +106,12 @@ def test_a_program_that_is_not_there_says_so(runner):
     assert "not found" in report.reason
 
 
-def test_a_task_whose_output_can_not_be_taken_does_not_succeed_by_its_word(runner):
-    report = runner.run("crunch-task report --success true; ln -s /etc/passwd $TASK_OUTPUT/link; exit 3")
-    assert (report.exit_code, report.failure, report.output) == (3, Failure.OUTPUT, "")
-    assert report.reason.startswith("exit code 3; output link is refused: it is a symbolic link")
+@pytest.mark.parametrize(("code", "failure"), [(3, Failure.OUTPUT), (111, Failure.TEMPORARY)])
+def test_a_task_whose_output_can_not_be_taken_does_not_succeed_by_its_word(runner, code, failure):
+    report = runner.run(f"crunch-task report --success true; ln -s /etc/passwd $TASK_OUTPUT/link; exit {code}")
+    assert (report.exit_code, report.failure, report.output) == (code, failure, "")
+    assert report.reason.startswith(f"exit code {code}")
+    assert "; output link is refused: it is a symbolic link" in report.reason
 
 
 def test_a_failed_task_may_have_an_output_all_the_same(runner):
