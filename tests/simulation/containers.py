@@ -26,6 +26,7 @@ FAILURES: tuple[dict[str, Any], ...] = (
     {"exit_code": 111},
     {"exit_code": 137, "failure": Failure.OUT_OF_MEMORY},
     {"exit_code": -1, "failure": Failure.STORE},
+    {"exit_code": -1, "failure": Failure.HANDED_OVER},
     {"exit_code": 137, "failure": Failure.TIMEOUT},
     {"exit_code": 0, "failure": Failure.OUTPUT},
 )

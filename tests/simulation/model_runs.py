@@ -8,7 +8,7 @@ from schemas.reasons import Failure
 from tests.simulation.sight import Broken, Sight
 
 DEFAULTS = {"failure_quorum": 2, "max_attempts": 3, "quarantine_losses": 5, "verify_rate": 0, "max_waiters": 100_000}
-TEMPORARY = (Failure.TEMPORARY, Failure.NODE, Failure.STORE)
+TEMPORARY = (Failure.TEMPORARY, Failure.NODE, Failure.STORE, Failure.HANDED_OVER)
 COUNTED = (Failure.NONE, Failure.EXIT, Failure.OUTPUT)
 
 
@@ -43,6 +43,10 @@ class Run:
         enough = mine.cores >= want.cores and mine.memory >= want.memory and mine.scratch >= want.scratch
         same = (mine.cores, mine.memory, mine.scratch) == (want.cores, want.memory, want.scratch)
         return self.is_live and mine.pool == want.pool and enough and (same or not self.unable)
+
+    def counted(self) -> bool:
+        """Whether its end counts as an attempt: an executor that was told to stop says nothing of the work."""
+        return self.exit is not None and self.exit.failure is not Failure.HANDED_OVER
 
     def verdict(self, exited: Exited) -> str:
         """Its own word over its exit code; 111 and trouble of node or store are temporary; a kill never succeeds."""

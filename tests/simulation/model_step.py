@@ -124,8 +124,11 @@ class Step:
         self.must(2, old and old.token == fact.replaces and old.task == fact.task, f"{fact.replaces} did not end here")
         assert old is not None
         assert old.exit is not None
-        again = old.verdict(old.exit) == "temporary" and old.attempt < self.model.config["max_attempts"]
-        self.must(1, again and fact.attempt == old.attempt + 1, f"{fact.replaces} was not to be tried again")
+        left = old.attempt < self.model.config["max_attempts"] or not old.counted()
+        again = old.verdict(old.exit) == "temporary" and left
+        self.must(
+            1, again and fact.attempt == old.attempt + old.counted(), f"{fact.replaces} was not to be tried again"
+        )
         run = Run(fact.token, old.want, old.task, fact.attempt)
         run.impure, run.holders = old.impure, old.holders[:1]
         for wait in self.claim.waits_at(old):
@@ -240,7 +243,7 @@ class Step:
 
     def _own_failure(self, run: Run, record: t.TaskFailed) -> None:
         assert run.exit is not None
-        last = run.attempt >= self.model.config["max_attempts"]
+        last = run.attempt >= self.model.config["max_attempts"] and run.counted()
         expected = Reason.ATTEMPTS_EXHAUSTED if run.verdict(run.exit) == "temporary" else Reason.PERMANENT_FAILURE
         if run.exit.failure == "fits_no_node":
             expected = Reason.FITS_NO_NODE
