@@ -103,6 +103,17 @@ def _task(given: dict[str, Any], resolver: Resolver, defaults: TaskSpec | None) 
     return _checked(_Builder(given, read, resolver, defaults).spec())
 
 
+def components_again(spec: TaskSpec) -> Components:
+    """The components worked out again from what the task carries; commit and image, resolved elsewhere, as they are."""
+    return msgspec.structs.replace(
+        spec.components,
+        script=digest(_what_runs(msgspec.structs.asdict(spec))),
+        parameters=digest(msgspec.json.decode(spec.parameters)),
+        inputs=digest(spec.inputs),
+        outputs=digest(list(spec.outputs)),
+    )
+
+
 def _what_runs(values: Mapping[str, Any]) -> dict[str, Any]:
     """The script component: the program, and the two rules by which its success and its children are judged."""
     return {

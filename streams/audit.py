@@ -13,12 +13,14 @@ Both can run beside a coordinator at work: what its floors have not passed yet i
 import time
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
+from itertools import chain
 from types import MappingProxyType
 
 import msgspec
 
 from coordinator.audit import TARGETS, AnswersOnce, Checker
 from coordinator.audit_claims import ClaimsChecker
+from coordinator.audit_digests import DigestsChecker
 from coordinator.audit_jobs import JobsChecker
 from coordinator.picture import Picture
 from schemas.codec import NewerSchema, Undecodable, decode
@@ -31,10 +33,11 @@ from streams.loop import BATCH, MachineStopped, MachineType, Runner
 from streams.moments import first_at
 from streams.replaying import ReplayingLog
 
-CHECKERS: dict[Topic, Callable[[], Checker]] = {
-    Topic.SETTINGS: AnswersOnce,
-    Topic.TASKS: JobsChecker,
-    Topic.CLAIMS: ClaimsChecker,
+Checkers = Mapping[Topic, Sequence[Callable[[], Checker]]]
+CHECKERS: Checkers = {
+    Topic.SETTINGS: [AnswersOnce],
+    Topic.TASKS: [JobsChecker],
+    Topic.CLAIMS: [ClaimsChecker, DigestsChecker],
 }
 Progress = Callable[[str, int], None]
 """Called with what is being looked at, and how many records of it were read since the last call."""
@@ -73,6 +76,7 @@ def verify(
     machines: Sequence[MachineType],
     checkpoints: CheckpointStore | None = None,
     progress: Progress = lambda _what, _count: None,
+    checkers: Checkers = CHECKERS,
 ) -> Report:
     """Audit the whole log with these machines. Raises LogError if the log can't be read."""
     began = time.monotonic()
@@ -83,8 +87,8 @@ def verify(
             audit.decide_again(machine, source)
     audit.find_repeats_of_nothing()
     for source in audit.spans:
-        if source.topic in CHECKERS:
-            audit.check(source)
+        if source.topic in checkers:
+            audit.check(source, [checker() for checker in checkers[source.topic]])
     audit.report.seconds = time.monotonic() - began
     return audit.report
 
@@ -185,13 +189,13 @@ class _Audit:
                 )
         self._count()
 
-    def check(self, source: Place) -> None:
+    def check(self, source: Place, checkers: Sequence[Checker]) -> None:
         """Look for what must never be in one partition's decisions, without a machine."""
-        checker, span, count = CHECKERS[source.topic](), self.spans[source], 0
+        span, count = self.spans[source], 0
         try:
             for step in steps(self._log, source, span.until, self._targets(source)):
                 count += 1
-                for violation in checker.check(step):
+                for violation in chain.from_iterable(checker.check(step) for checker in checkers):
                     self._findings.add(violation.invariant, source, violation.offset, violation.text)
         except NewerSchema as error:
             self._findings.add(9, source, span.begin, f"it can't be checked: {error}")

@@ -11,6 +11,7 @@ from streams.audit import replay, verify
 from streams.caused import cause_of
 from streams.log import Append, Floor, Place
 from streams.moments import time_of
+from tests.support.audits import WITH_STAND_INS
 from tests.support.office import COUNTS, Office, machine_types, spec
 from tests.support.traffic import busy_office
 
@@ -21,7 +22,9 @@ WORK = Place(Topic.WORK, 0)
 
 
 def audit(office, **options):
-    return verify(office.log, machine_types(office.routes.counts), office.checkpoints, **options)
+    return verify(
+        office.log, machine_types(office.routes.counts), office.checkpoints, checkers=WITH_STAND_INS, **options
+    )
 
 
 def told(report):

@@ -13,6 +13,7 @@ from streams.checkpoints import Checkpoint, MemoryCheckpoints
 from tests.simulation.processes import Process
 from tests.simulation.sight import Broken
 from tests.simulation.world import MACHINES, NEWEST_RULES, Code, World
+from tests.support.audits import WITH_STAND_INS
 
 
 class _AllStates(MemoryCheckpoints):
@@ -36,7 +37,7 @@ def audit(world: World, processes: Sequence[Process]) -> int:
             process.runner._checkpoints, usual = states, process.runner._checkpoints
             process.runner.checkpoint()
             process.runner._checkpoints = usual
-    report = verify(world.log, [Code(topic, NEWEST_RULES) for topic in MACHINES], states)
+    report = verify(world.log, [Code(topic, NEWEST_RULES) for topic in MACHINES], states, checkers=WITH_STAND_INS)
     for found in report.differences:
         raise Broken(found.invariant, f"audit: {found.place} offset {found.offset}: {found.text}")
     return report.commands
