@@ -108,12 +108,27 @@ class Runner:
         batch = self._log.read(self.place, self.position, limit)
         if batch:
             self._usable = False
+            self._check_before()
             self._take_all(batch)
             self._acknowledge()
             self._usable = True
             if self.position - self._kept >= self._every:
                 self.checkpoint()
         return len(batch)
+
+    def _check_before(self) -> None:
+        """The record before the position must be the one that was read: a log that was truncated grows again."""
+        if self.position == 0:
+            return
+        try:
+            (before,) = self._log.read(self.place, self.position - 1, 1)
+        except LogMismatch:  # trimmed up to the position: there is nothing left to compare with
+            return
+        if sha256(before.value).hexdigest() != self._digest():
+            raise LogMismatch(
+                f"{self.place} has another record at {before.offset} than was read there: the log was truncated and has"
+                " grown again; restore it from a backup"
+            )
 
     def checkpoint(self) -> None:
         """Keep the present state, so that the next runner needs no replay up to here."""

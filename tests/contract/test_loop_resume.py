@@ -165,6 +165,23 @@ def test_a_log_cut_off_under_a_running_runner_stops_it() -> None:
         runner.poll()
 
 
+def test_a_log_cut_off_under_a_running_runner_and_grown_again_stops_it() -> None:
+    world = World(requests(12))
+    runner = finish(world.runner())
+    truncate(world.log, PLACE, 2)
+    append(world.log, Topic.CLAIMS, *(request(number, same=1) for number in range(40, 60)))
+    with pytest.raises(LogMismatch, match="claims/0 has another record at .* has grown again"):
+        runner.poll()
+
+
+def test_a_runner_goes_on_where_everything_before_it_was_trimmed() -> None:
+    world = World(requests(12))
+    runner = finish(world.runner())
+    world.log.trim(PLACE, runner.position)
+    append(world.log, Topic.CLAIMS, request(40, same=1))
+    assert runner.poll() == 1
+
+
 def test_a_gap_in_what_is_read_stops_the_runner() -> None:
     world = World(requests(12))
     del world.log.at[PLACE].records[2]
