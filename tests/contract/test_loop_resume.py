@@ -170,7 +170,7 @@ def test_a_log_cut_off_under_a_running_runner_and_grown_again_stops_it() -> None
     runner = finish(world.runner())
     truncate(world.log, PLACE, 2)
     append(world.log, Topic.CLAIMS, *(request(number, same=1) for number in range(40, 60)))
-    with pytest.raises(LogMismatch, match="claims/0 has another record at .* has grown again"):
+    with pytest.raises(LogMismatch, match=r"claims/0 has another record at .* has grown again"):
         runner.poll()
 
 
