@@ -76,7 +76,7 @@ def summary(job: Job, counts: Counts) -> str:
     parts += [f"{counts.cancelled} cancelled"] if counts.cancelled else []
     parts += [f"{counts.waited} waited on another's work"] if counts.waited else []
     parts += [f"{seconds(counts.saved)} saved"] if counts.copied else []
-    return f"{state(job.state)}: {job.tasks} tasks: {', '.join(parts)}"
+    return f"{state(job.state)}: {job.tasks} {'task' if job.tasks == 1 else 'tasks'}: {', '.join(parts)}"
 
 
 def _how(task: Task) -> str:
