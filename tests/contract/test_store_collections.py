@@ -26,7 +26,7 @@ from store.manifest import parse_manifest, portable_data_hash
 from store.paths import MAX_DEPTH
 from store.source import Limits
 from store.verification import Verdict
-from tests.support.collections import save
+from tests.support.saving import save
 from tests.support.trees import Tree, files_of, manifests, names, read_tree, trees, write_tree
 
 SIGNATURE = "+A1f27a35dd9af37191d63ad8eb8985624451e7b79@5835c8bc"

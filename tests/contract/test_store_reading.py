@@ -21,7 +21,7 @@ from store.errors import (
     StoreUnreachable,
 )
 from store.verification import Verdict
-from tests.support.collections import save, spoil
+from tests.support.saving import save, spoil
 from tests.support.trees import read_tree
 
 SIGNATURE = "+A1f27a35dd9af37191d63ad8eb8985624451e7b79@5835c8bc"
