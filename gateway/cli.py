@@ -318,12 +318,18 @@ def _uninstall(
 def main() -> None:
     """Entry point of `crunch-reuse`."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
+        signal.signal(signal.SIGINT, _interrupt)
     sys.exit(run(sys.argv[1:]))
+
+
+class _Interrupted(KeyboardInterrupt):
+    """Ctrl-C. After a plain one in the middle of an import, `python -m` ends by the signal, although it was handled."""
 
 
 def _interrupt(_number: int, _frame: object) -> None:
     """Being told to end is as good as Ctrl-C: what was begun is put away."""
-    raise KeyboardInterrupt
+    raise _Interrupted
 
 
 def run(arguments: Sequence[str]) -> int:
