@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 from consumers.assembler import Assembler
 from consumers.executor.guard import Guard
 from consumers.executor.inputs import remove_tree
-from consumers.executor.service import Executor, Offer
+from consumers.executor.service import CONTAINERS_NOTE, Executor, Offer
 from consumers.executor.site import site_key, socket_folder
 from consumers.janitor import Behind, Janitor
 from consumers.projector import Projector
@@ -39,7 +39,6 @@ from streams.log import Log, Place
 from streams.loop import MachineType, Runner
 from streams.postgres import PostgresLog
 
-CONTAINERS_NOTE = "containers-were-made"
 PATIENCE_WITH_OURS = 5.0  # seconds: our own server comes back at once after a crash, or never
 PATIENCE_WITH_YOURS = 60.0  # seconds: somebody may be restarting it
 JANITOR_PAUSE = 60.0  # seconds

@@ -34,6 +34,7 @@ from streams.answers import Answers
 from streams.log import Log, LogError, LogUnreachable
 
 LOGGER = logging.getLogger(__name__)
+CONTAINERS_NOTE = "containers-were-made"  # a file below the executor's root: it has used an engine
 
 _RETRY_SECONDS = 1.0
 
@@ -72,7 +73,7 @@ class Executor:
         self._collections = collections
         self._root = root
         self.offer = measured(offer, root)
-        self._runners = Runners(offer.runner, offer.engine, root / "containers-were-made")
+        self._runners = Runners(offer.runner, offer.engine, root / CONTAINERS_NOTE)
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._present: Incarnation | None = None
