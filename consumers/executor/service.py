@@ -37,6 +37,7 @@ LOGGER = logging.getLogger(__name__)
 CONTAINERS_NOTE = "containers-were-made"  # a file below the executor's root: it has used an engine
 
 _RETRY_SECONDS = 1.0
+_LOOK_SECONDS = 1.0  # between two looks whether this node can work
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,12 +65,22 @@ class Replaced(Exception):
 class Executor:
     """Runs tasks that `assignments` gives this node. `root`: a folder of its own; what is in it may be removed.
 
-    `run` returns after `stop` or `drain`, both for any thread. `run` raises LogError, Replaced, and
-    whatever else ends it.
+    `trouble`: why this node can't work now, in one line, None if it can; asked often, so it answers at once. While
+    there is one the node does not join; when one comes up, it takes nothing new, finishes what it holds, and joins anew.
+    `run` returns after `stop` or `drain`, both for any thread. `run` raises LogError, Replaced, and whatever else ends
+    it.
     """
 
-    def __init__(self, log: Log, collections: CollectionStore, root: Path, offer: Offer) -> None:
+    def __init__(
+        self,
+        log: Log,
+        collections: CollectionStore,
+        root: Path,
+        offer: Offer,
+        trouble: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._log = log.clone()
+        self._trouble = trouble
         self._collections = collections
         self._root = root
         self.offer = measured(offer, root)
@@ -122,7 +133,7 @@ class Executor:
                 how(self._present)
 
     def _work(self, site: Site) -> None:
-        while not self._ending.is_set():
+        while self._can_work():
             try:
                 ended = self._incarnate(site)
             except LogUnreachable as error:
@@ -131,8 +142,14 @@ class Executor:
                 continue
             if ended.why == "replaced":
                 raise Replaced(f"{ended.reason}: give each executor of this log a name of its own in executor.node")
-            if ended.why == "drained":
-                return
+
+    def _can_work(self) -> bool:
+        """True as soon as nothing is in the way; False when it is told to end."""
+        if not self._ending.is_set() and (trouble := self._trouble()):
+            LOGGER.warning("%s takes no work: %s", self.offer.node, trouble)
+            while not self._ending.wait(_LOOK_SECONDS) and self._trouble():
+                pass
+        return not self._ending.is_set()
 
     def _incarnate(self, site: Site) -> Stop:
         core = ExecutorCore(self._joined(), Timing.of_lease(self.offer.lease), self._runner_of, host_summary())
@@ -140,11 +157,22 @@ class Executor:
             if self._ending.is_set():
                 return Stop("drained", "told to stop")
             self._present = Incarnation(core, self._log, site)
+        over = threading.Event()
+        threading.Thread(target=self._watch, args=(self._present, over), name="trouble", daemon=True).start()
         try:
             return self._present.run()
         finally:
+            over.set()
             with self._lock:
                 self._present = None
+
+    def _watch(self, present: Incarnation, over: threading.Event) -> None:
+        """Let the incarnation take nothing new once this node can't work any more."""
+        while not over.wait(_LOOK_SECONDS):
+            if trouble := self._trouble():
+                LOGGER.warning("%s takes no more work: %s", self.offer.node, trouble)
+                present.drain()
+                return
 
     def _joined(self) -> Joined:
         offer = self.offer
