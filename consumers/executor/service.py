@@ -66,7 +66,7 @@ class Executor:
     """Runs tasks that `assignments` gives this node. `root`: a folder of its own; what is in it may be removed.
 
     `trouble`: why this node can't work now, in one line, None if it can; asked often, so it answers at once. While
-    there is one the node does not join; when one comes up, it takes nothing new, finishes what it holds, and joins anew.
+    there is one the node does not join; when one comes up, it takes nothing new, ends what it holds, and joins anew.
     `run` returns after `stop` or `drain`, both for any thread. `run` raises LogError, Replaced, and whatever else ends
     it.
     """
