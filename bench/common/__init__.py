@@ -1,0 +1,1 @@
+"""What several benches share: logs to run on, a coordinator beside them, and how figures are told."""
