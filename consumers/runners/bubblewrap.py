@@ -9,15 +9,16 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from consumers.runners.port import Command, Exit, Folders, Limits, Places, Running
+from consumers.runners.port import CannotRun, Command, Exit, Folders, Limits, Places, Running
 from consumers.runners.reap import MARK, send, wait_for_end
 from consumers.runners.sandbox import HOSTNAME, SANDBOX, SHARED_MEMORY, USER, places_in_sandbox
 from consumers.runners.spawn import Spawned, Spawner
+from schemas.reasons import Failure
 
 _PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
 _SETTINGS = (
@@ -92,9 +93,17 @@ class BubblewrapRunner:
                 os.close(descriptor)
         return Sandbox(spawned, status, first)
 
-    def sweep(self, node: str) -> int:
+    def sweep(self, node: str, spare: Collection[str] = ()) -> int:
         """Kill the sandboxes that carry the node's mark."""
         return self._spawner.sweep(node)
+
+    def find(self, node: str) -> tuple[str, ...]:
+        """None: a sandbox ends with the executor that made it."""
+        return ()
+
+    def adopt(self, mark: str, on_output: Callable[[bytes], object]) -> Running:
+        """Never: see `find`."""
+        raise CannotRun(Failure.NODE, f"{mark}: a task under bubblewrap can't be adopted")
 
 
 class Sandbox:

@@ -1,6 +1,6 @@
 """Which runner a task gets, and why."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,13 +80,20 @@ class Runners:
             self._made[name] = DockerRunner(self.engine)
         return self._made[name]
 
-    def sweep(self, node: str) -> int:
-        """Remove whatever a former executor of this node left running; how many there were."""
+    def sweep(self, node: str, spare: Collection[str] = ()) -> int:
+        """Remove whatever a former executor of this node left running but what has a mark of `spare`; how many."""
         left = self._made["process"].sweep(node)
         if self._note.exists() and not self.get("docker").trouble():
-            left += self.get("docker").sweep(node)
-            self._note.unlink()
+            left += self.get("docker").sweep(node, spare)
+            if not spare:
+                self._note.unlink()
         return left
+
+    def find(self, node: str) -> tuple[str, ...]:
+        """Marks of what a former executor of this node left and the docker runner's `adopt` takes. Raises CannotRun."""
+        if not self._note.exists() or self.get("docker").trouble():
+            return ()
+        return self.get("docker").find(node)
 
     def will_make_container(self) -> None:
         """Remember it, also across a crash."""

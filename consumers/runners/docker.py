@@ -9,11 +9,11 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import docker
 import requests
@@ -32,6 +32,9 @@ MARK_LABEL = "crunch-reuse.mark"
 _ENGINE_SECONDS = 60
 _END_SECONDS = 60.0  # for the end of a container that was killed
 _PERIOD_US = 100_000
+_STARTED = ("running", "paused", "exited")
+# Read only by an executor that adopts the container. About as much as a task's log holds.
+_KEPT_OUTPUT = {"max-size": "8m", "max-file": "2", "compress": "false"}
 
 
 class DockerRunner:
@@ -66,19 +69,33 @@ class DockerRunner:
             created = client.api.create_container(**_configuration(client, image, command))["Id"]
             address = address_of(self._engine)
             try:
-                return Container(client, address, created, command.mark, on_output)
+                return Container(client.api, address, created, command.mark, on_output)
             except BaseException:
                 _unless_gone(address, lambda: client.api.remove_container(created, v=True, force=True))
                 raise
 
-    def sweep(self, node: str) -> int:
+    def sweep(self, node: str, spare: Collection[str] = ()) -> int:
         """Remove the containers that carry the node's label."""
         with _translated():
             api = self._connected().api
-            found = api.containers(all=True, filters={"label": f"{NODE_LABEL}={node}"})
+            found = [one for one in _labelled(api, NODE_LABEL, node) if one["Labels"][MARK_LABEL] not in spare]
             for container in found:
                 api.remove_container(container["Id"], v=True, force=True)
             return len(found)
+
+    def find(self, node: str) -> tuple[str, ...]:
+        """The node's containers that were started: they run, or have ended and still tell how."""
+        with _translated():
+            found = _labelled(self._connected().api, NODE_LABEL, node)
+            return tuple(one["Labels"][MARK_LABEL] for one in found if one["State"] in _STARTED)
+
+    def adopt(self, mark: str, on_output: Callable[[bytes], object]) -> Running:
+        """Follow it from its first word on: the engine kept what it said, within the bounds of its log."""
+        with _translated():
+            api = self._connected().api
+            for one in _labelled(api, MARK_LABEL, mark):
+                return Container(api, address_of(self._engine), one["Id"], mark, on_output, adopted=True)
+            raise CannotRun(Failure.NODE, f"the container of {mark} is gone")
 
     def _connected(self) -> docker.DockerClient:
         with self._lock:
@@ -94,34 +111,45 @@ class DockerRunner:
 
 
 class Container:
-    """A `Running` in an engine. Its output is followed from before it starts, so that nothing is missed."""
+    """A `Running` in an engine. Its output is followed from before it starts, so that nothing is missed.
+
+    `adopted`: it was started by a former executor.
+    """
 
     def __init__(
         self,
-        client: docker.DockerClient,
+        api: docker.APIClient,
         address: str,
         container: str,
         mark: str,
         on_output: Callable[[bytes], object],
+        adopted: bool = False,
     ) -> None:
         self._address = address
         self.hold = Hold(mark=mark, container=container)
-        self._api = client.api
+        self._api = api
         self._id = container
         self._ended = threading.Event()
         self._exit = Exit(-1, trouble="the engine did not say how it ended")
         self._finished = False
         self._started = False
-        self._output = self._api.attach_socket(container, params={"stdout": 1, "stderr": 1, "stream": 1})
+        self._output = _kept(api, container) if adopted else _attached(api, container)
         self._threads = [
             threading.Thread(target=self._pump, args=(on_output,), name="container", daemon=True),
             threading.Thread(target=self._await, name="container", daemon=True),
         ]
+        if adopted:
+            self._attend()
 
     def go(self) -> None:
-        """Start it. Raises CannotRun where its program can't be."""
+        """Start it, once. Raises CannotRun where its program can't be."""
+        if self._started:
+            return
         with _translated():
             self._api.start(self._id)
+        self._attend()
+
+    def _attend(self) -> None:
         self._started = True
         for thread in self._threads:
             thread.start()
@@ -144,12 +172,12 @@ class Container:
             patience = time.monotonic() + _END_SECONDS  # an engine that hangs answers no more, and says nothing
             for thread in self._threads:
                 thread.join(max(0.0, patience - time.monotonic()))
-        self._output._response.close()  # noqa: SLF001 - where the SDK keeps the connection, which it closes nowhere
+        self._output.close()
         _unless_gone(self._address, lambda: self._api.remove_container(self._id, v=True, force=True))
 
     def _pump(self, on_output: Callable[[bytes], object]) -> None:
         with suppress(OSError, ValueError):  # the engine is gone (`_await` says so), or `finish` has closed it
-            for _, data in frames_iter(self._output, tty=False):  # type: ignore[no-untyped-call]
+            for data in self._output.pieces:
                 on_output(data)
 
     def _await(self) -> None:
@@ -162,6 +190,27 @@ class Container:
             self._exit = Exit(-1, trouble=f"the Docker engine went away while the task ran ({_line(error)})")
         finally:
             self._ended.set()
+
+
+class _Output(NamedTuple):
+    """What a container says, until it ends or `close` is called."""
+
+    pieces: Iterator[bytes]
+    close: Callable[[], object]
+
+
+# The SDK closes these connections nowhere, and keeps them where only it should look.
+
+
+def _attached(api: docker.APIClient, container: str) -> _Output:
+    socket = api.attach_socket(container, params={"stdout": 1, "stderr": 1, "stream": 1})
+    frames = frames_iter(socket, tty=False)  # type: ignore[no-untyped-call]
+    return _Output((data for _, data in frames), socket._response.close)  # noqa: SLF001
+
+
+def _kept(api: docker.APIClient, container: str) -> _Output:
+    stream = api.logs(container, stdout=True, stderr=True, stream=True, follow=True)
+    return _Output(iter(stream), stream._response.close)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def address_of(engine: str) -> str:
@@ -204,6 +253,11 @@ def kill_containers(engine: str, containers: Iterable[str]) -> None:
         _unless_gone(address, partial(api.kill, container))
 
 
+def _labelled(api: docker.APIClient, label: str, value: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api.containers(all=True, filters={"label": f"{label}={value}"})
+    return found
+
+
 def _configuration(client: docker.DockerClient, image: Any, command: Command) -> dict[str, Any]:
     user = _user(command.folders)
     return {
@@ -224,7 +278,7 @@ def _configuration(client: docker.DockerClient, image: Any, command: Command) ->
             security_opt=["no-new-privileges:true"],
             mounts=list(_mounts(command.folders)),
             tmpfs=_tmpfs(user, command.limits),
-            log_config=LogConfig(type=LogConfig.types.NONE),
+            log_config=LogConfig(type="local", config=_KEPT_OUTPUT),
             **_limits(command.limits),
         ),
     }

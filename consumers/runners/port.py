@@ -4,7 +4,7 @@ A runner starts one command and hands back a `Running`; how long that may go on,
 means is the same for all and stands in `consumers.runners.supervise`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -140,6 +140,17 @@ class Runner(Protocol):
         """
         ...
 
-    def sweep(self, node: str) -> int:
-        """Kill and remove whatever is left of this node's commands; how many there were."""
+    def sweep(self, node: str, spare: Collection[str] = ()) -> int:
+        """Kill and remove whatever is left of this node's commands but those of `spare` marks; how many there were."""
+        ...
+
+    def find(self, node: str) -> tuple[str, ...]:
+        """Marks of this node's commands that a former executor let run and that can be adopted. Raises CannotRun."""
+        ...
+
+    def adopt(self, mark: str, on_output: Callable[[bytes], object]) -> Running:
+        """The command that was found under this mark, running or ended; its output so far comes first, then the rest.
+
+        `go` has no effect on it. Raises CannotRun if it is not there any more, or can't be adopted.
+        """
         ...

@@ -4,10 +4,11 @@ It keeps none of the promises about what a task sees; memory and processes are b
 allow. Its outputs are recorded as made so, and no other user is given them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from consumers.runners.port import Command, Folders, Places, Running
+from consumers.runners.port import CannotRun, Command, Folders, Places, Running
 from consumers.runners.spawn import Spawner
+from schemas.reasons import Failure
 
 
 class ProcessRunner:
@@ -48,6 +49,14 @@ class ProcessRunner:
             contained=False,
         )
 
-    def sweep(self, node: str) -> int:
+    def sweep(self, node: str, spare: Collection[str] = ()) -> int:
         """Kill what carries the node's mark."""
         return self._spawner.sweep(node)
+
+    def find(self, node: str) -> tuple[str, ...]:
+        """None: its output went to the executor that is gone."""
+        return ()
+
+    def adopt(self, mark: str, on_output: Callable[[bytes], object]) -> Running:
+        """Never: see `find`."""
+        raise CannotRun(Failure.NODE, f"{mark}: a task under process can't be adopted")

@@ -8,7 +8,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from consumers.runners.docker import MARK_LABEL, NODE_LABEL, DockerRunner, resolve_image
+from consumers.runners.docker import MARK_LABEL, NODE_LABEL, Container, DockerRunner, resolve_image
 from consumers.runners.port import MIB, CannotRun, Command, Folders, Limits
 from consumers.runners.supervise import Supervision
 from schemas.reasons import Failure
@@ -29,6 +29,13 @@ def command(folder: Path, image: str, *argv: str) -> Command:
     )  # fmt: skip
 
 
+def left_behind(running: Container) -> None:
+    """As if its executor were gone: without killing it."""
+    running._output.close()
+    for thread in running._threads:
+        thread.join(60)
+
+
 def labelled(engine: str) -> list[dict]:
     client = docker.DockerClient(base_url=engine)
     try:
@@ -38,13 +45,47 @@ def labelled(engine: str) -> list[dict]:
 
 
 def test_containers_of_a_node_are_found_and_removed(tmp_path, docker_engine, python_image):
-    forgotten = DockerRunner(docker_engine).start(command(tmp_path, python_image, "sleep", "1000"), print)
+    forgotten = DockerRunner(docker_engine).start(command(tmp_path, python_image, "/bin/sleep", "1000"), print)
     forgotten.go()
     [found] = labelled(docker_engine)
     assert found["Labels"][MARK_LABEL] == "node-7.attempt"
     assert DockerRunner(docker_engine).sweep("node-7") == 1
     assert labelled(docker_engine) == []
     forgotten.finish()
+
+
+def test_a_container_that_runs_is_adopted_with_all_it_has_said(tmp_path, docker_engine, python_image):
+    first, said = threading.Event(), []
+    work = command(
+        tmp_path, python_image, "/bin/sh", "-c", "echo before; until [ -e /out/go ]; do /bin/sleep 0.05; done; exit 7"
+    )
+    left = DockerRunner(docker_engine).start(work, lambda data: first.set())
+    assert DockerRunner(docker_engine).find("node-7") == (), "it was not started"
+    left.go()
+    assert first.wait(60)
+    runner = DockerRunner(docker_engine)
+    assert runner.find("node-7") == ("node-7.attempt",)
+    assert runner.sweep("node-7", spare=("node-7.attempt",)) == 0
+    adopted = runner.adopt("node-7.attempt", said.append)
+    (tmp_path / "out" / "go").touch()
+    outcome = Supervision(work.limits, tmp_path / "out").run(adopted)
+    assert (outcome.exit_code, b"".join(said)) == (7, b"before\n")
+    assert labelled(docker_engine) == []
+    left_behind(left)
+
+
+def test_a_container_that_ended_meanwhile_is_adopted_too(tmp_path, docker_engine, python_image):
+    said: list[bytes] = []
+    work = command(tmp_path, python_image, "/bin/sh", "-c", "echo all; exit 3")
+    left = DockerRunner(docker_engine).start(work, lambda data: None)
+    left.go()
+    assert left.wait(60)
+    adopted = DockerRunner(docker_engine).adopt("node-7.attempt", said.append)
+    assert Supervision(work.limits, tmp_path / "out").run(adopted).exit_code == 3
+    assert b"".join(said) == b"all\n"
+    left_behind(left)
+    with pytest.raises(CannotRun, match="the container of node-7"):
+        DockerRunner(docker_engine).adopt("node-7.attempt", print)
 
 
 def test_nothing_of_a_container_stays_when_it_has_ended(tmp_path, docker_engine, python_image):
@@ -89,7 +130,7 @@ def test_a_name_is_resolved_to_a_digest(docker_engine, python_image):
 def test_an_engine_that_goes_away_is_the_nodes_trouble(tmp_path, docker_engine, python_image):
     running = threading.Event()
     outcomes = []
-    work = command(tmp_path, python_image, "sh", "-c", "echo started; sleep 1000")
+    work = command(tmp_path, python_image, "/bin/sh", "-c", "echo started; exec /bin/sleep 1000")
     with Relay(tmp_path / "engine", docker_engine) as relay:
         started = DockerRunner(relay.address).start(work, lambda data: running.set())
         supervision = Supervision(work.limits, tmp_path / "out")
@@ -105,7 +146,7 @@ def test_an_engine_that_goes_away_is_the_nodes_trouble(tmp_path, docker_engine, 
 
 
 def test_a_container_that_can_not_be_listened_to_is_removed(tmp_path, docker_engine, python_image):
-    work = command(tmp_path, python_image, "sleep", "1000")
+    work = command(tmp_path, python_image, "/bin/sleep", "1000")
     with Relay(tmp_path / "engine", docker_engine, refused=b"/attach?") as relay:
         runner = DockerRunner(relay.address)
         with pytest.raises(CannotRun, match="the Docker engine can't run it"):
@@ -118,7 +159,7 @@ def test_an_engine_that_never_tells_the_end_does_not_hold_up_the_node(
     tmp_path, docker_engine, python_image, monkeypatch
 ):
     monkeypatch.setattr("consumers.runners.docker._END_SECONDS", 0.5)
-    work = command(tmp_path, python_image, "sleep", "1000")
+    work = command(tmp_path, python_image, "/bin/sleep", "1000")
     with Relay(tmp_path / "engine", docker_engine, muted=b"/wait HTTP") as relay:
         runner = DockerRunner(relay.address)
         running = runner.start(work, print)
