@@ -1,4 +1,4 @@
-"""How Kafka is reached, what its clients are told, and its errors in our words: the one place where they become ours."""
+"""How Kafka is reached, what its clients are told, and its errors in our words."""
 
 import logging
 import shlex
@@ -15,29 +15,16 @@ LOGGER = logging.getLogger("streams.kafka")
 NOTES = "notes"  # the topic beside the log's own: floors, and what a trim would lose
 LARGEST_BATCH = MAX_RECORD_BYTES + 64 * KIB  # bytes: one record of the largest size with its key, alone in its batch
 
+# Names of librdkafka's own errors begin with an underscore, those of the broker's do not.
 _GONE = frozenset(
-    {
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._MSG_TIMED_OUT,
-        KafkaError._TIMED_OUT,
-        KafkaError._TIMED_OUT_QUEUE,
-        KafkaError._TRANSPORT,
-        KafkaError._RESOLVE,
-        KafkaError._PURGE_INFLIGHT,
-        KafkaError._PURGE_QUEUE,
-        KafkaError._WAIT_COORD,
-        KafkaError.BROKER_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NETWORK_EXCEPTION,
-        KafkaError.NOT_ENOUGH_REPLICAS,
-        KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.REQUEST_TIMED_OUT,
-    }
+    """
+    _ALL_BROKERS_DOWN _MSG_TIMED_OUT _TIMED_OUT _TIMED_OUT_QUEUE _TRANSPORT _RESOLVE _PURGE_INFLIGHT _PURGE_QUEUE
+    _WAIT_COORD _WAIT_CACHE BROKER_NOT_AVAILABLE LEADER_NOT_AVAILABLE NETWORK_EXCEPTION NOT_ENOUGH_REPLICAS
+    NOT_ENOUGH_REPLICAS_AFTER_APPEND NOT_LEADER_FOR_PARTITION REQUEST_TIMED_OUT NOT_CONTROLLER KAFKA_STORAGE_ERROR
+    """.split()
 )
-_MISSING = frozenset({KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})
-_REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL})
+_MISSING = frozenset({"_UNKNOWN_PARTITION", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID"})
+REFUSED = frozenset({"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "_SSL"})
 
 
 class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,8 +32,8 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `servers`: bootstrap servers, `host:port` with commas between. `prefix`: before each topic's name, so that several
     logs have room in one cluster. `replication`: copies of each record in topics that are made; 0: three, or as many as
-    there are brokers. `options`: any option of librdkafka, by its name there; TLS and SASL are such. `patience`: seconds
-    in which brokers that went away may come back before their absence is an error.
+    there are brokers. `options`: any option of librdkafka, by its name there; TLS and SASL are such. `patience`: for
+    how many seconds brokers that went away may do so before it is an error.
     """
 
     servers: str
@@ -61,8 +48,7 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def topic(self, name: str) -> Topic | None:
         """The topic that has this name in Kafka; None for one that is not ours."""
-        word = name.removeprefix(self.prefix)
-        return Topic(word) if word in Topic and name == self.name(word) else None
+        return next((topic for topic in Topic if name == self.name(topic)), None)
 
     def client(self, **more: Any) -> dict[str, Any]:
         """A client's configuration: `more` is ours, with underscores for dots; options stand above it."""
@@ -80,7 +66,7 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_options(text: str) -> dict[str, str]:
-    """Options written `name=value`, with spaces between, quoted as in a shell. Raises ValueError that says which is wrong."""
+    """Options written `name=value`, with spaces between, quoted as in a shell. Raises ValueError: which is wrong."""
     options = {}
     for word in shlex.split(text):
         name, equals, value = word.partition("=")
@@ -93,8 +79,8 @@ def parse_options(text: str) -> dict[str, str]:
 def translated(error: KafkaException | KafkaError, servers: str) -> LogError:
     """Our error for Kafka's: LogUnreachable where trying again may help, else what is wrong, in one line."""
     cause = error.args[0] if isinstance(error, KafkaException) else error
-    code, said = cause.code(), " ".join(cause.str().split())
-    if code in _REFUSED:
+    code, said = cause.name(), " ".join(cause.str().split())
+    if code in REFUSED:
         return LogError(f"Kafka at {servers} refuses these credentials, or can't speak to us so: {said}")
     if code in _GONE:
         return LogUnreachable(f"can't reach Kafka at {servers}: {said}")
