@@ -22,6 +22,7 @@ from coordinator.claims_state import Claim, has_request
 from coordinator.config import Config, apply
 from coordinator.fingerprint import is_impure
 from coordinator.machine import RULES_VERSION, Seen, answered, check_rules, nothing
+from coordinator.rows import Rows, whole
 from coordinator.visibility import View
 from schemas import claims as c
 from schemas.reasons import Reason
@@ -32,13 +33,16 @@ Handler = Callable[[Context, Claim, Any], Outputs]
 
 
 class State(msgspec.Struct, kw_only=True):
-    """All that a partition's prefix has led to."""
+    """All that a partition's prefix has led to, but the claims."""
 
-    claims: dict[str, Claim] = {}
     config: Config
     view: View
     stale_before: int = 0
     settings_position: int = -1
+
+
+class _Claims(msgspec.Struct):
+    claims: dict[str, Claim] = {}
 
 
 def requested(ctx: Context, claim: Claim, record: c.Requested) -> Said:
@@ -70,12 +74,16 @@ HANDLERS: dict[type, Handler] = {
 
 
 class Claims:
-    """Machine of topic `claims`."""
+    """Machine of topic `claims`. `rows`: a claim for each fingerprint in which anything is left to remember."""
 
     topic: ClassVar[Topic] = Topic.CLAIMS
+    row: ClassVar[type[Claim]] = Claim
 
-    def __init__(self, known_rules: int = RULES_VERSION, state: State | None = None) -> None:
+    def __init__(
+        self, known_rules: int = RULES_VERSION, state: State | None = None, rows: Rows[Claim] | None = None
+    ) -> None:
         self.known_rules = known_rules
+        self.rows: Rows[Claim] = {} if rows is None else rows
         self.state = state or State(config=Config(), view=View())
         self._ctx = Context(self.state.config, self.state.view, self.state.stale_before)
 
@@ -85,7 +93,7 @@ class Claims:
         handler = HANDLERS.get(type(body))
         if handler is None:
             return self._of_the_partition(seen)
-        ctx, claims, fingerprint = self._ctx, self.state.claims, body.fingerprint
+        ctx, claims, fingerprint = self._ctx, self.rows, body.fingerprint
         ctx.seen, ctx.grants = seen, 0
         claim = claims.get(fingerprint)
         if claim is None:
@@ -105,7 +113,7 @@ class Claims:
     def _forget(self, fingerprint: str, claim: Claim) -> None:
         """Let go of a claim in which nothing is left that a later decision could depend on."""
         if is_impure(fingerprint) or claim.is_empty():
-            del self.state.claims[fingerprint]
+            del self.rows[fingerprint]
 
     def _of_the_partition(self, seen: Seen) -> Outputs:
         body = seen.body
@@ -125,11 +133,16 @@ class Claims:
             apply(self.state.config, body.change)
         self.state.view.apply(body.change)
 
+    def head(self) -> bytes:
+        """The state but the claims, as JSON bytes."""
+        return msgspec.json.encode(self.state)
+
     def snapshot(self) -> bytes:
         """The state as JSON bytes."""
-        return msgspec.json.encode(self.state)
+        return whole("claims", self.rows, self.head())
 
     @classmethod
     def restore(cls, snapshot: bytes, known_rules: int = RULES_VERSION) -> Self:
         """The machine that made the snapshot."""
-        return cls(known_rules, msgspec.json.decode(snapshot, type=State))
+        rows = msgspec.json.decode(snapshot, type=_Claims).claims
+        return cls(known_rules, msgspec.json.decode(snapshot, type=State), rows)

@@ -18,6 +18,7 @@ from coordinator.jobs_levels import Outputs
 from coordinator.jobs_state import Policy, Task, Tree, assumed_pure
 from coordinator.lifecycle import is_final, next_job
 from coordinator.machine import RULES_VERSION, Output, Seen, answered, check_rules, nothing, refused
+from coordinator.rows import Rows, whole
 from schemas import tasks as t
 from schemas.claims import PurityDropped
 from schemas.log import Genesis
@@ -27,17 +28,20 @@ from schemas.topics import Topic
 
 
 class State(msgspec.Struct, kw_only=True):
-    """All that a partition's prefix has led to."""
+    """All that a partition's prefix has led to, but the trees."""
 
-    trees: dict[str, Tree] = {}
     config: Config
     assumed: list[PureAssumed] = []
     settings_position: int = -1
 
 
-def job_submitted(state: State, record: t.JobSubmitted) -> Outputs:
+class _Trees(msgspec.Struct):
+    trees: dict[str, Tree] = {}
+
+
+def job_submitted(state: State, trees: Rows[Tree], record: t.JobSubmitted) -> Outputs:
     """A job begins with its first task. A repeat of the same creation, or find_or_create, lands on the job there is."""
-    known = state.trees.get(record.root)
+    known = trees.get(record.root)
     if known is not None:
         yield _repeat(known, record)
         return
@@ -49,7 +53,7 @@ def job_submitted(state: State, record: t.JobSubmitted) -> Outputs:
         parameters=dict(record.spec.parameters),
         policy=Policy.of(first),
     )
-    state.trees[record.root] = tree
+    trees[record.root] = tree
     yield levels.job_fact(tree, owner=tree.owner, spec=msgspec.Raw(msgspec.json.encode(record.spec)))
     yield from levels.create(state.config, tree, first_task_uuid(tree.root), "", first)
     yield from levels.advance(tree)
@@ -163,12 +167,16 @@ OF_AN_OPEN_TASK: dict[type, Callable[[Tree, Any], Outputs]] = {
 
 
 class Jobs:
-    """Machine of topic `tasks`."""
+    """Machine of topic `tasks`. `rows`: the tree of each primary job."""
 
     topic: ClassVar[Topic] = Topic.TASKS
+    row: ClassVar[type[Tree]] = Tree
 
-    def __init__(self, known_rules: int = RULES_VERSION, state: State | None = None) -> None:
+    def __init__(
+        self, known_rules: int = RULES_VERSION, state: State | None = None, rows: Rows[Tree] | None = None
+    ) -> None:
         self.known_rules = known_rules
+        self.rows: Rows[Tree] = {} if rows is None else rows
         self.state = state or State(config=Config())
 
     def step(self, seen: Seen) -> Outputs:
@@ -179,11 +187,11 @@ class Jobs:
         if isinstance(body, Forwarded):
             return self._apply(body)
         if isinstance(body, t.JobSubmitted):
-            return job_submitted(self.state, body)
+            return job_submitted(self.state, self.rows, body)
         return self._of_a_job(body)
 
     def _of_a_job(self, body: Any) -> Outputs:
-        tree = self.state.trees.get(body.root)
+        tree = self.rows.get(body.root)
         if tree is None:
             yield refused(body.root, Reason.UNKNOWN, "no such job")
             return
@@ -206,14 +214,19 @@ class Jobs:
                 self.state.assumed.append(body.change)
         return iter(())
 
+    def head(self) -> bytes:
+        """The state but the trees, as JSON bytes."""
+        return msgspec.json.encode(self.state)
+
     def snapshot(self) -> bytes:
         """The state as JSON bytes."""
-        return msgspec.json.encode(self.state)
+        return whole("trees", self.rows, self.head())
 
     @classmethod
     def restore(cls, snapshot: bytes, known_rules: int = RULES_VERSION) -> Self:
         """The machine that made the snapshot."""
-        return cls(known_rules, msgspec.json.decode(snapshot, type=State))
+        rows = msgspec.json.decode(snapshot, type=_Trees).trees
+        return cls(known_rules, msgspec.json.decode(snapshot, type=State), rows)
 
 
 def _too_late(root: str, task: Task | None) -> Output:

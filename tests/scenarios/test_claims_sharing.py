@@ -322,7 +322,7 @@ def test_impure_work_takes_the_same_road_and_leaves_nothing_behind():
     s = scene().asks("ada", "t1", fingerprint=alone)
     s.when(c.Exited(fingerprint=alone, token=s.tokens["t1"], node="n", exit_code=0, output="o"))
     assert s.fate("t1") == "completed"
-    assert s.given.machine.state.claims == {}
+    assert s.given.machine.rows == {}
 
 
 def test_limits_are_refusals_with_a_reason():

@@ -89,7 +89,7 @@ class House:
         )
 
     def tasks(self, root: str) -> list[Any]:
-        return list(self.jobs.machine.state.trees[root].tasks.values())
+        return list(self.jobs.machine.rows[root].tasks.values())
 
     def state(self, task: str) -> str:
         return self.task_states[task][-1]
