@@ -24,7 +24,12 @@ _GROUP_INFIX = "-j7d0g-"  # and of groups
 
 def user_set(name: str, *, is_admin: bool = False) -> UserSet:
     """The change that makes a user. The uuid is derived from the name: made twice, it is one user."""
-    return UserSet(user=_uuid("user", _checked(name), _USER_INFIX), name=name, is_admin=is_admin)
+    return UserSet(user=_uuid("user", checked_name(name), _USER_INFIX), name=name, is_admin=is_admin)
+
+
+def group_uuid(name: str) -> str:
+    """The uuid of the group of this name."""
+    return _uuid("group", name, _GROUP_INFIX)
 
 
 def ensure_local_user(log: Log, dsn: str) -> None:
@@ -72,7 +77,7 @@ def list_users(session: Session) -> None:
 
 def add_group(session: Session, name: str, owner: str) -> None:
     """Make a group, owned by a user or group given by name or uuid."""
-    group = _uuid("group", _checked(name), _GROUP_INFIX)
+    group = group_uuid(checked_name(name))
     change = GroupSet(group=group, name=name, owner=_find(session, owner))
     _change(session, change, group, f"group {name} is {group}")
 
@@ -104,13 +109,14 @@ def _find(session: Session, name: str) -> str:
         user = queries.user_named(client.rows, name)
     if user is not None:
         return user.uuid
-    for uuid in (name, _uuid("group", name, _GROUP_INFIX)):
+    for uuid in (name, group_uuid(name)):
         if uuid in known.users or uuid in known.groups:
             return uuid
     raise Refused(f"there is no user or group {name!r}: see crunch-reuse user list")
 
 
-def _checked(name: str) -> str:
+def checked_name(name: str) -> str:
+    """The name, if a user or group can have it; else Refused."""
     if not _NAME.fullmatch(name):
         raise Refused(f"name: {name[:80]!r} is no login name: letters, digits and _ . @ - up to 64, no leading - . @")
     return name

@@ -31,6 +31,10 @@ class ReadModelUnreachable(ReadModelError):
     """Postgres can't be reached or went away."""
 
 
+class ReadModelConflict(ReadModelError):
+    """Another writer was in the way, and nothing of the transaction was done: to be tried again."""
+
+
 class _TextDumper(StrDumper):
     """Text as Postgres can hold it: JSON knows the character NUL, Postgres does not."""
 
@@ -42,9 +46,14 @@ def connect(dsn: str) -> Connection:
     """A connection in autocommit mode. Raises ReadModelUnreachable."""
     with translated():
         connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10, application_name=APPLICATION)
-        connection.execute(SESSION)
-    connection.adapters.register_dumper(str, _TextDumper)
+        configure(connection)
     return connection
+
+
+def configure(connection: Connection) -> None:
+    """Make a fresh connection what the statements rely on. Raises the driver's errors."""
+    connection.execute(SESSION)
+    connection.adapters.register_dumper(str, _TextDumper)
 
 
 def reconnect(dsn: str, patience: float) -> Connection:
@@ -74,6 +83,8 @@ def _ours(error: psycopg.Error) -> ReadModelError:
     is_connection = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     if is_connection and (not state or state[:2] in ("08", "57")):
         return ReadModelUnreachable(f"Postgres does not answer: {line}; start it, or correct its DSN")
+    if state[:2] == "40":
+        return ReadModelConflict(f"another writer of the read model was in the way: {line}; try again")
     if state[:2] in ("3F", "42"):
         return ReadModelError(f"the read model's tables are not as expected: {line}; rebuild it from the log")
     return ReadModelError(f"the read model's Postgres refuses: {line}")

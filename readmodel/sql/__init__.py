@@ -1,7 +1,7 @@
 """Every SQL statement of the read model, by file and name.
 
 In `projection.sql` and `queries.sql` a line `-- name: x` starts statement `x`, which goes on to the next such line.
-In `migrations/` each file `NNNN_what.sql` is one step from version NNNN - 1 to version NNNN.
+In a folder of migrations each file `NNNN_what.sql` is one step from version NNNN - 1 to version NNNN.
 """
 
 import re
@@ -16,8 +16,8 @@ def statements(file: str) -> dict[str, bytes]:
     return {name: text.strip().encode() for name, text in zip(parts[::2], parts[1::2], strict=True)}
 
 
-def migrations() -> list[tuple[int, bytes]]:
+def migrations(folder_name: str = "migrations") -> list[tuple[int, bytes]]:
     """Version and text of each migration, lowest version first."""
-    folder = files(__name__).joinpath("migrations")
+    folder = files(__name__).joinpath(folder_name)
     found = [path for path in folder.iterdir() if path.name.endswith(".sql")]
     return sorted((int(path.name[:4]), path.read_bytes()) for path in found)

@@ -1,0 +1,98 @@
+"""The ASGI application: paths, reading a body within its limits, errors as replies. What is asked runs in threads."""
+
+import logging
+import re
+import traceback
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.api import discovery, request
+from gateway.api.dispatch import Dispatcher
+from gateway.api.errors import ApiError, not_found, translated
+
+MAX_BODY = 4 * 2**20
+MAX_DRAINED = 128 * 2**20  # what a client that sends too much may still send, so that it hears why
+ANY = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+_HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}(?::[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](?::[0-9]{1,5})?")
+_log = logging.getLogger(__name__)
+
+
+def application(dispatcher: Dispatcher, host: str, prefix: str, *more: Route) -> Starlette:
+    """The application. `host`: what it is called where a request doesn't say; `more`: routes of Keep."""
+
+    async def discover(asked: Request) -> Response:
+        return reply(200, discovery.document(dispatcher.resources, f"https://{_host(asked, host)}/", prefix))
+
+    async def api(asked: Request) -> Response:
+        raw = await body_of(asked, MAX_BODY)
+        headers = {name.lower(): value for name, value in asked.headers.items()}
+        call = request.call(asked.method, asked.url.path, asked.scope["query_string"], headers, raw, token_of(asked))
+        return reply(200, await run_in_threadpool(dispatcher.answer, call))
+
+    async def nothing(_: Request) -> Response:
+        raise not_found()
+
+    return Starlette(
+        routes=[
+            Route("/discovery/v1/apis/arvados/v1/rest", discover),
+            Route("/arvados/v1/{rest:path}", api, methods=ANY),
+            *more,
+            Route("/{rest:path}", nothing, methods=ANY),
+        ],
+        exception_handlers={Exception: _failed, ApiError: _failed} | dict.fromkeys((404, 405), _unknown),
+    )
+
+
+async def body_of(asked: Request, most: int) -> bytes:
+    """The body. ApiError 413 if it is larger than `most`, after the rest was passed over."""
+    parts, size = [], 0
+    async for part in asked.stream():
+        size += len(part)
+        if size <= most:
+            parts.append(part)
+        elif size > MAX_DRAINED:
+            break
+        else:
+            parts.clear()
+    if size > most:
+        raise ApiError(413, f"the body is larger than {most} bytes")
+    return b"".join(parts)
+
+
+def token_of(asked: Request) -> str:
+    """The token of `Authorization: OAuth2 …` or `Bearer …`; empty if there is none."""
+    kind, _, token = asked.headers.get("authorization", "").partition(" ")
+    return token.strip() if kind.lower() in ("oauth2", "bearer") else ""
+
+
+def reply(status: int, value: Any) -> Response:
+    """A reply of JSON."""
+    headers = {"Cache-Control": "no-store"}
+    return Response(orjson.dumps(value), status, headers, "application/json; charset=utf-8")
+
+
+async def _failed(asked: Request, error: Exception) -> Response:
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=499)
+    known = translated(error)
+    made = known or ApiError(500, "the server failed: its log says more under this error's token")
+    body = made.body()
+    if known is None or made.status == 503:
+        trace = "".join(traceback.format_exception(error)) if known is None else f"{type(error).__name__}: {error}"
+        _log.error("%s %s: %s %s", asked.method, body["error_token"], made.status, trace)
+    return reply(made.status, body)
+
+
+async def _unknown(_: Request, __: Exception) -> Response:
+    return reply(404, not_found().body())
+
+
+def _host(asked: Request, default: str) -> str:
+    named = asked.headers.get("host", "")
+    return named if _HOST.fullmatch(named) else default

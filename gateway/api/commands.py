@@ -1,0 +1,105 @@
+"""Commands to the log, answered when the answer is in the read model: who wrote sees what they wrote."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from readmodel import queries
+from readmodel.connection import ReadModelError, connect, reconnect
+from readmodel.rows import Answer
+from readmodel.watch import Watch
+from schemas.codec import encode
+from schemas.fields import Record
+from schemas.topics import Topic
+from streams.answers import NoAnswer
+from streams.log import Append, Log, LogError
+from streams.routes import Routes, key_of
+
+PATIENCE = 8.0  # seconds for an answer: Arvados' SDK hangs up after ten
+GLANCE = 0.5  # seconds without news after which it looks whether it should end
+BACK_WITHIN = 15.0  # seconds in which a Postgres that went away may come back
+
+Command = tuple[str, int]  # log id and offset
+
+
+class Commands:
+    """Sends commands for any number of threads; one thread of its own hears what is projected."""
+
+    def __init__(self, log: Log, dsn: str) -> None:
+        self._dsn = dsn
+        self._log = log.clone()
+        self._routes = Routes(log)
+        self._listening = connect(dsn)
+        self._waiting: dict[Command, Future[Answer]] = {}
+        self._appending = threading.Lock()
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._ended: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="projected answers", daemon=True)
+        self._thread.start()
+
+    def ask(self, topic: Topic, body: Record, look: Callable[[Command], Answer | None]) -> Answer:
+        """Append a command; its answer, once it and all that came with it can be read. `look`: whether it is there now.
+
+        Raises NoAnswer when that takes too long, LogError if the log or the read model failed: the command may then
+        stand in the log or not, and a repeat of it is harmless.
+        """
+        if self._ended is not None:
+            raise LogError(str(self._ended)) from self._ended
+        key = key_of(body)
+        place = self._routes.place(topic, key)
+        with self._appending:
+            [offset] = self._log.append([Append(place, key, encode(body))])
+        command = (self._routes.log_ids[str(place)], offset)
+        waiting: Future[Answer] = Future()
+        with self._lock:
+            self._waiting[command] = waiting
+        try:
+            return look(command) or waiting.result(PATIENCE)
+        except TimeoutError:
+            raise NoAnswer(f"no answer to {place} offset {offset} within {PATIENCE:g} s: is `up` running?") from None
+        finally:
+            with self._lock:
+                self._waiting.pop(command, None)
+
+    def close(self) -> None:
+        """End the thread; who still waits gets a LogError."""
+        self._closed.set()
+        self._thread.join()
+        self._log.close()
+
+    def _run(self) -> None:
+        try:
+            while not self._closed.is_set():
+                self._listen()
+        except Exception as error:  # noqa: BLE001 - handed to every thread that waits, and to all that come
+            self._ended = error
+        finally:
+            self._listening.close()
+            self._give_up(self._ended or LogError("closed while waiting for an answer"))
+
+    def _listen(self) -> None:
+        """Hand out answers until Postgres goes away, or the end."""
+        try:
+            watch = Watch(self._listening)
+            self._hand_out()
+            while not self._closed.is_set():
+                if watch.wait(GLANCE):
+                    self._hand_out()
+        except ReadModelError:
+            self._listening.close()
+            self._listening = reconnect(self._dsn, BACK_WITHIN)
+
+    def _hand_out(self) -> None:
+        with self._lock:
+            waiting = list(self._waiting.items())
+        for command, waiter in waiting:
+            answer = queries.answer(self._listening, *command)
+            if answer is not None and not waiter.done():
+                waiter.set_result(answer)
+
+    def _give_up(self, error: Exception) -> None:
+        with self._lock:
+            for waiter in self._waiting.values():
+                if not waiter.done():
+                    waiter.set_exception(error)

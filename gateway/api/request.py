@@ -1,0 +1,186 @@
+"""One request as the API's methods see it, whatever form it came in.
+
+Clients of Arvados send a body flat (`{"script": …}`) or wrapped (`{"job": {…}}`), as JSON or as a form, the method in
+the request line, in `X-HTTP-Method-Override` or as `_method`; and a long GET as a POST whose form holds the query.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl
+
+from gateway.api.errors import ApiError, invalid
+from gateway.api.schema import Attribute, Resource
+from schemas.fields import MAX_VALUE_DEPTH
+from schemas.nesting import depth
+
+MAX_PARAMETERS = 1_000
+MAX_REQUEST_ID = 256
+VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_JSON_OPTIONS = frozenset({"filters", "where", "order", "select"})
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "text": (str,),
+    "datetime": (str,),
+    "integer": (int,),
+    "float": (int, float),
+    "boolean": (bool,),
+    "hash": (dict,),
+    "array": (list,),
+}
+_NAMES = {"hash": "an object", "array": "an array", "string": "text", "text": "text", "datetime": "a time"}
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Call:
+    """`options`: parameters of the query and of a form, text as it came. `body`: the JSON object, {} if there is none.
+
+    `raw`: the body's bytes, which tell one creation from another. `request_id`: the client's; empty: it sent none.
+    """
+
+    verb: str
+    path: tuple[str, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+    body: dict[str, Any] = field(default_factory=dict)
+    raw: bytes = b""
+    request_id: str = ""
+    token: str = ""
+
+    def option(self, name: str) -> Any:
+        """An option, wherever it stands; None: it is not given. JSON where its meaning is JSON."""
+        value = self.options.get(name, self.body.get(name))
+        if isinstance(value, str) and name in _JSON_OPTIONS and value[:1] in ("[", "{", '"'):
+            return parsed(value.encode(), name)
+        return value
+
+    def number(self, name: str, default: int, most: int) -> int:
+        """A whole number from 0 to `most`; more counts as `most`."""
+        value = self.option(name)
+        if value in (None, ""):
+            return default
+        try:
+            if isinstance(value, bool) or (isinstance(value, str) and len(value) > 20):
+                raise ValueError
+            number = int(value)
+        except (TypeError, ValueError):
+            raise invalid(f"{name}: must be a whole number") from None
+        if number < 0:
+            raise invalid(f"{name}: must not be negative")
+        return min(number, most)
+
+    def flag(self, name: str) -> bool:
+        """Whether an option is set to true."""
+        value = self.option(name)
+        return value is True or _TRUTH.get(str(value).lower(), False)
+
+    def attributes(self, resource: Resource, when: str) -> dict[str, Any]:
+        """The attributes that a body sets, each of its type. `when`: create or update.
+
+        A wrapped body must not name what the resource doesn't have; a flat one's unknown names are passed over, as
+        Rails did: it is how old clients and new servers bear each other.
+        """
+        given = self.body | self.options
+        wrapped = given.get(resource.singular)
+        if isinstance(wrapped, str):
+            wrapped = parsed(wrapped.encode(), resource.singular)
+        if wrapped is not None and not isinstance(wrapped, dict):
+            raise invalid(f"{resource.singular}: must be an object")
+        if wrapped is not None:
+            _refuse_unknown(resource, wrapped)
+        chosen = given if wrapped is None else wrapped
+        return {
+            one.name: _typed(one, chosen[one.name])
+            for one in resource.attributes
+            if one.name in chosen and one.write in (when, "both")
+        }
+
+
+def call(verb: str, path: str, query: bytes, headers: dict[str, str], raw: bytes, token: str) -> Call:
+    """The request of these parts. Raises ApiError. `headers`: names in lower case."""
+    options = _pairs(query)
+    body: dict[str, Any] = {}
+    kind = headers.get("content-type", "").split(";")[0].strip().lower()
+    if raw and kind == "application/x-www-form-urlencoded":
+        options |= _pairs(raw)
+    elif raw.strip():
+        body = _object(raw)
+    override = headers.get("x-http-method-override") or options.pop("_method", None) or body.pop("_method", None)
+    verb = _overridden(verb, override)
+    parts = tuple(part for part in path.split("/") if part)
+    request_id = headers.get("x-request-id", "")[:MAX_REQUEST_ID]
+    return Call(verb, parts, options, body, raw, request_id, token)
+
+
+def parsed(data: bytes, name: str = "body") -> Any:
+    """The value that JSON text stands for. Raises ApiError naming the fault; keys stand once, numbers are finite."""
+    if depth(data) > MAX_VALUE_DEPTH:
+        raise invalid(f"{name}: nested more than {MAX_VALUE_DEPTH} levels deep")
+    try:
+        return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_not_json)
+    except UnicodeDecodeError:
+        raise invalid(f"{name}: not UTF-8 text") from None
+    except ValueError as error:
+        raise invalid(f"{name}: not JSON: {error}") from None
+
+
+def _pairs(data: bytes) -> dict[str, Any]:
+    try:
+        return dict(parse_qsl(data.decode(), keep_blank_values=True, max_num_fields=MAX_PARAMETERS, errors="strict"))
+    except UnicodeDecodeError:
+        raise invalid("parameters: not UTF-8 text") from None
+    except ValueError:
+        raise invalid(f"parameters: more than {MAX_PARAMETERS}") from None
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    value = parsed(raw)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise invalid("body: must be a JSON object")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return made
+
+
+def _not_json(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _overridden(verb: str, override: Any) -> str:
+    if not isinstance(override, str) or verb != "POST":
+        return verb
+    if override.upper() not in VERBS:
+        raise ApiError(422, "_method: no such method")
+    return override.upper()
+
+
+def _refuse_unknown(resource: Resource, names: Iterable[str]) -> None:
+    unknown = sorted(
+        name for name in names if resource.attribute(name) is None and name not in ("kind", "etag", "href")
+    )
+    if unknown:
+        raise invalid(f"unknown attribute '{unknown[0][:80]}' for {resource.schema}")
+
+
+def _typed(attribute: Attribute, value: Any) -> Any:
+    """The value, if it is of the attribute's type; text of a form is read as that type."""
+    if value is None:
+        return None
+    if isinstance(value, str) and attribute.kind not in ("string", "text", "datetime"):
+        value = (
+            _TRUTH.get(value.lower(), value) if attribute.kind == "boolean" else parsed(value.encode(), attribute.name)
+        )
+    wanted = _TYPES[attribute.kind]
+    if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+        raise invalid(f"{attribute.name}: must be {_NAMES.get(attribute.kind, f'of type {attribute.kind}')}")
+    if isinstance(value, str) and "\0" in value:
+        raise invalid(f"{attribute.name}: must not hold the character NUL")
+    return value

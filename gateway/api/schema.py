@@ -1,0 +1,115 @@
+"""The one table of what the API has: resources, their attributes and methods. Discovery, filters and checks read it."""
+
+from typing import Literal
+
+import msgspec
+
+Kind = Literal["string", "text", "integer", "float", "boolean", "datetime", "hash", "array"]
+NESTED = ("hash", "array")  # kinds that no filter or order can compare
+ON_ONE = ("get", "update", "delete")  # methods of one object, by uuid
+
+
+class Attribute(msgspec.Struct, frozen=True):
+    """One attribute. `write`: who may say what it is: `create`, `update`, `both`, or nobody but the server."""
+
+    name: str
+    kind: Kind
+    about: str
+    write: Literal["no", "create", "update", "both"] = "no"
+
+
+class Method(msgspec.Struct, frozen=True):
+    """One method: HTTP verb, path below the resource (`{uuid}` is the object's), and whether it takes a body."""
+
+    name: str
+    verb: str
+    path: str = ""
+    body: bool = False
+    about: str = ""
+    parameters: tuple[str, ...] = ()
+
+
+class Resource(msgspec.Struct, frozen=True):
+    """A resource. `name`: as in paths; `singular`: as in bodies; `schema`: its class; `infix`: middle of its uuids."""
+
+    name: str
+    singular: str
+    schema: str
+    infix: str
+    about: str
+    attributes: tuple[Attribute, ...]
+    methods: tuple[Method, ...]
+
+    @property
+    def kind(self) -> str:
+        """What `kind` says in each object."""
+        return f"arvados#{self.schema[0].lower()}{self.schema[1:]}"
+
+    def attribute(self, name: str) -> Attribute | None:
+        """The attribute of this name."""
+        return next((one for one in self.attributes if one.name == name), None)
+
+    def method(self, name: str) -> Method | None:
+        """The method of this name."""
+        return next((one for one in self.methods if one.name == name), None)
+
+
+_LISTS = ("filters", "where", "order", "select", "limit", "offset", "count", "distinct")
+GET = Method("get", "GET", "/{uuid}", about="one object, by uuid", parameters=("select",))
+LIST = Method("list", "GET", about="objects that the caller may read", parameters=_LISTS)
+INDEX = Method("index", "GET", about="the same as list", parameters=_LISTS)
+CREATE = Method("create", "POST", body=True, about="make one", parameters=("ensure_unique_name", "select"))
+UPDATE = Method("update", "PUT", "/{uuid}", body=True, about="change attributes", parameters=("select",))
+DELETE = Method("delete", "DELETE", "/{uuid}", about="remove it; returns what it was")
+READ = (GET, LIST, INDEX)
+
+COMMON = (
+    Attribute("uuid", "string", "names the object for ever"),
+    Attribute("owner_uuid", "string", "user or group it belongs to; who reads the owner reads the object", "create"),
+    Attribute("created_at", "datetime", "when it was made"),
+    Attribute("modified_by_client_uuid", "string", "always null"),
+    Attribute("modified_by_user_uuid", "string", "who changed it last"),
+    Attribute("modified_at", "datetime", "when it changed last"),
+)
+
+USERS = Resource(
+    "users", "user", "User", "tpzed", "Who asks for work.",
+    (
+        *COMMON,
+        Attribute("username", "string", "login name"),
+        Attribute("email", "string", "always null: not known here"),
+        Attribute("full_name", "string", "the login name"),
+        Attribute("first_name", "string", "the login name"),
+        Attribute("last_name", "string", "empty"),
+        Attribute("is_active", "boolean", "an inactive user reads nothing but what they own"),
+        Attribute("is_admin", "boolean", "may read everything"),
+        Attribute("prefs", "hash", "always empty"),
+    ),
+    (*READ, Method("current", "GET", "/current", about="the user whose token this is")),
+)  # fmt: skip
+
+GROUPS = Resource(
+    "groups", "group", "Group", "j7d0g", "What a group owns, its readers may see.",
+    (
+        *COMMON,
+        Attribute("name", "string", "label for people, unique", "create"),
+        Attribute("description", "text", "always null"),
+        Attribute("group_class", "string", "always `project`: it owns things", "create"),
+    ),
+    (*READ, CREATE),
+)  # fmt: skip
+
+LINKS = Resource(
+    "links", "link", "Link", "o0j2j", "Read grants, as Arvados' permission links.",
+    (
+        *COMMON,
+        Attribute("link_class", "string", "always `permission`", "create"),
+        Attribute("name", "string", "always `can_read`", "create"),
+        Attribute("tail_uuid", "string", "user or group that may read", "create"),
+        Attribute("head_uuid", "string", "user or group whose things may be read", "create"),
+        Attribute("properties", "hash", "always empty", "create"),
+    ),
+    (*READ, CREATE, DELETE),
+)  # fmt: skip
+
+RESOURCES: dict[str, Resource] = {one.name: one for one in (USERS, GROUPS, LINKS)}

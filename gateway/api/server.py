@@ -1,0 +1,67 @@
+"""The server around the application: its socket, TLS and limits, in a thread of its own."""
+
+import socket
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from gateway.problems import Refused
+
+CONNECTIONS = 1_000  # at one time; more are told 503
+IDLE_SECONDS = 30
+STOP_SECONDS = 5  # for requests that are being answered
+BACKLOG = 512
+
+
+def bound(listen: str, port: int) -> socket.socket:
+    """A socket that listens; port 0: any free one. Refused where it can't be had."""
+    try:
+        return socket.create_server(
+            (listen, port), family=socket.AF_INET6 if ":" in listen else socket.AF_INET, backlog=BACKLOG
+        )
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise Refused(f"api: can't listen at {listen} port {port}: {why}: set api.listen and api.port") from error
+
+
+def address_of(listening: socket.socket) -> str:
+    """`host:port` of the socket, as a client writes it."""
+    host, port = listening.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"{shown}:{port}"
+
+
+class Server:
+    """`run` serves until `stop`, which any thread may call."""
+
+    def __init__(self, app: ASGIApp, listening: socket.socket, certificate: Path, key: Path) -> None:
+        self._listening = listening
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                ssl_certfile=str(certificate),
+                ssl_keyfile=str(key),
+                http="h11",
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                log_level="warning",
+                server_header=False,
+                limit_concurrency=CONNECTIONS,
+                timeout_keep_alive=IDLE_SECONDS,
+                timeout_graceful_shutdown=STOP_SECONDS,
+            )
+        )
+
+    def run(self) -> None:
+        """Serve."""
+        try:
+            self._server.run(sockets=[self._listening])
+        finally:
+            self._listening.close()
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        self._server.should_exit = True

@@ -1,0 +1,125 @@
+"""What the API's methods work with: the database, the log, the store; and who asks."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from coordinator import ids
+from gateway.api.commands import Command, Commands
+from gateway.api.errors import invalid, unauthorized
+from gateway.api.request import Call
+from readmodel import queries, registry
+from readmodel.connection import Connection, ReadModelUnreachable, configure
+from readmodel.registry import Token
+from readmodel.rows import Answer
+from readmodel.sight import Sight, sight, view
+from schemas.fields import Record
+from schemas.reasons import Outcome
+from schemas.topics import Topic
+from store.collections import CollectionStore
+from streams.log import Log
+
+CONNECTIONS = 8
+PATIENCE = 5.0  # seconds to wait for a free connection
+
+
+class Service:
+    """One API process's parts. Raises ReadModelError, LogError when made where the servers are not there."""
+
+    def __init__(self, log: Log, dsn: str, store: CollectionStore) -> None:
+        self.store = store
+        self.pool = ConnectionPool(
+            dsn,
+            connection_class=Connection,
+            kwargs={"autocommit": True, "application_name": "crunch-reuse api", "connect_timeout": 10},
+            configure=configure,
+            min_size=1,
+            max_size=CONNECTIONS,
+            timeout=PATIENCE,
+            open=True,
+        )
+        self.commands = Commands(log, dsn)
+        with self.rows() as connection:
+            registry.prepare(connection)
+            self.signing_key = registry.signing_key(connection)
+
+    @contextmanager
+    def rows(self) -> Iterator[Connection]:
+        """A connection of this thread's own for a short while. Raises ReadModelUnreachable."""
+        try:
+            with self.pool.connection() as connection:
+                yield connection
+        except PoolTimeout as error:
+            raise ReadModelUnreachable("Postgres does not answer") from error
+
+    def caller(self, secret: str) -> "Caller":
+        """Who shows this token. ApiError 401 if nobody does."""
+        if not secret:
+            raise unauthorized()
+        with self.rows() as connection:
+            token = registry.token_of(connection, secret)
+            if token is None or not token.is_good(registry.now_ms()):
+                raise unauthorized()
+            standing = view(connection).users.get(token.user_uuid)
+        if standing is None or not standing.is_active:
+            raise unauthorized()
+        return Caller(self, token, standing.is_admin)
+
+    def ask(self, topic: Topic, body: Record) -> Answer:
+        """Append a command; its answer, once what it says can be read. ApiError 422 where it is refused."""
+        answer = self.commands.ask(topic, body, self._look)
+        if answer.outcome == Outcome.REFUSED:
+            raise invalid(answer.detail or answer.reason.replace("_", " "))
+        return answer
+
+    def _look(self, command: Command) -> Answer | None:
+        with self.rows() as connection:
+            return queries.answer(connection, *command)
+
+    def close(self) -> None:
+        """End the threads and connections."""
+        self.commands.close()
+        self.pool.close()
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, by which token."""
+
+    service: Service
+    token: Token
+    is_admin: bool
+
+    def new_uuid(self, call: Call, infix: str) -> str:
+        """The uuid of what a creation makes: a repeat of it (token, path, request id, body) makes the same again."""
+        request = call.request_id or secrets.token_hex(16)
+        prefix = ids.prefix_of(self.uuid)
+        made = ids.request_uuid(self.token.uuid, "/".join(call.path), request, call.raw, prefix)
+        return made.replace(f"-{ids.JOB_INFIX}-", f"-{infix}-", 1)
+
+    @property
+    def uuid(self) -> str:
+        """The user's uuid."""
+        return self.token.user_uuid
+
+    @cached_property
+    def sight(self) -> Sight:
+        """Whose things they may be shown, as it is when it is first asked in this request."""
+        with self.service.rows() as connection:
+            return sight(connection, self.uuid)
+
+    def may_write(self, owner: str) -> bool:
+        """Whether they may make or change what `owner` owns: themselves, or a group that is theirs."""
+        if self.is_admin or owner == self.uuid:
+            return True
+        with self.service.rows() as connection:
+            groups = view(connection).groups
+        seen: set[str] = set()
+        while owner in groups and owner not in seen:
+            seen.add(owner)
+            owner = groups[owner]
+        return owner == self.uuid

@@ -1,0 +1,106 @@
+"""Pages of what a viewer may see: conditions, order and limits put around one of the named selects of `listing.sql`.
+
+Names of columns come from the API's table of attributes, values are parameters: nothing that a caller sent becomes SQL.
+"""
+
+from typing import Any, NamedTuple
+
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from readmodel.connection import Connection, translated
+from readmodel.sight import Sight
+from readmodel.sql import statements
+
+SQL = statements("listing.sql")
+Rows = list[dict[str, Any]]
+_ARRAYS = {"integer": "bigint[]", "datetime": "bigint[]", "boolean": "boolean[]", "float": "double precision[]"}
+
+
+class Term(NamedTuple):
+    """One condition: `column` of `table` (`r`: the row's own, `p`: its parent's), an operator of SQL, and the operand.
+
+    `kind`: the attribute's type. Times are compared as microseconds since 1970; columns hold milliseconds.
+    Operators: = <> < <= > >= like ilike, `in`, `not in` (operand: a list), and `never`, which nothing meets.
+    """
+
+    column: str
+    operator: str
+    operand: Any
+    kind: str
+    table: str = "r"
+
+
+class Asked(NamedTuple):
+    """What a page holds. `order`: column, and whether the largest comes first. `counted`: how many there are in all."""
+
+    terms: list[Term] = []  # noqa: RUF012 # never changed
+    order: list[tuple[str, bool]] = []  # noqa: RUF012
+    limit: int = 100
+    offset: int = 0
+    counted: bool = True
+
+
+def page(connection: Connection, source: str, seen: Sight, viewer: str, asked: Asked) -> tuple[Rows, int | None]:
+    """Rows of the page, and how many there are in all if that was asked. Raises ReadModelError."""
+    values: dict[str, Any] = {**seen._asdict(), "viewer": viewer}
+    where = sql.SQL(" and ").join([sql.SQL("true"), *(_condition(term, values) for term in asked.terms)])
+    order = sql.SQL(", ").join([_direction(*one) for one in asked.order])
+    limits = sql.SQL(" order by {} limit {} offset {}").format(order, asked.limit, asked.offset)
+    inner = b" from (" + SQL[source] + b") r " + SQL.get(f"{source}_parent", b"") + b" where "
+    with translated(), connection.cursor(row_factory=dict_row) as cursor:
+        chosen = inner + where.as_bytes(connection)
+        rows = cursor.execute(b"select r.*" + chosen + limits.as_bytes(connection), values).fetchall()
+        if not asked.counted:
+            return rows, None
+        [total] = cursor.execute(b"select count(*) as total" + chosen, values).fetchall()
+    return rows, total["total"]
+
+
+def one(connection: Connection, source: str, seen: Sight, viewer: str, uuid: str) -> dict[str, Any] | None:
+    """The row of this uuid that the viewer may see, or None. Raises ReadModelError."""
+    term = Term("uuid", "=", uuid, "string")
+    found, _ = page(connection, source, seen, viewer, Asked([term], limit=1, counted=False))
+    return found[0] if found else None
+
+
+def _direction(column: str, descending: bool) -> sql.Composed:
+    return sql.Identifier("r", column) + sql.SQL(" desc" if descending else " asc")
+
+
+def _condition(term: Term, values: dict[str, Any]) -> sql.Composable:
+    if term.operator == "never":
+        return sql.SQL("false")
+    column: sql.Composable = sql.Identifier(term.table, term.column)
+    if term.operand is None:
+        return sql.SQL("({} is null)" if term.operator == "=" else "({} is not null)").format(column)
+    if term.kind == "datetime":
+        column = sql.SQL("({} * 1000)").format(column)
+    name = f"v{len(values)}"
+    if term.operator in ("in", "not in"):
+        return _among(term, column, name, values)
+    values[name] = term.operand
+    text = "({} {} {} or {} is null)" if term.operator == "<>" else "({} {} {})"
+    return sql.SQL(text).format(column, _OPERATORS[term.operator], sql.Placeholder(name), column)
+
+
+_OPERATORS = {
+    "=": sql.SQL("="),
+    "<>": sql.SQL("<>"),
+    "<": sql.SQL("<"),
+    "<=": sql.SQL("<="),
+    ">": sql.SQL(">"),
+    ">=": sql.SQL(">="),
+    "like": sql.SQL("like"),
+    "ilike": sql.SQL("ilike"),
+}
+
+
+def _among(term: Term, column: sql.Composable, name: str, values: dict[str, Any]) -> sql.Composable:
+    """`in` finds no null; `not in` finds null unless the list names it, as Arvados."""
+    values[name] = [value for value in term.operand if value is not None]
+    listed = sql.SQL("{}::" + _ARRAYS.get(term.kind, "text[]")).format(sql.Placeholder(name))
+    if term.operator == "in":
+        return sql.SQL("({} = any({}))").format(column, listed)
+    text = "({c} <> all({l}) and {c} is not null)" if None in term.operand else "({c} <> all({l}) or {c} is null)"
+    return sql.SQL(text).format(c=column, l=listed)

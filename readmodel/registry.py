@@ -1,0 +1,117 @@
+"""What the API keeps for itself, in the schema `api`: tokens by their digest, keys. All raise ReadModelError.
+
+A token is 50 random characters. Its SHA-256 is kept, not the token: who reads the table can't act as anybody. That
+needs no salt and no slow hash, as there is nothing to guess.
+"""
+
+import hashlib
+import secrets
+import time
+from typing import Any
+
+import msgspec
+from psycopg.rows import dict_row
+
+from readmodel.connection import Connection, translated
+from readmodel.migrate import REGISTRY, migrate
+from readmodel.rows import Row
+from readmodel.sql import statements
+
+SQL = statements("registry.sql")
+SIGNING_KEY = "blob signing"
+TOKEN_LENGTH = 50
+ALL = ("all",)
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+class Token(Row, frozen=True):
+    """A token as it is known here. Times in ms since 1970; `scopes`: `all`, or `VERB /path` each."""
+
+    uuid: str
+    user_uuid: str
+    label: str
+    scopes: tuple[str, ...]
+    created_at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
+
+    def is_good(self, now: int) -> bool:
+        """Whether it opens anything at this time."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+def prepare(connection: Connection) -> None:
+    """Make or upgrade the tables."""
+    migrate(connection, REGISTRY)
+
+
+def new_secret() -> str:
+    """A new token."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(TOKEN_LENGTH))
+
+
+def digest_of(token: str) -> str:
+    """What is kept of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def token_of(connection: Connection, secret: str) -> Token | None:
+    """The token, good or not; None for one that was never made here."""
+    found = fetch(connection, "token_of", {"digest": digest_of(secret)})
+    return _token(found[0]) if found else None
+
+
+def tokens(connection: Connection) -> list[Token]:
+    """All tokens, oldest first. For operators."""
+    return [_token(row) for row in fetch(connection, "tokens", {})]
+
+
+def add_token(
+    connection: Connection,
+    secret: str,
+    user: str,
+    *,
+    label: str = "",
+    scopes: tuple[str, ...] = ALL,
+    expires_at: int | None = None,
+) -> str:
+    """Make a token for the user with this uuid; the token's own uuid. Made twice, it is one."""
+    digest = digest_of(secret)
+    uuid = f"{user[:5]}-gj3su-{int(digest[:20], 16) % 10**15:015d}"
+    encoded = msgspec.json.encode(scopes).decode()
+    given = {"uuid": uuid, "digest": digest, "user_uuid": user, "label": label, "scopes": encoded}
+    execute(connection, "add_token", given | {"created_at": now_ms(), "expires_at": expires_at})
+    return uuid
+
+
+def revoke_token(connection: Connection, uuid: str) -> bool:
+    """End a token; whether there was one to end."""
+    return bool(fetch(connection, "revoke_token", {"uuid": uuid, "now": now_ms()}))
+
+
+def signing_key(connection: Connection) -> bytes:
+    """The key that all API processes on this database sign locators with; made by the first of them."""
+    execute(connection, "make_key", {"name": SIGNING_KEY, "secret": secrets.token_bytes(32)})
+    [row] = fetch(connection, "key", {"name": SIGNING_KEY})
+    return bytes(row["secret"])
+
+
+def fetch(connection: Connection, name: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a named statement as dicts."""
+    with translated(), connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(SQL[name], asked).fetchall()
+
+
+def execute(connection: Connection, name: str, given: dict[str, Any]) -> int:
+    """Run a named statement; the number of rows it changed."""
+    with translated():
+        return connection.execute(SQL[name], given).rowcount
+
+
+def _token(row: dict[str, Any]) -> Token:
+    return msgspec.convert(row | {"scopes": msgspec.json.decode(row["scopes"])}, Token)
