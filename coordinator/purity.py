@@ -1,0 +1,107 @@
+"""What a running task's token may ask of the API: the rule that lets a pure output depend on its fingerprint alone.
+
+A pure task may read its own task and job, the collections that its parameters name by hash, and what was found in
+them; it may write what is named by content, say how far it is, and queue tasks of its own. Everything else could tell
+it something that its fingerprint does not hold.
+
+Two ways to hold it to that: `enforce` denies the rest; `monitor` answers it, after the task's purity was given up in
+the log. An impure task's token is bound by its user's rights alone, which are not looked at here.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import md5
+from typing import Any, Literal
+
+import msgspec
+
+from coordinator.locators import is_manifest, split_reference, strip_hints
+from schemas.spec import TaskSpec
+
+Verdict = Literal["allow", "deny", "degrade"]
+Mode = Literal["enforce", "monitor"]
+Action = Literal["read", "list", "create", "update", "delete", "other"]
+Kind = Literal["task", "job", "collection", "block", "discovery", "other"]
+
+REPORTED = frozenset({"progress", "success", "output"})
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """What a token stands for. `is_pure` as it is now, not as it was when the token was made."""
+
+    task: str  # uuid
+    job: str  # uuid of its primary job
+    execution: str  # the fencing token
+    is_pure: bool
+    hashes: frozenset[str]  # `hashes_of` its task
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked, in the rule's words; the API translates."""
+
+    action: Action
+    kind: Kind
+    name: str = ""  # uuid; of content its locator, hints or not; empty for lists and creations
+    parent: str = ""  # creation of a task: the task that is said to queue it
+    job: str = ""  # creation of a task: the job it is for
+    fields: frozenset[str] = frozenset()  # update: what is changed
+    signed: bool = False  # block: the locator bears a signature that this token was given with a manifest
+
+
+def allows(scope: Scope, request: Request, mode: Mode) -> Verdict:
+    """Whether it is answered; `degrade`: only after `purity lost` of the scope's execution is acknowledged."""
+    if not scope.is_pure or _keeps_purity(scope, request):
+        return "allow"
+    return "deny" if mode == "enforce" else "degrade"
+
+
+def _keeps_purity(scope: Scope, request: Request) -> bool:
+    rule = _RULES.get((request.action, request.kind))
+    return rule is not None and rule(scope, request)
+
+
+_RULES: Mapping[tuple[Action, Kind], Callable[[Scope, Request], bool]] = {
+    ("read", "discovery"): lambda scope, request: True,
+    ("read", "task"): lambda scope, request: request.name == scope.task,
+    ("read", "job"): lambda scope, request: request.name == scope.job,
+    ("read", "collection"): lambda scope, request: strip_hints(request.name) in scope.hashes,
+    ("read", "block"): lambda scope, request: request.signed or strip_hints(request.name) in scope.hashes,
+    ("create", "block"): lambda scope, request: True,
+    ("create", "collection"): lambda scope, request: True,
+    ("create", "task"): lambda scope, request: request.parent == scope.task and request.job == scope.job,
+    ("update", "task"): lambda scope, request: request.name == scope.task and request.fields <= REPORTED,
+}
+
+
+def hashes_of(spec: TaskSpec, bound: msgspec.Raw) -> frozenset[str]:
+    """All content that a task's parameters, those of its job that are `bound` into it, its inputs and code name.
+
+    Of a manifest that is spelled out: its portable data hash, and its blocks.
+    """
+    named = {*spec.inputs.values(), spec.code} - {""}
+    for parameters in (spec.parameters, bound):
+        for text in _texts(msgspec.json.decode(parameters)):
+            named.update(_named_by(text))
+    return frozenset(named)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _named_by(text: str) -> Iterator[str]:
+    if reference := split_reference(text):
+        yield reference[0]
+    elif is_manifest(text):
+        plain = strip_hints(text).encode()
+        yield f"{md5(plain, usedforsecurity=False).hexdigest()}+{len(plain)}"
+        for word in strip_hints(text).split():
+            if reference := split_reference(word):
+                yield reference[0]
