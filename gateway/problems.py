@@ -36,6 +36,7 @@ _KNOWN = {
     "store.errors.StoreError": FAILED,
     "streams.log.LogError": FAILED,
     "streams.lockfile.FolderInUse": FAILED,
+    "streams.broker.BrokerError": FAILED,
     "streams.embedded.EmbeddedError": FAILED,
     "streams.answers.NoAnswer": FAILED,
     "streams.loop.MachineStopped": FAILED,
