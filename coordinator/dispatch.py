@@ -20,14 +20,14 @@ import msgspec
 
 from coordinator.config import apply
 from coordinator.dispatch_board import Board
-from coordinator.dispatch_nodes import alive, draining, expire, freed, joined, stopped
+from coordinator.dispatch_nodes import alive, draining, expire, freed, joined, paused, stopped
 from coordinator.dispatch_state import Item, Pool, State, need_of
 from coordinator.machine import RULES_VERSION, Output, Seen, check_rules
 from schemas.codec import Undecodable
 from schemas.log import Genesis
 from schemas.settings import ConfigSet, Forwarded
 from schemas.topics import Topic
-from schemas.work import Alive, Cancelled, Draining, Freed, Joined, Ready, Reprioritised, Tick
+from schemas.work import Alive, Cancelled, Draining, Freed, Joined, Paused, Ready, Reprioritised, Tick
 
 
 class Dispatch:
@@ -137,6 +137,7 @@ _RULES: dict[type, Callable[[State, Board, Any], Iterator[Output]]] = {
     Cancelled: cancelled,
     Joined: joined,
     Alive: alive,
+    Paused: paused,
     Draining: draining,
     Freed: freed,
 }

@@ -9,7 +9,7 @@ After every step nothing that is queued fits anywhere. So a record concerns only
 work for which others with the same need are queued already has no room either.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from coordinator.dispatch_queue import Queue
 from coordinator.dispatch_room import Berth, Room
@@ -77,10 +77,11 @@ class Board:
         if item.status == "queued":
             queue.add(item)
 
-    def join(self, name: str, node: Node) -> None:
-        """A node comes; the pool has none of this name."""
+    def join(self, name: str, node: Node, adopts: Iterable[str]) -> None:
+        """A node comes; the pool has none of this name. It holds what `leave` has spared of these tokens."""
         self.pool.nodes[name] = node
-        self.room.add(name, node)
+        known = [self.pool.work[token] for token in adopts if token in self.pool.work]
+        self.room.add(name, node, [item for item in known if item.node == name])
         self._roomier[name] = None
         self._regrouped = True
 
@@ -97,18 +98,31 @@ class Board:
         self.pool.nodes[name].quiet = True
         self.room.relist(self.room.berths[name])
 
+    def pause(self, name: str, is_paused: bool) -> None:
+        """The node gets nothing new, or takes work again."""
+        node = self.pool.nodes[name]
+        if node.paused != is_paused:
+            node.paused = is_paused
+            self.room.relist(self.room.berths[name])
+            self._roomier[name] = None
+
     def trust(self, name: str) -> None:
         """A node that was doubted has spoken."""
         self.pool.nodes[name].quiet = False
         self.room.relist(self.room.berths[name])
         self._roomier[name] = None
 
-    def leave(self, name: str) -> Iterator[Output]:
-        """A node is gone, and all that it held is lost; what is being stopped is only forgotten."""
+    def leave(self, name: str, spare: Collection[str] = ()) -> Iterator[Output]:
+        """A node is gone, and all that it held is lost; what is being stopped is only forgotten.
+
+        What has a token of `spare` stays as it is: a node of this name joins at once.
+        """
         berth = self.room.berths[name]
         if name in self.room.kept:
             self._unkeep(self.room.kept[name])
         for item in berth.by_age():
+            if item.work.token in spare:
+                continue
             if item.status == "assigned":
                 yield lost(item, Failure.NODE)
             self._forget(berth, item)
@@ -191,10 +205,15 @@ class Board:
         queue.owners.use(item, 1)
         queue.owners.serve(item.work.owner)
         item.status, item.node = "assigned", berth.name
-        self.pool.unlisted[item.work.token] = self._state.now
+        self.wait_for_listing(item)
         berth.hold(item)
         self.room.relist(berth)
         return Output(Topic.ASSIGNMENTS, Assigned(node=berth.name, incarnation=berth.node.incarnation, work=item.work))
+
+    def wait_for_listing(self, item: Item) -> None:
+        """From now on, until a sign of life lists it."""
+        self.pool.unlisted.pop(item.work.token, None)
+        self.pool.unlisted[item.work.token] = self._state.now
 
     def _forget(self, berth: Berth, item: Item) -> None:
         berth.let_go(item)

@@ -5,32 +5,51 @@ nothing. Incarnations that were replaced or have expired are remembered, so that
 not bring one back.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal
 
 from coordinator.dispatch_board import Board, lost
-from coordinator.dispatch_state import Node, State
+from coordinator.dispatch_state import Item, Node, State
 from coordinator.machine import Output
-from schemas.assignments import Stopped
+from schemas.assignments import Assigned, Stopped
 from schemas.reasons import Failure
 from schemas.topics import Topic
-from schemas.work import Alive, Draining, Freed, Joined
+from schemas.work import Alive, Draining, Freed, Joined, Paused
 
 MAX_GONE = 4096  # incarnations remembered; a copy of `joined` so late that it outlives this many is not expected
 MAX_SLOTS = 4096  # of each kind on one node, so that one `alive` can list all that it holds
 
 
 def joined(state: State, board: Board, body: Joined) -> Iterator[Output]:
-    """A node is offered. What an earlier incarnation of it held is lost at once."""
+    """A node is offered. What an earlier incarnation of it held and this one does not adopt is lost at once."""
     if body.incarnation in state.gone:
         return
     present = board.pool.nodes.get(body.node)
-    if present is not None and present.incarnation != body.incarnation:
-        yield from dismiss(state, board, body.node)
-        present = None
-    if present is None:
-        board.join(body.node, _node_of(body))
+    if present is None or present.incarnation != body.incarnation:
+        yield from _replace(state, board, body)
     _renew(state, board, body.node)
+
+
+def _replace(state: State, board: Board, body: Joined) -> Iterator[Output]:
+    """A new incarnation. It is given again what it adopts, or told to stop it where the work is not the node's any more."""
+    adopts = dict.fromkeys(body.adopts)
+    if body.node in board.pool.nodes:
+        yield from dismiss(state, board, body.node, spare=adopts)
+    board.join(body.node, _node_of(body), adopts)
+    held = board.room.berths[body.node].held
+    for token in adopts:
+        item = held.get(token)
+        if item is None:
+            yield stopped(body.node, body.incarnation, token, "fenced")
+        else:
+            board.wait_for_listing(item)
+            yield _again(item, body.incarnation)
+
+
+def _again(item: Item, incarnation: str) -> Output:
+    if item.status == "stopping":
+        return stopped(item.node, incarnation, item.work.token, "cancelled")
+    return Output(Topic.ASSIGNMENTS, Assigned(node=item.node, incarnation=incarnation, work=item.work))
 
 
 def alive(state: State, board: Board, body: Alive) -> Iterator[Output]:
@@ -39,6 +58,7 @@ def alive(state: State, board: Board, body: Alive) -> Iterator[Output]:
         yield from _turn_away(board, body)
         return
     _renew(state, board, body.node)
+    board.pause(body.node, body.pausing)
     held = board.room.berths[body.node].held
     listed = dict.fromkeys(body.tokens)
     for token in listed:
@@ -50,6 +70,13 @@ def alive(state: State, board: Board, body: Alive) -> Iterator[Output]:
         for item in board.room.berths[body.node].by_age():
             if item.work.token not in listed:
                 board.pool.unlisted.setdefault(item.work.token, state.now)
+
+
+def paused(_state: State, board: Board, body: Paused) -> Iterator[Output]:
+    """The node gets nothing new for a while."""
+    if _is_present(board, body):
+        board.pause(body.node, True)
+    yield from ()
 
 
 def draining(state: State, board: Board, body: Draining) -> Iterator[Output]:
@@ -82,12 +109,12 @@ def expire(state: State, board: Board) -> Iterator[Output]:
         yield lost(item, Failure.FITS_NO_NODE)
 
 
-def dismiss(state: State, board: Board, name: str) -> Iterator[Output]:
-    """The node's present incarnation is over, and what it held is lost."""
+def dismiss(state: State, board: Board, name: str, spare: Collection[str] = ()) -> Iterator[Output]:
+    """The node's present incarnation is over, and what it held is lost but for the tokens to spare."""
     state.gone[board.pool.nodes[name].incarnation] = None
     if len(state.gone) > MAX_GONE:
         del state.gone[next(iter(state.gone))]
-    yield from board.leave(name)
+    yield from board.leave(name, spare)
 
 
 def stopped(node: str, incarnation: str, token: str, cause: Literal["cancelled", "fenced"]) -> Output:
@@ -118,7 +145,7 @@ def _turn_away(board: Board, body: Alive) -> Iterator[Output]:
         yield stopped(body.node, body.incarnation, "", "fenced")
 
 
-def _is_present(board: Board, body: Alive | Draining | Freed) -> bool:
+def _is_present(board: Board, body: Alive | Paused | Draining | Freed) -> bool:
     node = board.pool.nodes.get(body.node)
     return node is not None and node.incarnation == body.incarnation
 

@@ -6,6 +6,7 @@ of their slots are free: they read, and reading is faster spread out.
 """
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 
 from coordinator.dispatch_state import Item, Need, Node, Pool
 
@@ -89,10 +90,12 @@ class Room:
         """Whether some node, were it empty, had room; one that drains counts until it is gone."""
         return any(berth.node.could_hold(kind, need) for berth in self.berths.values())
 
-    def add(self, name: str, node: Node) -> None:
-        """A node comes."""
-        self.berths[name] = Berth(name, node)
-        self.relist(self.berths[name])
+    def add(self, name: str, node: Node, held: Iterable[Item]) -> None:
+        """A node comes, with what it holds already."""
+        berth = self.berths[name] = Berth(name, node)
+        for item in held:
+            berth.hold(item)
+        self.relist(berth)
 
     def remove(self, berth: Berth) -> None:
         """A node goes; it is kept for nobody."""

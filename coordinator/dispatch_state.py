@@ -55,11 +55,12 @@ class Node(msgspec.Struct):
     scratch: int
     draining: bool = False  # gets nothing new, for ever
     quiet: bool = False  # gets nothing new until its next sign of life
+    paused: bool = False  # gets nothing new until it says that it takes work again
 
     @property
     def takes_work(self) -> bool:
         """Whether it gets anything new."""
-        return not (self.draining or self.quiet)
+        return not (self.draining or self.quiet or self.paused)
 
     def could_hold(self, kind: str, need: Need) -> bool:
         """Whether the node, were it empty, had room for this."""

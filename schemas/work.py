@@ -64,7 +64,7 @@ class Cancelled(Record, frozen=True, tag="cancelled", kw_only=True):
 
 
 class Joined(Record, frozen=True, tag="joined", kw_only=True):
-    """An executor offers a node. A new incarnation loses at once what the old one held."""
+    """An executor offers a node. A new incarnation loses at once what the old one held and it does not adopt."""
 
     pool: Annotated[Name, Meta(description="pool of nodes")]
     node: Annotated[Name, Meta(description="node's name, unique in the pool")]
@@ -74,6 +74,12 @@ class Joined(Record, frozen=True, tag="joined", kw_only=True):
     cores: Annotated[Count, Meta(description="processor cores")]
     memory: Annotated[Mebibytes, Meta(description="memory, MiB")]
     scratch: Annotated[Mebibytes, Meta(description="scratch space, MiB")]
+    adopts: Annotated[
+        tuple[Token, ...],
+        Meta(
+            max_length=8192, description="work that an earlier incarnation left running here and this one goes on with"
+        ),
+    ] = ()
 
 
 class Alive(Record, frozen=True, tag="alive", kw_only=True):
@@ -83,6 +89,18 @@ class Alive(Record, frozen=True, tag="alive", kw_only=True):
     node: Annotated[Name, Meta(description="node's name")]
     incarnation: Annotated[Uuid, Meta(description="the executor's incarnation")]
     tokens: Annotated[tuple[Token, ...], Meta(max_length=8192, description="every token the node holds")] = ()
+    pausing: Annotated[bool, Meta(description="the node gets nothing new until a sign of life without this")] = False
+
+
+class Paused(Record, frozen=True, tag="paused", kw_only=True):
+    """The node gets nothing new until a sign of life that is not `pausing`.
+
+    Stands before the report of what went wrong for the node's sake, so that it is not tried here again at once.
+    """
+
+    pool: Annotated[Name, Meta(description="pool of nodes")]
+    node: Annotated[Name, Meta(description="node's name")]
+    incarnation: Annotated[Uuid, Meta(description="the executor's incarnation")]
 
 
 class Draining(Record, frozen=True, tag="draining", kw_only=True):
@@ -106,4 +124,4 @@ class Tick(Record, frozen=True, tag="tick", kw_only=True):
     """Nothing but its append time: time passes although nobody says anything. Written by a caught-up runner."""
 
 
-WorkRecord = Genesis | Forwarded | Ready | Reprioritised | Cancelled | Joined | Alive | Draining | Freed | Tick
+WorkRecord = Genesis | Forwarded | Ready | Reprioritised | Cancelled | Joined | Alive | Paused | Draining | Freed | Tick

@@ -14,7 +14,7 @@ from schemas.assignments import Assigned, Stopped
 from schemas.work import Alive, Ready, Tick
 from tests.support.dispatch_model import MAX_STEP, PATIENCE, Model
 from tests.support.given import Given
-from tests.support.pool import alive, cancelled, configured, draining, freed, joined, ready, reprioritised
+from tests.support.pool import alive, cancelled, configured, draining, freed, joined, paused, ready, reprioritised
 
 NODES, OWNERS = ["m", "n", "o"], ["ada", "bob", "cyd"]
 node = st.sampled_from(NODES)
@@ -64,21 +64,33 @@ class AgainstTheModel(RuleBasedStateMachine):
     def is_cancelled(self, number):
         self.say(cancelled(self.token(number)))
 
-    @rule(name=node, slots=st.integers(0, 3), verify_slots=st.integers(0, 2), cores=st.integers(1, 6))
-    def node_starts(self, name, slots, verify_slots, cores):
+    @rule(
+        name=node, slots=st.integers(0, 3), verify_slots=st.integers(0, 2), cores=st.integers(1, 6),
+        adopts=st.booleans(), more=st.lists(number, max_size=2),
+    )  # fmt: skip
+    def node_starts(self, name, slots, verify_slots, cores, adopts, more):
         self.incarnations[name].append(f"{name}{len(self.incarnations[name])}")
-        offer = {"slots": slots, "verify_slots": verify_slots, "cores": cores}
+        held = [work.ready.token for work in self.model.held(name)] if adopts else []
+        left = tuple([*held[1:], *map(self.token, more)])
+        offer = {"slots": slots, "verify_slots": verify_slots, "cores": cores, "adopts": left}
         self.say(joined(name, self.incarnation(name), **offer))
 
     @rule(name=node, late=st.integers(0, 2))
     def joined_comes_again(self, name, late):
         self.say(joined(name, self.incarnation(name, late)))
 
-    @rule(name=node, forgets=st.booleans(), late=st.sampled_from([0, 0, 0, 1]), more=st.lists(number, max_size=2))
-    def node_lives(self, name, forgets, late, more):
+    @rule(
+        name=node, forgets=st.booleans(), late=st.sampled_from([0, 0, 0, 1]), more=st.lists(number, max_size=2),
+        pausing=st.booleans(),
+    )  # fmt: skip
+    def node_lives(self, name, forgets, late, more, pausing=False):
         held = [work.ready.token for work in self.model.held(name)]
-        listed = held[1:] if forgets else held
-        self.say(alive(*listed, *map(self.token, more), node=name, incarnation=self.incarnation(name, late)))
+        listed = [*(held[1:] if forgets else held), *map(self.token, more)]
+        self.say(alive(*listed, node=name, incarnation=self.incarnation(name, late), pausing=pausing))
+
+    @rule(name=node, late=st.integers(0, 1))
+    def node_pauses(self, name, late):
+        self.say(paused(name, self.incarnation(name, late)))
 
     @rule(name=node, number=number, late=st.sampled_from([0, 0, 0, 1]))
     def slot_is_free(self, name, number, late):
@@ -152,7 +164,7 @@ def random_log(seed: int, length: int) -> list[tuple[int, object]]:
                 ready(f"t{rank}", kind=chance.choice(["execute", "verify"]), **needs),
                 ready(f"t{rank}", **needs),
                 ready(f"t{rank}", **needs),
-                joined(name, incarnation, slots=chance.randrange(4), cores=chance.randrange(8)),
+                joined(name, incarnation, slots=chance.randrange(4), cores=chance.randrange(8), adopts=tuple(some)),
                 alive(*some, node=name, incarnation=incarnation),
                 alive(*some, node=name, incarnation=incarnation),
                 freed(token, name, incarnation),
@@ -161,6 +173,7 @@ def random_log(seed: int, length: int) -> list[tuple[int, object]]:
                 cancelled(token),
                 Tick(),
                 draining(name, incarnation) if chance.random() < 0.1 else Tick(),
+                paused(name, incarnation) if chance.random() < 0.3 else Tick(),
                 *configured(starve=chance.choice([0, 3_000])),
             ]
         )

@@ -10,7 +10,7 @@ from schemas.assignments import Assigned, Stopped
 from schemas.claims import Lost, Unplaceable
 from schemas.fields import Record
 from schemas.reasons import Failure
-from schemas.work import Alive, Cancelled, Draining, Freed, Joined, Ready, Reprioritised
+from schemas.work import Alive, Cancelled, Draining, Freed, Joined, Paused, Ready, Reprioritised
 
 LEASE, PATIENCE, UNPLACEABLE = 15_000, 5_000, 600_000
 MAX_STEP = 5_000
@@ -22,6 +22,7 @@ class Node:
     sign: int
     draining: bool = False
     quiet: bool = False
+    paused: bool = False
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Model:
     work: dict[str, Work] = field(default_factory=dict)
     served: dict[tuple[str, str], int] = field(default_factory=dict)
     records: int = 0
+    again: list[str] = field(default_factory=list)  # tokens that the next outputs give once more, in order
 
     def pass_time(self, milliseconds: int, outputs: list[Record]) -> None:
         """So much later a tick was appended."""
@@ -113,11 +115,29 @@ class Model:
         if body.incarnation in self.gone:
             return
         if node is not None and node.offer.incarnation != body.incarnation:
-            yield from self._leave(body.node)
+            yield from self._leave(body.node, body.adopts)
             node = None
         if node is None:
             self.nodes[body.node] = Node(body, self.now)
+            yield from self._adopt(body)
         self._sign(body.node)
+
+    def _adopt(self, body: Joined):
+        held = {work.ready.token: work for work in self.held(body.node)}
+        for token in sorted(set(body.adopts), key=body.adopts.index):
+            if token not in held:
+                yield self._stopped(body.node, token, "fenced")
+                continue
+            held[token].unlisted = self.now
+            if held[token].cancelled:
+                yield self._stopped(body.node, token, "cancelled")
+            else:
+                self.again.append(token)
+
+    def _paused(self, body: Paused):
+        if self._is_present(body):
+            self.nodes[body.node].paused = True
+        return ()
 
     def _alive(self, body: Alive):
         node = self.nodes.get(body.node)
@@ -135,6 +155,7 @@ class Model:
                 work.unlisted = self.now
         if present:
             self._sign(body.node)
+            node.paused = body.pausing
 
     def _draining(self, body: Draining):
         if self._is_present(body):
@@ -151,11 +172,11 @@ class Model:
     def _sign(self, name: str) -> None:
         self.nodes[name].sign, self.nodes[name].quiet = self.now, False
 
-    def _is_present(self, body: Draining | Freed) -> bool:
+    def _is_present(self, body: Draining | Freed | Paused) -> bool:
         return body.node in self.nodes and self.nodes[body.node].offer.incarnation == body.incarnation
 
-    def _leave(self, name: str) -> list[Record]:
-        held = self.held(name)
+    def _leave(self, name: str, spare: tuple[str, ...] = ()) -> list[Record]:
+        held = [work for work in self.held(name) if work.ready.token not in spare]
         self.gone.add(self.nodes.pop(name).offer.incarnation)
         for work in held:
             del self.work[work.ready.token]
@@ -182,9 +203,11 @@ class Model:
         said = [output for output in outputs if not isinstance(output, Assigned | Unplaceable)]
         assert sorted(map(repr, said)) == sorted(map(repr, direct))
         self._check_stranded([output.token for output in outputs if isinstance(output, Unplaceable)])
+        if not self.nodes and not self.work:
+            self.served.clear()  # an empty pool is forgotten, and whose turn it was with it
         for output in outputs:
             if isinstance(output, Assigned):
-                self._assign(output)
+                self._give_again(output) if self.again else self._assign(output)
         if self.in_order:
             self._check_nothing_fits()
 
@@ -208,11 +231,16 @@ class Model:
 
     def _fits(self, name: str, work: Work) -> bool:
         node, left = self.nodes[name], self.free(name)
-        if node.draining or node.quiet:
+        if node.draining or node.quiet or node.paused:
             return False
         if work.kind == "verify":
             return left["verify_slots"] > 0
         return left["slots"] > 0 and work.ready.cores <= left["cores"] and work.ready.memory <= left["memory"]
+
+    def _give_again(self, output: Assigned) -> None:
+        work = self.work[self.again.pop(0)]
+        assert (output.work, output.node) == (work.ready, work.node)
+        assert output.incarnation == self.nodes[work.node].offer.incarnation
 
     def _assign(self, output: Assigned) -> None:
         work = self.work[output.work.token]

@@ -7,7 +7,7 @@ from schemas.assignments import Assigned, Stopped
 from schemas.claims import Lost, Unplaceable
 from schemas.reasons import Failure
 from schemas.settings import ConfigSet, Forwarded
-from schemas.work import Alive, Cancelled, Draining, Freed, Joined, Ready, Reprioritised
+from schemas.work import Alive, Cancelled, Draining, Freed, Joined, Paused, Ready, Reprioritised
 
 
 def joined(node: str = "n", incarnation: str = "", slots: int = 2, **offer: Any) -> Joined:
@@ -16,8 +16,12 @@ def joined(node: str = "n", incarnation: str = "", slots: int = 2, **offer: Any)
     return Joined(pool="p", node=node, incarnation=incarnation or f"{node}1", slots=slots, **room)
 
 
-def alive(*tokens: str, node: str = "n", incarnation: str = "") -> Alive:
-    return Alive(pool="p", node=node, incarnation=incarnation or f"{node}1", tokens=tokens)
+def alive(*tokens: str, node: str = "n", incarnation: str = "", pausing: bool = False) -> Alive:
+    return Alive(pool="p", node=node, incarnation=incarnation or f"{node}1", tokens=tokens, pausing=pausing)
+
+
+def paused(node: str = "n", incarnation: str = "") -> Paused:
+    return Paused(pool="p", node=node, incarnation=incarnation or f"{node}1")
 
 
 def draining(node: str = "n", incarnation: str = "") -> Draining:
