@@ -31,7 +31,7 @@ def joined(state: State, board: Board, body: Joined) -> Iterator[Output]:
 
 
 def _replace(state: State, board: Board, body: Joined) -> Iterator[Output]:
-    """A new incarnation. It is given again what it adopts, or told to stop it where the work is not the node's any more."""
+    """A new incarnation is given again what it adopts, or told to stop it where the work is no longer the node's."""
     adopts = dict.fromkeys(body.adopts)
     if body.node in board.pool.nodes:
         yield from dismiss(state, board, body.node, spare=adopts)

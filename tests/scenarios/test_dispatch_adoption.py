@@ -1,4 +1,4 @@
-"""A restarted executor goes on with what it left running, or is told to stop it; and nodes that take nothing for a while."""
+"""A restarted executor goes on with what it left running, or is told to stop it. Nodes that pause."""
 
 import pytest
 

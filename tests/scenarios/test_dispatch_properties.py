@@ -71,7 +71,7 @@ class AgainstTheModel(RuleBasedStateMachine):
     def node_starts(self, name, slots, verify_slots, cores, adopts, more):
         self.incarnations[name].append(f"{name}{len(self.incarnations[name])}")
         held = [work.ready.token for work in self.model.held(name)] if adopts else []
-        left = tuple([*held[1:], *map(self.token, more)])
+        left = (*held[1:], *map(self.token, more))
         offer = {"slots": slots, "verify_slots": verify_slots, "cores": cores, "adopts": left}
         self.say(joined(name, self.incarnation(name), **offer))
 
