@@ -69,7 +69,7 @@ TARGETS: dict[Topic, tuple[Topic, ...]] = {
     Topic.SETTINGS: (Topic.TASKS, Topic.CLAIMS, Topic.WORK, Topic.FACTS),
     Topic.TASKS: (Topic.CLAIMS, Topic.FACTS),
     Topic.CLAIMS: (Topic.TASKS, Topic.WORK, Topic.FACTS),
-    Topic.WORK: (Topic.CLAIMS, Topic.ASSIGNMENTS),
+    Topic.WORK: (Topic.CLAIMS, Topic.ASSIGNMENTS, Topic.FACTS),  # facts: what is no record is refused there
 }
 
 

@@ -21,8 +21,9 @@ class JobPicture(msgspec.Struct):
 
 
 class Picture(msgspec.Struct):
-    """`jobs` by uuid, `executions`: status by token, `waits`: token by waiting task, `offsets`: how far was read.
+    """`jobs` by uuid, `executions`: status by token, `waits`: token by waiting task.
 
+    `offsets`: how far each partition was read; `states`: digest of what its machine had come to there.
     The facts of one partition's machine are drawn in their order; those of different partitions in any.
     """
 
@@ -30,6 +31,7 @@ class Picture(msgspec.Struct):
     executions: dict[str, f.ExecutionStatus] = {}
     waits: dict[str, str] = {}
     offsets: dict[str, int] = {}
+    states: dict[str, str] = {}
 
     def draw(self, fact: Any) -> None:
         """Let a fact count. Those that change nothing in the picture are passed over."""

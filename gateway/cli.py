@@ -203,23 +203,43 @@ def _cancel(
     return submit.cancel(session, uuid, as_user)
 
 
+Archive = Annotated[Path | None, typer.Option("--archive", metavar="DIR", help="Look at this archive of the log.")]
+
+
 @_command(audit_app, "verify")
-def _audit_verify(session: Session) -> int:
-    """Check the invariants over the whole log."""
+def _audit_verify(session: Session, archive: Archive = None) -> int:
+    """Decide everything again, compare it with what stands in the log, and look for what must never be."""
     from gateway import audit
 
-    return audit.verify(session)
+    return audit.verify(session, archive)
 
 
 @_command(audit_app, "replay")
 def _audit_replay(
     session: Session,
-    moment: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Up to then.", show_default="now")] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="OFFSET|TIME", help="A time, how long ago (10m), or a record (claims/0:120)."),
+    ] = None,
+    archive: Archive = None,
 ) -> int:
     """Show what was known at a moment, decided again from the log's first record on."""
     from gateway import audit
 
-    return audit.replay(session, moment)
+    return audit.replay(session, until, archive)
+
+
+@_command(audit_app, "export")
+def _audit_export(
+    session: Session,
+    task: Annotated[str | None, typer.Argument(help="The task whose story to print, as JSON Lines.")] = None,
+    everything: Annotated[Path | None, typer.Option("--all", metavar="DIR", help="Archive the whole log here.")] = None,
+    archive: Archive = None,
+) -> int:
+    """Print a task's whole story, or write the log into an archive that `verify` and `replay` can read."""
+    from gateway import audit
+
+    return audit.export(session, task, everything, archive)
 
 
 @_command(config_app, "check")

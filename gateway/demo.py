@@ -79,7 +79,7 @@ def _play(here: Session, stage: Path, files: list[Path]) -> int:
         user = client.user(None)
         acts = [_act(client, user, root) for root in roots]
         everything = queries.counts(client.rows, user.uuid)
-        report = audit.report_of(here, client)
+        report = audit.report_of(here, audit.source_of(here, client))
     _tell(here, acts, everything)
     audit.tell(here, report)
     if here.as_json:

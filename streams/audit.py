@@ -1,20 +1,19 @@
 """The audit: is everything in the log what follows from its commands, and was anything decided that should never be?
 
 `verify` reads every command from the first one on, lets the machines decide again in a replay that writes nothing, and
-holds each output against the topics: there, byte for byte, once, and nothing beside it. On the way every checkpoint is
-compared with the state that the replay has come to. Then checkers that do not ask the machines go through the same
-commands and what stands in the topics because of them, and look for what must never be.
+holds each output against the topics: there, byte for byte, once, and nothing beside it. On the way every state that
+somebody kept is compared with the one that the replay has come to. Then checkers that do not ask the machines go
+through the same commands and what stands in the topics because of them, and look for what must never be.
 
-`replay` shows what was known at an earlier moment.
-
-Both can run beside a coordinator at work: what its floors have not passed yet is left for the next time.
+It can run beside a coordinator at work: what its floors have not passed yet is left for the next time. Records are read
+as they are needed, so what it holds in memory grows with the states and not with the log.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from itertools import chain
-from types import MappingProxyType
 
 import msgspec
 
@@ -22,16 +21,16 @@ from coordinator.audit import TARGETS, AnswersOnce, Checker
 from coordinator.audit_claims import ClaimsChecker
 from coordinator.audit_digests import DigestsChecker
 from coordinator.audit_jobs import JobsChecker
-from coordinator.picture import Picture
-from schemas.codec import NewerSchema, Undecodable, decode
+from coordinator.machine import RULES_VERSION
+from schemas.codec import NewerSchema
 from schemas.topics import Topic
 from streams.caused import ends_of, steps
-from streams.checkpoints import Checkpoint, CheckpointStore, MemoryCheckpoints
+from streams.checkpoints import Checkpoint, MemoryCheckpoints
 from streams.comparing import Comparison, Difference, Findings, Repeats, Span, survey
-from streams.log import Append, Floor, Log, LogMismatch, Place
+from streams.kept import Damaged, Kept, KeptStates, nothing_kept
+from streams.log import Floor, Log, LogMismatch, Place
 from streams.loop import BATCH, MachineStopped, MachineType, Runner
-from streams.moments import first_at
-from streams.replaying import ReplayingLog
+from streams.replaying import ReplayingLog, places_of
 
 Checkers = Mapping[Topic, Sequence[Callable[[], Checker]]]
 CHECKERS: Checkers = {
@@ -39,6 +38,7 @@ CHECKERS: Checkers = {
     Topic.TASKS: [JobsChecker],
     Topic.CLAIMS: [ClaimsChecker, DigestsChecker],
 }
+COMPARED = ("log_id", "targets", "digest", "marks", "state")  # of a checkpoint
 Progress = Callable[[str, int], None]
 """Called with what is being looked at, and how many records of it were read since the last call."""
 
@@ -67,23 +67,23 @@ class Report(msgspec.Struct, kw_only=True):
 
     @property
     def speed(self) -> float:
-        """Commands decided again in a second."""
-        return self.commands / self.seconds if self.seconds else 0.0
+        """Records audited in a second."""
+        return self.records / self.seconds if self.seconds else 0.0
 
 
 def verify(
     log: Log,
     machines: Sequence[MachineType],
-    checkpoints: CheckpointStore | None = None,
+    kept: KeptStates = nothing_kept,
     progress: Progress = lambda _what, _count: None,
     checkers: Checkers = CHECKERS,
 ) -> Report:
     """Audit the whole log with these machines. Raises LogError if the log can't be read."""
     began = time.monotonic()
-    audit = _Audit(log, machines, checkpoints or MemoryCheckpoints(), progress)
+    audit = _Audit(log, machines, kept, progress)
     audit.survey()
     for machine in machines:
-        for source in _places(log, machine.topic):
+        for source in places_of(log, machine.topic):
             audit.decide_again(machine, source)
     audit.find_repeats_of_nothing()
     for source in audit.spans:
@@ -94,32 +94,43 @@ def verify(
 
 
 class _Audit:
-    def __init__(
-        self, log: Log, machines: Sequence[MachineType], checkpoints: CheckpointStore, progress: Progress
-    ) -> None:
+    def __init__(self, log: Log, machines: Sequence[MachineType], kept: KeptStates, progress: Progress) -> None:
         self._log = log
         self._progress = progress
         self._findings = Findings()
         self._repeats = Repeats()
         self.report = Report(differences=self._findings.kept)
         # Floors before ends: what a floor has passed stands before the ends that are read after it.
-        sources = [source for machine in machines for source in _places(log, machine.topic)]
-        self._kept = {source: list(checkpoints.load(source)) for source in sources}
+        sources = [source for machine in machines for source in places_of(log, machine.topic)]
+        self._kept = {source: sorted(kept(source), key=lambda one: one.offset) for source in sources}
+        self._begin: dict[Place, Checkpoint] = {}
         self.spans = {source: self._span(source) for source in sources}
-        self._ends = ends_of(log, [place for topic in Topic for place in _places(log, topic)])
+        self._ends = ends_of(log, [place for topic in Topic for place in places_of(log, topic)])
 
     def _span(self, source: Place) -> Span:
         floor = self._log.floor(f"{source.topic}-machine", source)
         until = floor.offset if floor else 0
-        begin = 0
-        if self._log.start(source) > 0:
-            begin = min((c.offset for c in self._usable(source)), default=until)
-            self.report.notes.append(f"{source} was trimmed: decided again from offset {begin} on")
+        begin = self._begin_of_trimmed(source, until) if self._log.start(source) > 0 else 0
         return Span(self._log.genesis(source).log_id, begin, until)
 
-    def _usable(self, source: Place) -> list[Checkpoint]:
+    def _begin_of_trimmed(self, source: Place, until: int) -> int:
+        """Where deciding again can begin: at the oldest state that can be used, which is taken for right."""
         start = self._log.start(source)
-        return [c for c in self._kept[source] if c.offset >= start]
+        for one in self._kept[source]:
+            with suppress(Damaged):  # told when the replay comes there
+                if start <= one.offset <= until and (state := one.load()) and state.rules <= RULES_VERSION:
+                    self._begin[source] = state
+                    self.report.notes.append(f"{source} was trimmed: decided again from offset {one.offset} on")
+                    return one.offset
+        self.report.notes.append(f"{source} was trimmed and no state of it is kept: not decided again")
+        return until
+
+    def _load(self, source: Place, one: Kept) -> Checkpoint | None:
+        try:
+            return one.load()
+        except Damaged as error:
+            self._findings.add(9, source, one.offset, str(error))
+            return None
 
     def _targets(self, source: Place) -> dict[Place, int]:
         return {place: end for place, end in self._ends.items() if place.topic in TARGETS[source.topic]}
@@ -135,14 +146,15 @@ class _Audit:
         self._count()
 
     def decide_again(self, machine: MachineType, source: Place) -> None:
-        """Replay one partition against its targets and its checkpoints."""
+        """Replay one partition against its targets and the states that are kept of it."""
         span = self.spans[source]
         self.report.undecided += self._ends[source] - span.until
         comparison = Comparison(self._log, source, span, self._targets(source), self._repeats, self._findings)
         try:
-            self._replay(machine, source, comparison)
+            if span.begin < span.until:
+                self._replay(machine, source, comparison)
         except (MachineStopped, LogMismatch) as error:
-            self._findings.add(9, source, span.begin, f"it can't be decided again: {error}")
+            self._stopped(source, error)
         else:
             comparison.finish()
         self.report.decisions += comparison.agreed
@@ -150,19 +162,27 @@ class _Audit:
         self.report.pending += comparison.pending
         self._count()
 
+    def _stopped(self, source: Place, error: Exception) -> None:
+        """A log that is trimmed while we read it is no finding."""
+        begin = self.spans[source].begin
+        if begin < self._log.start(source):
+            self.report.notes.append(f"{source} was trimmed while it was decided again: audit once more")
+        else:
+            self._findings.add(9, source, begin, f"it can't be decided again: {error}")
+
     def _replay(self, machine: MachineType, source: Place, comparison: Comparison) -> None:
-        span = self.spans[source]
-        kept = {c.offset: c for c in self._usable(source) if span.begin <= c.offset <= span.until}
-        begin = kept.get(span.begin)
-        start = MemoryCheckpoints()
+        span, begin, own = self.spans[source], self._begin.pop(source, None), MemoryCheckpoints(keep=1)
         if begin is not None:
-            start.save(begin)
+            own.save(begin)
         floor = Floor(begin.offset, begin.digest, begin.log_id) if begin else None
         replaying = ReplayingLog(self._log, source, span.until, comparison.take, floor)
-        runner = Runner(replaying, machine, source.partition, start, every=2**62)
-        for offset in sorted({*kept, span.until}):
-            self._run_to(runner, offset)
-            self._compare_state(runner, kept.get(offset))
+        runner = Runner(replaying, machine, source.partition, own, every=2**62)
+        for one in self._kept[source]:
+            there = self._load(source, one)
+            if there is not None and span.begin < one.offset <= span.until:
+                self._run_to(runner, one.offset)
+                self._compare_state(runner, one.name, there, own)
+        self._run_to(runner, span.until)
         self.report.states[str(source)] = sha256(runner.machine.snapshot()).hexdigest()
 
     def _run_to(self, runner: Runner, offset: int) -> None:
@@ -171,12 +191,15 @@ class _Audit:
             self.report.commands += count
             self._progress(f"deciding {runner.place} again", count)
 
-    def _compare_state(self, runner: Runner, checkpoint: Checkpoint | None) -> None:
-        if checkpoint is None:
-            return
+    def _compare_state(self, runner: Runner, name: str, there: Checkpoint, own: MemoryCheckpoints) -> None:
+        """Hold a kept state against the runner's, in all that a runner would take from it."""
         self.report.checkpoints += 1
-        if bytes(checkpoint.state) != runner.machine.snapshot():
-            self._findings.add(9, runner.place, checkpoint.offset, "the checkpoint holds another state than the replay")
+        runner.checkpoint()
+        [mine] = own.load(runner.place)
+        differing = [field for field in COMPARED if getattr(there, field) != getattr(mine, field)]
+        if differing:
+            text = f"{name} holds another {', '.join(differing)} than the replay"
+            self._findings.add(9, runner.place, there.offset, text)
 
     def find_repeats_of_nothing(self) -> None:
         """What is marked as said before, and was not."""
@@ -204,40 +227,3 @@ class _Audit:
 
     def _count(self) -> None:
         self.report.wrong = self._findings.count
-
-
-def _places(log: Log, topic: Topic) -> list[Place]:
-    return [Place(topic, number) for number in range(log.partitions(topic))]
-
-
-# --- As it was --------------------------------------------------------------------------------------------------------
-
-
-def replay(
-    log: Log, machines: Sequence[MachineType], moment: int, ends: Mapping[Place, int] = MappingProxyType({})
-) -> Picture:
-    """What was known when every command appended up to `moment` (ms since 1970) had been decided.
-
-    `ends`: partitions that are read to before an offset instead. The commands are decided again; nothing is looked up
-    in what was decided then. Raises LogError, MachineStopped.
-    """
-    picture = Picture()
-    for machine in machines:
-        if machine.topic is Topic.WORK:
-            continue  # nothing that people are shown follows from it, and it is trimmed
-        for source in _places(log, machine.topic):
-            end = ends.get(source, first_at(log, source, moment + 1))
-            past = ReplayingLog(log, source, end, lambda outputs: _draw(picture, outputs))
-            runner = Runner(past, machine, source.partition, MemoryCheckpoints(), every=2**62)
-            while runner.poll():
-                pass
-            picture.offsets[str(source)] = end
-    return picture
-
-
-def _draw(picture: Picture, outputs: Sequence[Append]) -> None:
-    for output in outputs:
-        if output.place.topic is Topic.FACTS:
-            envelope = decode(Topic.FACTS, output.value)
-            assert not isinstance(envelope, Undecodable), "a runner appends records"
-            picture.draw(envelope.body)

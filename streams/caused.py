@@ -40,6 +40,13 @@ def cause_of(value: bytes) -> Cause | None:
     return _HEADS.decode(value).cause
 
 
+def _cause_if_any(value: bytes) -> Cause | None:
+    try:
+        return cause_of(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
 def records(log: Log, place: Place, start: int, end: int) -> Iterator[Stored]:
     """The partition's records from `start`, or from where it begins by now, to before `end`."""
     while start < end:
@@ -50,13 +57,16 @@ def records(log: Log, place: Place, start: int, end: int) -> Iterator[Stored]:
 
 
 def caused_by(log: Log, place: Place, end: int, log_id: str) -> Iterator[Caused]:
-    """Records at `place` caused by the partition with this log id, in order of their causes, repeats left out."""
+    """Records at `place` caused by the partition with this log id, in order of their causes, repeats left out.
+
+    What can't be read is left out too: it has no cause.
+    """
     marks: Marks = {}
     named = f'"cause":["{log_id}",'.encode()
     for record in records(log, place, 0, end):
         if named not in record.value[:200]:
             continue
-        cause = cause_of(record.value)
+        cause = _cause_if_any(record.value)
         if cause is not None and cause.log_id == log_id and is_new(marks, cause):
             yield Caused((cause.offset, cause.index), place, record.offset, record.key, record.value)
 

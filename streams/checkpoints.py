@@ -85,7 +85,7 @@ class DirectoryCheckpoints:
         content = sha256(body).hexdigest().encode() + b"\n" + body
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(folder / f"{checkpoint.offset:020d}.json", content)
+            write_whole(folder / f"{checkpoint.offset:020d}.json", content)
         except OSError as error:
             raise LogError(f"can't keep a checkpoint in {folder}: {error.strerror}; make room there") from error
         for old in _newest_first(folder)[self._keep :]:
@@ -94,7 +94,7 @@ class DirectoryCheckpoints:
     def load(self, place: Place) -> Iterator[Checkpoint]:
         """The partition's checkpoints, highest offset first; an unreadable file is renamed `*.damaged`."""
         for path in _newest_first(self._folder(place)):
-            checkpoint = _read(path)
+            checkpoint = read_checkpoint(path)
             if checkpoint is None:
                 path.rename(path.with_suffix(".damaged"))
             else:
@@ -118,7 +118,7 @@ class CheckpointReader:
         """The partition's checkpoints, highest offset first; what is removed meanwhile or can't be read is left out."""
         for path in _newest_first(self._root / f"{place.topic}-{place.partition}"):
             with suppress(FileNotFoundError):
-                if (checkpoint := _read(path)) is not None:
+                if (checkpoint := read_checkpoint(path)) is not None:
                     yield checkpoint
 
 
@@ -126,9 +126,10 @@ def _newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.json"), reverse=True)
 
 
-def _read(path: Path) -> Checkpoint | None:
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """The checkpoint in a file; None if it can't be used. Raises FileNotFoundError."""
     digest, _, body = path.read_bytes().partition(b"\n")
-    if digest != sha256(body).hexdigest().encode():
+    if not _belongs(digest, body):
         return None
     try:
         return msgspec.json.decode(body, type=Checkpoint)
@@ -136,7 +137,18 @@ def _read(path: Path) -> Checkpoint | None:
         return None
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def is_whole(path: Path) -> bool:
+    """Whether a file holds what was written into it. Raises FileNotFoundError."""
+    digest, _, body = path.read_bytes().partition(b"\n")
+    return _belongs(digest, body)
+
+
+def _belongs(digest: bytes, body: bytes) -> bool:
+    return digest == sha256(body).hexdigest().encode()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is there durably and whole, or not at all. Raises OSError."""
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".new", delete=False) as file:
         file.write(content)
         file.flush()

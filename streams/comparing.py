@@ -5,23 +5,30 @@ from hashlib import sha256
 
 import msgspec
 
-from coordinator.audit import WRITTEN_BY_MACHINES
-from schemas.log import Cause
+from coordinator.audit import TARGETS, WRITTEN_BY_MACHINES
+from schemas.log import SCHEMA_VERSION, Cause
 from schemas.topics import Topic, members
 from streams.caused import Caused, Rank, cause_of, caused_by, records
 from streams.log import Append, Log, Place
 from streams.marks import Marks, is_new
 
 KEPT = 1_000  # differences that are kept in full; the others are counted
+EXCERPT = 120  # characters of a record that are shown
 
 
-class Difference(msgspec.Struct, frozen=True):
-    """Something that should not be. `invariant`: its number; `place` and `offset`: where it shows."""
+class Difference(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that should not be. `invariant`: its number; `place` and `offset`: where it shows.
+
+    `cause`: what it follows from, or should. `expected`, `found`: the bytes around where the two begin to differ.
+    """
 
     invariant: int
     place: str
     offset: int
     text: str
+    cause: str = ""
+    expected: str = ""
+    found: str = ""
 
 
 class Findings:
@@ -31,11 +38,31 @@ class Findings:
         self.kept: list[Difference] = []
         self.count = 0
 
-    def add(self, invariant: int, place: Place, offset: int, text: str) -> None:
+    def add(self, invariant: int, place: Place, offset: int, text: str, cause: str = "") -> None:
         """One more."""
+        self.keep(Difference(invariant, str(place), offset, text, cause))
+
+    def differs(self, place: Place, offset: int, text: str, cause: str, expected: bytes, found: bytes) -> None:
+        """One more: what stands there is not what a replay says. Either is empty where there is nothing."""
+        self.keep(Difference(9, str(place), offset, text, cause, *excerpts(expected, found)))
+
+    def keep(self, difference: Difference) -> None:
+        """Count it, and keep it if it is one of the first."""
         self.count += 1
         if len(self.kept) < KEPT:
-            self.kept.append(Difference(invariant, str(place), offset, text))
+            self.kept.append(difference)
+
+
+def excerpts(expected: bytes, found: bytes) -> tuple[str, str]:
+    """Both from shortly before the first byte in which they differ, in at most EXCERPT characters."""
+    same = next((n for n, (one, other) in enumerate(zip(expected, found, strict=False)) if one != other), None)
+    first = max(0, (min(len(expected), len(found)) if same is None else same) - EXCERPT // 4)
+    return _excerpt(expected, first), _excerpt(found, first)
+
+
+def _excerpt(value: bytes, first: int) -> str:
+    text = value[first : first + EXCERPT].decode(errors="backslashreplace")[:EXCERPT]
+    return f"{'…' if first else ''}{text}{'…' if first + EXCERPT < len(value) else ''}"
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -58,6 +85,7 @@ class _Outline(msgspec.Struct):
     cause: Cause | None = None
 
 
+OF_A_MACHINE = b'{"v":%d,"cause":[' % SCHEMA_VERSION  # how its records begin
 _OUTLINES = msgspec.json.Decoder(_Outline)
 _MACHINES_OWN = {
     topic: {str(record.__struct_config__.tag) for record in members(topic) if record in WRITTEN_BY_MACHINES[topic]}
@@ -96,7 +124,9 @@ def survey(log: Log, place: Place, end: int, sources: dict[str, Span], repeats: 
         try:
             outline = _OUTLINES.decode(record.value)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            continue  # refused by its machine, as every reader of the log will see it
+            if place.topic not in TARGETS or record.value.startswith(OF_A_MACHINE):
+                findings.add(9, place, record.offset, "can't be read, so no machine wrote it like this")
+            continue  # from outside: refused by its machine, as every reader of the log will see it
         cause = outline.cause
         if cause is None:
             if outline.body.type in _MACHINES_OWN[place.topic]:
@@ -155,14 +185,17 @@ class Comparison:
         assert cause is not None, "a runner's output names its cause"
         there = self._wind(place, (cause.offset, cause.index))
         if there is None:
-            self._missing(place, cause)
+            self._missing(output, cause)
             return
         self._trimmed.discard(place)
+        named = _named(self._source, there.rank)
         if (there.key, there.value) != (output.key, output.value):
-            self._findings.add(9, place, there.offset, f"is not what follows from {_named(self._source, there.rank)}")
+            both = (output.value, there.value) if there.value != output.value else (_key(output.key), _key(there.key))
+            self._findings.differs(place, there.offset, f"is not what follows from {named}", named, *both)
         elif not self._repeats.settle(place, cause, output.value):
-            self._findings.add(9, place, there.offset, "was appended again with other bytes")
-        self.agreed += 1
+            self._findings.add(9, place, there.offset, "was appended again with other bytes", named)
+        else:
+            self.agreed += 1
         self._advance(place)
 
     def _wind(self, place: Place, rank: Rank) -> Caused | None:
@@ -175,17 +208,23 @@ class Comparison:
     def _advance(self, place: Place) -> None:
         self._next[place] = next(self._there[place], None)
 
-    def _missing(self, place: Place, cause: Cause) -> None:
-        if place in self._trimmed:
+    def _missing(self, output: Append, cause: Cause) -> None:
+        if output.place in self._trimmed:
             self.trimmed += 1
         else:
-            rank = (cause.offset, cause.index)
-            self._findings.add(9, self._source, cause.offset, f"{place} lacks {_named(self._source, rank)}")
+            named = _named(self._source, (cause.offset, cause.index))
+            text = f"{output.place} lacks {named}"
+            self._findings.differs(self._source, cause.offset, text, named, output.value, b"")
 
     def _extra(self, there: Caused) -> None:
-        self._findings.add(
-            9, there.place, there.offset, f"nothing like it follows from {_named(self._source, there.rank)}"
+        named = _named(self._source, there.rank)
+        self._findings.differs(
+            there.place, there.offset, f"nothing like it follows from {named}", named, b"", there.value
         )
+
+
+def _key(key: str) -> bytes:
+    return b"key " + key.encode()
 
 
 def _named(source: Place, rank: Rank) -> str:

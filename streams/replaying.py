@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from schemas.topics import Topic
 from streams.log import Append, Floor, Log, Place, Stored
 
 Sink = Callable[[Sequence[Append]], None]
@@ -58,3 +59,8 @@ class ReplayingLog:
     def clone(self) -> "ReplayingLog":
         """The same replay for another thread."""
         return ReplayingLog(self._log.clone(), self._source, self._end, self._sink, self._begin)
+
+
+def places_of(log: Log, topic: Topic) -> list[Place]:
+    """The partitions of a topic."""
+    return [Place(topic, number) for number in range(log.partitions(topic))]

@@ -9,7 +9,9 @@ from consumers.projector import Projector
 from readmodel import queries
 from readmodel.connection import connect
 from readmodel.watch import Watch
-from streams.audit import replay, verify
+from streams.audit import verify
+from streams.kept import kept_in_memory
+from streams.past import replay
 from streams.postgres import PostgresLog
 from tests.support.audits import WITH_STAND_INS
 from tests.support.office import COUNTS, Office, machine_types, spec
@@ -43,7 +45,7 @@ def test_what_is_decided_is_told_and_stands_up_to_the_audit(dsn, log):
     own.close()
     assert answer is not None
     assert answer.outcome == "done"
-    report = verify(log, machine_types(COUNTS), office.checkpoints, checkers=WITH_STAND_INS)
+    report = verify(log, machine_types(COUNTS), kept_in_memory(office.checkpoints), checkers=WITH_STAND_INS)
     assert report.differences == []
     assert report.checkpoints > 0
     assert report.decisions > 300

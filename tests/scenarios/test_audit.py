@@ -7,10 +7,12 @@ from schemas.claims import Requested
 from schemas.codec import encode
 from schemas.log import Cause
 from schemas.topics import Topic
-from streams.audit import replay, verify
+from streams.audit import verify
 from streams.caused import cause_of
+from streams.kept import kept_in_memory
 from streams.log import Append, Floor, Place
 from streams.moments import time_of
+from streams.past import replay
 from tests.support.audits import WITH_STAND_INS
 from tests.support.office import COUNTS, Office, machine_types, spec
 from tests.support.traffic import busy_office
@@ -23,7 +25,11 @@ WORK = Place(Topic.WORK, 0)
 
 def audit(office, **options):
     return verify(
-        office.log, machine_types(office.routes.counts), office.checkpoints, checkers=WITH_STAND_INS, **options
+        office.log,
+        machine_types(office.routes.counts),
+        kept_in_memory(office.checkpoints),
+        checkers=WITH_STAND_INS,
+        **options,
     )
 
 
@@ -142,7 +148,9 @@ def test_a_checkpoint_with_another_state_is_found():
     office.checkpoints.at[place][0] = type(wrong)(
         **{name: getattr(wrong, name) for name in wrong.__struct_fields__} | {"state": right.state}
     )
-    assert told(audit(office)) == f"9 claims/1 {wrong.offset} the checkpoint holds another state than the replay"
+    assert told(audit(office)) == (
+        f"9 claims/1 {wrong.offset} checkpoint claims/1 at {wrong.offset} holds another state than the replay"
+    )
 
 
 def test_a_command_that_stops_the_machine_is_named():

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from streams.audit import verify
 from streams.checkpoints import Checkpoint, MemoryCheckpoints
+from streams.kept import kept_in_memory
 from tests.simulation.processes import Process
 from tests.simulation.sight import Broken
 from tests.simulation.world import MACHINES, NEWEST_RULES, Code, World
@@ -37,7 +38,9 @@ def audit(world: World, processes: Sequence[Process]) -> int:
             process.runner._checkpoints, usual = states, process.runner._checkpoints
             process.runner.checkpoint()
             process.runner._checkpoints = usual
-    report = verify(world.log, [Code(topic, NEWEST_RULES) for topic in MACHINES], states, checkers=WITH_STAND_INS)
+    report = verify(
+        world.log, [Code(topic, NEWEST_RULES) for topic in MACHINES], kept_in_memory(states), checkers=WITH_STAND_INS
+    )
     for found in report.differences:
         raise Broken(found.invariant, f"audit: {found.place} offset {found.offset}: {found.text}")
     return report.commands
