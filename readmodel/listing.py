@@ -45,7 +45,7 @@ def page(connection: Connection, source: str, seen: Sight, viewer: str, asked: A
     """Rows of the page, and how many there are in all if that was asked. Raises ReadModelError."""
     values: dict[str, Any] = {**seen._asdict(), "viewer": viewer}
     where = sql.SQL(" and ").join([sql.SQL("true"), *(_condition(term, values) for term in asked.terms)])
-    order = sql.SQL(", ").join([_direction(*one) for one in asked.order])
+    order = sql.SQL(", ").join([_direction(*one) for one in asked.order or [("uuid", False)]])
     limits = sql.SQL(" order by {} limit {} offset {}").format(order, asked.limit, asked.offset)
     inner = b" from (" + SQL[source] + b") r " + SQL.get(f"{source}_parent", b"") + b" where "
     with translated(), connection.cursor(row_factory=dict_row) as cursor:

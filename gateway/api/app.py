@@ -3,6 +3,7 @@
 import logging
 import re
 import traceback
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ MAX_BODY = 4 * 2**20
 MAX_DRAINED = 128 * 2**20  # what a client that sends too much may still send, so that it hears why
 ANY = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}(?::[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](?::[0-9]{1,5})?")
+Endpoint = Callable[[Request], Awaitable[Response]]
 _log = logging.getLogger(__name__)
 
 
@@ -40,13 +42,27 @@ def application(dispatcher: Dispatcher, host: str, prefix: str, *more: Route) ->
 
     return Starlette(
         routes=[
-            Route("/discovery/v1/apis/arvados/v1/rest", discover),
-            Route("/arvados/v1/{rest:path}", api, methods=ANY),
+            Route("/discovery/v1/apis/arvados/v1/rest", answering(discover)),
+            Route("/arvados/v1/{rest:path}", answering(api), methods=ANY),
             *more,
-            Route("/{rest:path}", nothing, methods=ANY),
+            Route("/{rest:path}", answering(nothing), methods=ANY),
         ],
-        exception_handlers={Exception: _failed, ApiError: _failed} | dict.fromkeys((404, 405), _unknown),
+        exception_handlers=dict.fromkeys((404, 405), _unknown),
     )
+
+
+def answering(endpoint: Endpoint) -> Endpoint:
+    """The endpoint, with every error made into a reply."""
+
+    async def answer(asked: Request) -> Response:
+        try:
+            return await endpoint(asked)
+        except ClientDisconnect:
+            return Response(status_code=499)  # nobody reads it
+        except Exception as error:  # noqa: BLE001 # the last handler: it is told to the client, and to the log
+            return _failed(asked, error)
+
+    return answer
 
 
 async def body_of(asked: Request, most: int) -> bytes:
@@ -77,9 +93,7 @@ def reply(status: int, value: Any) -> Response:
     return Response(orjson.dumps(value), status, headers, "application/json; charset=utf-8")
 
 
-async def _failed(asked: Request, error: Exception) -> Response:
-    if isinstance(error, ClientDisconnect):
-        return Response(status_code=499)
+def _failed(asked: Request, error: Exception) -> Response:
     known = translated(error)
     made = known or ApiError(500, "the server failed: its log says more under this error's token")
     body = made.body()
