@@ -5,6 +5,7 @@ the same name whoever joins it, and the jobs machine takes the first word: so a 
 only repeats. A job whose outputs can't be joined fails, with the reason.
 """
 
+import logging
 from threading import Event
 
 from readmodel import queries
@@ -15,12 +16,14 @@ from schemas.codec import encode
 from schemas.tasks import JobAssembled
 from schemas.topics import Topic
 from store.collections import CollectionStore
-from store.errors import BlockCorrupt, BlockMissing, LocatorInvalid, ManifestInvalid
+from store.errors import BlockCorrupt, BlockMissing, LocatorInvalid, ManifestInvalid, StoreUnreachable
 from streams.log import Append, Log, LogUnreachable
 from streams.routes import Routes
 
+LOGGER = logging.getLogger(__name__)
 PATIENCE = 15.0  # seconds in which a Postgres that went away may come back
 RESTARTS = 5  # how often it may go away again at once
+STORE_PAUSE = 5.0  # seconds between two tries while the store can't be reached
 IDLE = 0.25  # seconds without news after which the stop signal is looked at
 
 
@@ -43,7 +46,7 @@ class Assembler:
     def run(self, stop: Event) -> None:
         """Assemble until `stop` is set.
 
-        When Postgres goes away and comes back, it goes on. Raises what `step` raises.
+        When Postgres goes away and comes back, it goes on; for the store it waits. Raises what else `step` raises.
         """
         failures = 0
         while not stop.is_set():
@@ -51,6 +54,9 @@ class Assembler:
                 self.step()
                 self._watch.wait(IDLE)
                 failures = 0
+            except StoreUnreachable as error:
+                LOGGER.warning("%s; jobs wait for their outputs until it is back", error)
+                stop.wait(STORE_PAUSE)
             except (ReadModelUnreachable, LogUnreachable):
                 failures += 1
                 if failures > RESTARTS:

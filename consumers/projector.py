@@ -7,7 +7,7 @@ its cause. A second projector on the same tables is harmless: it finds that the 
 Nothing is skipped: a fact that can't be read or projected stops it, with a line that says which.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from threading import Event
 
 import psycopg
@@ -15,7 +15,14 @@ from msgspec import DecodeError
 
 from readmodel import progress
 from readmodel.batch import Batch
-from readmodel.connection import ReadModelError, ReadModelUnreachable, connect, reconnect, translated
+from readmodel.connection import (
+    ReadModelConflict,
+    ReadModelError,
+    ReadModelUnreachable,
+    connect,
+    reconnect,
+    translated,
+)
 from readmodel.migrate import drop, migrate
 from readmodel.projection import Fact, UnknownFact, effects
 from schemas.codec import Undecodable, decode
@@ -41,12 +48,22 @@ class ProjectionStopped(Exception):
 class Projector:
     """Projects the topic `facts` of `log` into the Postgres at `dsn`. Used by one thread.
 
-    `batch`: facts of one partition in one transaction. `answers_kept`: facts of a partition after which its answers are
-    forgotten. Raises ReadModelError, and LogMismatch if the tables were made from another log.
+    `partitions`: of `facts`, those to project; None: all. `batch`: facts of one partition in one transaction.
+    `answers_kept`: facts of a partition after which its answers are forgotten.
+    Raises ReadModelError, and LogMismatch if the tables were made from another log.
     """
 
-    def __init__(self, log: Log, dsn: str, *, batch: int = BATCH, answers_kept: int = ANSWERS_KEPT) -> None:
+    def __init__(
+        self,
+        log: Log,
+        dsn: str,
+        *,
+        partitions: Iterable[int] | None = None,
+        batch: int = BATCH,
+        answers_kept: int = ANSWERS_KEPT,
+    ) -> None:
         self._log = log
+        self._own = None if partitions is None else sorted(partitions)
         self._dsn = dsn
         self._batch = batch
         self._answers_kept = answers_kept
@@ -62,7 +79,8 @@ class Projector:
     def run(self, stop: Event) -> None:
         """Project until `stop` is set; closing `log` then ends it at once.
 
-        When Postgres goes away and comes back, it goes on. Raises what `step` raises.
+        When Postgres goes away and comes back, or another projector is in the way, it goes on. Raises what `step`
+        raises.
         """
         failures = 0
         while not stop.is_set():
@@ -71,6 +89,8 @@ class Projector:
                     failures = 0
                 else:
                     self._log.wait({_place(number): offset for number, offset in self._positions.items()}, IDLE)
+            except ReadModelConflict:
+                self._start_over()
             except ReadModelUnreachable:
                 failures += 1
                 if failures > RESTARTS:
@@ -96,7 +116,7 @@ class Projector:
         return read
 
     def rebuild(self) -> None:
-        """Drop the read model and make it again from the first fact on: the same rows."""
+        """Drop the read model and make it again from the first fact on: the same rows. For who projects all."""
         drop(self._connection)
         self._begin()
         self.catch_up()
@@ -108,21 +128,26 @@ class Projector:
     def _reconnect(self) -> None:
         self.close()
         self._connection = reconnect(self._dsn, PATIENCE)
-        self._positions = {}  # what became of the last batch is unknown: the tables say
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """What became of the last batch is unknown, or it was not written: the tables say where it goes on."""
+        self._positions = {}
         self._begin()
 
     # --- Where it stands ----------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
         migrate(self._connection)
-        log_ids = {n: self._log.genesis(_place(n)).log_id for n in range(self._log.partitions(Topic.FACTS))}
+        own = range(self._log.partitions(Topic.FACTS)) if self._own is None else self._own
+        log_ids = {n: self._log.genesis(_place(n)).log_id for n in own}
         with translated(), self._connection.transaction():
             progress.begin(self._connection, log_ids)
             self._is_current()
 
     def _is_current(self) -> bool:
         """Whether the tables are where this projector left them; if not, it goes on from where they are."""
-        stands = progress.load(self._connection)
+        stands = progress.load(self._connection, self._own)
         positions = {number: position.next_offset for number, position in stands.positions.items()}
         if positions == self._positions:
             return True

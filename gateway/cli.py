@@ -3,103 +3,27 @@
 What a command does is in a module of its own, imported when it is asked for: `--help` needs none of them.
 """
 
-import functools
-import inspect
 import signal
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from gateway.config import RunnerChoice
+import gateway.cli_processes  # noqa: F401 # registers the commands in it
 from gateway.folders import APP
+from gateway.options import AsUser, app, audit_app, command, config_app, grant_app, group_app, user_app
 from gateway.problems import FAILED, INTERRUPTED, USAGE, one_line, problem_of
 from gateway.session import Session
-
-app = typer.Typer(
-    name=APP,
-    help="A computation that was already done is never done again, and two asked for at the same moment run once.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-audit_app = typer.Typer(help="Check the log against the rules.", no_args_is_help=True)
-config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
-user_app = typer.Typer(help="Users made on this machine.", no_args_is_help=True)
-group_app = typer.Typer(help="Groups: what a group owns, its readers may see.", no_args_is_help=True)
-grant_app = typer.Typer(help="Who may read what another owns.", no_args_is_help=True)
-for _name, _group in (
-    ("audit", audit_app), ("config", config_app), ("user", user_app), ("group", group_app), ("grant", grant_app)
-):  # fmt: skip
-    app.add_typer(_group, name=_name)
-
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where everything is kept.", show_default=False)]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="Configuration file.", show_default=False)]
-Debug = Annotated[bool, typer.Option("--debug", help="Show where an unexpected error came from.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Runner = Annotated[RunnerChoice | None, typer.Option(help="Isolation of tasks.", show_default="auto")]
-Slots = Annotated[int | None, typer.Option(min=1, help="Tasks at one time.", show_default="one per core")]
-Dsn = Annotated[str | None, typer.Option("--postgres", metavar="DSN", help="Use this Postgres server.")]
-AsUser = Annotated[str | None, typer.Option("--as", metavar="USER", help="Act as this user.", show_default=False)]
-
-
-@app.callback()
-def _root(ctx: typer.Context, data_dir: DataDir = None, config_file: ConfigFile = None, debug: Debug = False) -> None:
-    ctx.obj = {"data_dir": data_dir, "config_file": config_file}
-    del debug  # main() looks for it: an error may come before any option is read
-
-
-def _command(group: typer.Typer, name: str, *more: inspect.Parameter) -> Callable[[Callable[..., int | None]], None]:
-    """Register a command: its first parameter is the session, made from the options that all share, and from `more`."""
-
-    def register(function: Callable[..., int | None]) -> None:
-        _, *own = inspect.signature(function).parameters.values()
-
-        @functools.wraps(function)
-        def run(ctx: typer.Context, **values: Any) -> None:
-            raise typer.Exit(function(_session(ctx, values), **values) or 0)
-
-        run.__signature__ = inspect.Signature([_CONTEXT, *own, *more, *_SHARED])  # type: ignore[attr-defined]
-        group.command(name)(run)
-
-    return register
-
-
-def _option(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
-
-
-_CONTEXT = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-_SHARED = (
-    _option("as_json", Json, default=False),
-    _option("data_dir", DataDir),
-    _option("config_file", ConfigFile),
-    _option("debug", Debug, default=False),
-)
-_OVERRIDES = {"dsn": "postgres.dsn", "runner": "executor.runner", "slots": "executor.slots"}
-
-
-def _session(ctx: typer.Context, values: dict[str, Any]) -> Session:
-    """Take the shared options, and those that override the configuration, out of `values`."""
-    root = ctx.find_root().obj
-    values.pop("debug")
-    data_dir = values.pop("data_dir") or root["data_dir"]
-    config_file = values.pop("config_file") or root["config_file"]
-    options = {key: values.pop(name) for name, key in _OVERRIDES.items() if name in values}
-    options["data.dir"] = str(data_dir) if data_dir else None
-    return Session(config_file, options, values.pop("as_json"))
-
 
 # --- Commands -----------------------------------------------------------------------------------------------------
 
 
-@_command(app, "demo")
+@command(app, "demo")
 def _demo(
     session: Session,
     tree: Annotated[Path | None, typer.Option("--input", help="Use the files of this folder.")] = None,
@@ -111,19 +35,7 @@ def _demo(
     return demo.run(session, tree, keep=keep)
 
 
-@_command(app, "up", _option("runner", Runner), _option("slots", Slots), _option("dsn", Dsn))
-def _up(
-    session: Session,
-    no_dispatch: Annotated[bool, typer.Option("--no-dispatch", help="Decide, but run nothing here.")] = False,
-    until_eof: Annotated[bool, typer.Option(hidden=True, help="Stop when standard input ends.")] = False,
-) -> int:
-    """Run everything in this process: database, rules, executor, read model. Ctrl-C stops it; nothing is lost."""
-    from gateway import up
-
-    return up.run(session, dispatch=not no_dispatch, until_eof=until_eof)
-
-
-@_command(app, "submit")
+@command(app, "submit")
 def _submit(
     session: Session,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Job file, YAML or JSON; - is standard input.")],
@@ -137,7 +49,7 @@ def _submit(
     return submit.run(session, file, as_user=as_user, dry_run=dry_run, wait=wait)
 
 
-@_command(app, "jobs")
+@command(app, "jobs")
 def _jobs(
     session: Session,
     as_user: AsUser = None,
@@ -149,7 +61,7 @@ def _jobs(
     views.jobs(session, as_user, limit)
 
 
-@_command(app, "job")
+@command(app, "job")
 def _job(
     session: Session,
     uuid: Annotated[str, typer.Argument(help="The job.")],
@@ -162,7 +74,7 @@ def _job(
     return views.job(session, as_user, uuid, follow=follow)
 
 
-@_command(app, "explain")
+@command(app, "explain")
 def _explain(session: Session, task: Annotated[str, typer.Argument(help="The task.")], as_user: AsUser = None) -> None:
     """Say why a task was executed, waited or was given an output."""
     from gateway import views
@@ -170,7 +82,7 @@ def _explain(session: Session, task: Annotated[str, typer.Argument(help="The tas
     views.explain(session, as_user, task)
 
 
-@_command(app, "get")
+@command(app, "get")
 def _get(
     session: Session,
     what: Annotated[str, typer.Argument(help="Job, task or portable data hash.")],
@@ -183,7 +95,7 @@ def _get(
     content.get(session, as_user, what, folder)
 
 
-@_command(app, "log")
+@command(app, "log")
 def _log(session: Session, task: Annotated[str, typer.Argument(help="The task.")], as_user: AsUser = None) -> None:
     """Print what a task said while it ran."""
     from gateway import content
@@ -191,7 +103,7 @@ def _log(session: Session, task: Annotated[str, typer.Argument(help="The task.")
     content.log(session, as_user, task)
 
 
-@_command(app, "cancel")
+@command(app, "cancel")
 def _cancel(
     session: Session,
     uuid: Annotated[str, typer.Argument(help="The job.")],
@@ -206,7 +118,7 @@ def _cancel(
 Archive = Annotated[Path | None, typer.Option("--archive", metavar="DIR", help="Look at this archive of the log.")]
 
 
-@_command(audit_app, "verify")
+@command(audit_app, "verify")
 def _audit_verify(session: Session, archive: Archive = None) -> int:
     """Decide everything again, compare it with what stands in the log, and look for what must never be."""
     from gateway import audit
@@ -214,7 +126,7 @@ def _audit_verify(session: Session, archive: Archive = None) -> int:
     return audit.verify(session, archive)
 
 
-@_command(audit_app, "replay")
+@command(audit_app, "replay")
 def _audit_replay(
     session: Session,
     until: Annotated[
@@ -229,7 +141,7 @@ def _audit_replay(
     return audit.replay(session, until, archive)
 
 
-@_command(audit_app, "export")
+@command(audit_app, "export")
 def _audit_export(
     session: Session,
     task: Annotated[str | None, typer.Argument(help="The task whose story to print, as JSON Lines.")] = None,
@@ -242,7 +154,7 @@ def _audit_export(
     return audit.export(session, task, everything, archive)
 
 
-@_command(config_app, "check")
+@command(config_app, "check")
 def _config_check(
     session: Session, file: Annotated[Path | None, typer.Argument(metavar="[FILE]", show_default=False)] = None
 ) -> None:
@@ -252,7 +164,7 @@ def _config_check(
     settings.check(session, file)
 
 
-@_command(config_app, "show")
+@command(config_app, "show")
 def _config_show(session: Session) -> None:
     """Show the configuration in effect, and where each value comes from."""
     from gateway import settings
@@ -260,7 +172,7 @@ def _config_show(session: Session) -> None:
     settings.show(session)
 
 
-@_command(user_app, "add")
+@command(user_app, "add")
 def _user_add(
     session: Session,
     name: Annotated[str, typer.Argument(help="Login name.")],
@@ -272,7 +184,7 @@ def _user_add(
     people.add_user(session, name, is_admin=admin)
 
 
-@_command(user_app, "list")
+@command(user_app, "list")
 def _user_list(session: Session) -> None:
     """List the users."""
     from gateway import people
@@ -280,7 +192,7 @@ def _user_list(session: Session) -> None:
     people.list_users(session)
 
 
-@_command(group_app, "add")
+@command(group_app, "add")
 def _group_add(
     session: Session,
     name: Annotated[str, typer.Argument(help="The group's name.")],
@@ -296,7 +208,7 @@ Subject = Annotated[str, typer.Argument(help="User or group that may read.")]
 Object = Annotated[str, typer.Argument(help="User or group whose things may be read.")]
 
 
-@_command(grant_app, "add")
+@command(grant_app, "add")
 def _grant_add(session: Session, subject: Subject, object_: Object) -> None:
     """Let one read what another owns."""
     from gateway import people
@@ -304,7 +216,7 @@ def _grant_add(session: Session, subject: Subject, object_: Object) -> None:
     people.grant(session, subject, object_)
 
 
-@_command(grant_app, "remove")
+@command(grant_app, "remove")
 def _grant_remove(session: Session, subject: Subject, object_: Object) -> None:
     """Take that back."""
     from gateway import people
@@ -312,15 +224,7 @@ def _grant_remove(session: Session, subject: Subject, object_: Object) -> None:
     people.revoke(session, subject, object_)
 
 
-@_command(app, "doctor")
-def _doctor(session: Session) -> int:
-    """Look whether this machine has what is needed, and say what to do where it has not."""
-    from gateway import doctor
-
-    return doctor.run(session)
-
-
-@_command(app, "uninstall")
+@command(app, "uninstall")
 def _uninstall(
     session: Session,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

@@ -1,4 +1,4 @@
-"""What a process needs to talk to the running `up`: commands go to the log, their effect is read in the read model."""
+"""What a process needs to talk to the system: commands go to the log, their effect is read in the read model."""
 
 import getpass
 import os
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from gateway import runtime
+from gateway import reach, runtime
 from gateway.folders import APP
 from gateway.problems import Problem, Refused
 from gateway.session import Session
@@ -29,11 +29,15 @@ GLANCE = 1.0  # seconds without news after which we look whether `up` is still t
 
 
 class Client:
-    """A connection to the `up` that runs on the session's data folder. Raises NotRunning where none does."""
+    """A connection to the log and read model that the session leads to. Raises NotRunning where it leads nowhere.
+
+    `running`: the `up` on the session's data folder; None: there is none, others run the parts.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.running = runtime.find(session.folders)
+        self._reach = reach.find(session)
+        self.running = self._reach.running
 
     def __enter__(self) -> Self:
         return self
@@ -43,12 +47,15 @@ class Client:
             if name in self.__dict__:
                 self.__dict__[name].close()
 
+    @property
+    def dsn(self) -> str:
+        """Connection string of the read model."""
+        return self._reach.dsn
+
     @cached_property
     def log(self) -> "Log":
         """The log."""
-        from streams.postgres import PostgresLog
-
-        return PostgresLog(self.running.dsn)
+        return reach.open_log(self._reach.config, self.dsn)
 
     @cached_property
     def answers(self) -> "Answers":
@@ -60,7 +67,7 @@ class Client:
     @cached_property
     def rows(self) -> Connection:
         """The read model."""
-        return connect(self.running.dsn)
+        return connect(self.dsn)
 
     def ask(self, topic: Topic, body: Record) -> Answered:
         """Append a command and wait for its answer. Refused where it is refused, naming the reason."""
@@ -81,13 +88,13 @@ class Client:
 
     def news(self) -> Iterator[None]:
         """Yield now, and again each time the read model may have changed. Problem if `up` ends meanwhile."""
-        with connect(self.running.dsn) as listener:
+        with connect(self.dsn) as listener:
             watch = Watch(listener)
             yield
             while True:
                 if watch.wait(GLANCE):
                     yield
-                elif not runtime.is_held(self._session.folders):
+                elif self.running and not runtime.is_held(self._session.folders):
                     raise Problem("`up` has stopped: nothing is lost, and all goes on when it is started again")
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from gateway.folders import default_config_file, default_data_folder
+from gateway.folders import Folders, default_config_file, default_data_folder
 from gateway.problems import Refused
 
 PREFIX = "CRUNCH_REUSE_"
@@ -42,6 +42,22 @@ class Postgres(Section, frozen=True):
     dsn: Annotated[str, Meta(description="connection string of a server of yours; empty: one is started by `up`")] = ""
 
 
+class Store(Section, frozen=True):
+    """Content: code, inputs, outputs, logs."""
+
+    directory: Annotated[
+        str, Meta(description="folder that all machines share, made with `store create`; empty: in the data folder")
+    ] = ""
+
+
+class Snapshots(Section, frozen=True):
+    """States of the machines: who takes a partition over need not read it from the beginning."""
+
+    directory: Annotated[
+        str, Meta(description="folder that all coordinators share; empty: in the data folder, for one machine")
+    ] = ""
+
+
 class Executor(Section, frozen=True):
     """Where tasks run, and how much of this machine they may use."""
 
@@ -53,7 +69,9 @@ class Executor(Section, frozen=True):
     verify_slots: Annotated[Some, Meta(description="verifications of entries at one time, in slots of their own")] = 2
     memory: Annotated[Count, Meta(description="MiB that tasks may use together; 0: all of this machine's")] = 0
     scratch: Annotated[Count, Meta(description="MiB of scratch that tasks may use together; 0: what is free now")] = 0
-    node: Annotated[str, Meta(max_length=64, description="this node's name")] = "local"
+    node: Annotated[
+        str, Meta(max_length=64, description="this node's name; empty: this host's for `executor`, `local` for `up`")
+    ] = ""
     pool: Annotated[str, Meta(max_length=64, description="pool of nodes it belongs to")] = "default"
 
 
@@ -76,6 +94,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     data: Data = Data()
     postgres: Postgres = Postgres()
+    store: Store = Store()
+    snapshots: Snapshots = Snapshots()
     executor: Executor = Executor()
     submit: Submit = Submit()
     janitor: Janitor = Janitor()
@@ -83,7 +103,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def data_folder(self) -> Path:
         """The data folder as an absolute path."""
-        return Path(self.data.dir).expanduser().absolute() if self.data.dir else default_data_folder()
+        return _path(self.data.dir) or default_data_folder()
+
+    @property
+    def folders(self) -> Folders:
+        """Where everything is kept."""
+        return Folders(self.data_folder, _path(self.store.directory), _path(self.snapshots.directory))
+
+
+def _path(text: str) -> Path | None:
+    return Path(text).expanduser().absolute() if text else None
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,8 +20,9 @@ TAIL = 4096  # bytes of a log that are looked at for its last lines
 
 
 def store_of(folders: Folders) -> CollectionStore:
-    """The store of this data folder."""
-    return CollectionStore(BlockStore.create(folders.store))
+    """The store of this data folder, made if need be; or the shared one, which `store create` makes."""
+    shared = folders.shared_store
+    return CollectionStore(BlockStore(shared) if shared else BlockStore.create(folders.store))
 
 
 def get(session: Session, as_user: str | None, what: str, folder: Path) -> None:

@@ -23,14 +23,16 @@ def default_config_file() -> Path:
 
 @dataclass(frozen=True)
 class Folders:
-    """The places below one data folder."""
+    """The places below one data folder, and the two that machines may share instead."""
 
     data: Path
+    shared_store: Path | None = None
+    shared_snapshots: Path | None = None
 
     @property
     def store(self) -> Path:
         """Content: blocks of inputs, code, outputs and logs."""
-        return self.data / "store"
+        return self.shared_store or self.data / "store"
 
     @property
     def work(self) -> Path:
@@ -40,17 +42,26 @@ class Folders:
     @property
     def checkpoints(self) -> Path:
         """States of the machines: a cache of the log."""
-        return self.data / "checkpoints"
+        return self.shared_snapshots or self.data / "checkpoints"
+
+    def state(self, process: str) -> Path:
+        """The machines' state that a coordinator of this name has at hand: its own, and a cache too."""
+        return self.data / "state" / process
+
+    @property
+    def executors(self) -> Path:
+        """Where tasks run that executors of this machine were given, a folder for each node's name."""
+        return self.data / "executors"
+
+    @property
+    def processes(self) -> Path:
+        """What each process of this machine says of itself."""
+        return self.data / "processes"
 
     @property
     def cache(self) -> Path:
         """Copies of git repositories, and which collection a commit became."""
         return self.data / "cache"
-
-    @property
-    def lock(self) -> Path:
-        """Locked by the running `up`, and by nobody else."""
-        return self.data / "up.lock"
 
     @property
     def runtime(self) -> Path:

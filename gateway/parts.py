@@ -1,13 +1,16 @@
-"""Running the parts of `up`: each in a thread of its own, and the first that fails ends all."""
+"""Running the parts of a process: each in a thread of its own, and the first that fails, or a signal, ends all."""
 
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from gateway.problems import Problem
+from gateway.problems import Problem, problem_of
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_SECONDS = 30.0  # for one part to end, when all is well
 GIVE_UP_SECONDS = 10.0  # for all together, when one has failed: what it waits for may never come
 
@@ -21,7 +24,7 @@ class Part(NamedTuple):
 
 
 class Event(NamedTuple):
-    """Why `up` ends: a part failed, or (no error) `reason` was to stop."""
+    """Why a process ends: a part failed, or (no error) `reason` was to stop."""
 
     reason: str
     error: BaseException | None = None
@@ -29,6 +32,28 @@ class Event(NamedTuple):
 
 class Ended(Problem):
     """A part came to its end although nobody stopped it."""
+
+
+@contextmanager
+def signals(events: "SimpleQueue[Event]") -> Iterator[None]:
+    """Signals that ask us to stop become events. A queue, as its `put` is safe in a signal handler."""
+
+    def stop(number: int, _frame: object) -> None:
+        events.put(Event(signal.Signals(number).name))
+
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def raise_failure(event: Event) -> None:
+    """Raise a failed part's one line, or, if nobody foresaw the error, the error itself."""
+    if event.error is not None:
+        known = problem_of(event.error)
+        raise (Problem(f"{event.reason}: {known[0]}") if known else event.error) from event.error
 
 
 class Parts:
@@ -67,8 +92,8 @@ class Parts:
         try:
             part.run()
             if not self._ending.is_set():
-                raise Ended("it ended although nobody stopped it: start `up` again, nothing is lost")
-        except BaseException as error:  # noqa: BLE001 # handed to the main thread, which ends `up` with it
+                raise Ended("it ended although nobody stopped it: start it again, nothing is lost")
+        except BaseException as error:  # noqa: BLE001 # handed to the main thread, which ends the process with it
             self._failed = True
             self._events.put(Event(part.name, error))
 

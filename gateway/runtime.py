@@ -4,9 +4,7 @@ The lock is the kernel's (flock): it is gone with the process, however that ende
 `up` is never believed.
 """
 
-import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +15,7 @@ from msgspec import Meta
 
 from gateway.folders import APP, Folders, default_data_folder
 from gateway.problems import NotRunning
-from streams.lockfile import FolderInUse, FolderLock
-
-_TRIES = 10
-_PAUSE = 0.05  # seconds
+from streams.lockfile import FolderLock, take
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +24,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     pid: Annotated[int, Meta(description="process id of `up`")]
     started_at: Annotated[int, Meta(description="ms since 1970")]
     dsn: Annotated[str, Meta(description="connection string of the database behind log and read model")]
+    kafka: Annotated[str, Meta(description="the brokers behind the log; empty: it is in that database too")] = ""
     runner: Annotated[str, Meta(description="isolation of tasks that name no image")]
     slots: Annotated[int, Meta(description="tasks at one time; 0: it dispatches nothing")]
     cores: Annotated[int, Meta(description="processor cores for tasks")]
@@ -39,22 +35,12 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 @contextmanager
 def sole_owner(folders: Folders) -> Iterator[None]:
     """Hold the data folder for the one `up` that may run on it. Raises FolderInUse where another one does."""
-    with _lock(folders):
+    with take(folders.data):
         folders.runtime.unlink(missing_ok=True)
         try:
             yield
         finally:
             folders.runtime.unlink(missing_ok=True)
-
-
-def _lock(folders: Folders) -> FolderLock:
-    """The lock; a few tries, as who only looks for a running `up` holds it for an instant."""
-    for _ in range(_TRIES):
-        try:
-            return FolderLock(folders.data)
-        except FolderInUse:
-            time.sleep(_PAUSE)
-    return FolderLock(folders.data)
 
 
 def announce(folders: Folders, running: Running) -> None:
@@ -76,16 +62,14 @@ def find(folders: Folders) -> Running:
     return running
 
 
+def seen(folders: Folders) -> Running | None:
+    """The running `up`; None where there is none, or none that is ready."""
+    return _read(folders.runtime) if is_held(folders) else None
+
+
 def is_held(folders: Folders) -> bool:
     """Whether an `up` runs on the data folder."""
-    try:
-        with folders.lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return FolderLock.is_held(folders.data)
 
 
 def _read(path: Path) -> Running | None:

@@ -39,7 +39,7 @@ class Session:
     @cached_property
     def folders(self) -> Folders:
         """The places below the data folder."""
-        return Folders(self.config.data_folder)
+        return self.config.folders
 
     @cached_property
     def console(self) -> "Console":

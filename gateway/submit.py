@@ -11,7 +11,7 @@ import msgspec
 from coordinator import ids, taskspec
 from coordinator.canonical import BadTask
 from coordinator.resolver import ResolvedImage
-from gateway import content, jobfile, pictures, views
+from gateway import content, jobfile, pictures, reach, views
 from gateway.client import Client
 from gateway.folders import APP
 from gateway.problems import FAILED, Problem, Refused
@@ -23,6 +23,7 @@ from schemas.reasons import Outcome
 from schemas.spec import JobSpec
 from schemas.tasks import JobCancelled, JobSubmitted
 from schemas.topics import Topic
+from store import identity
 from store.collections import CollectionStore
 from store.errors import PathMissing
 from streams.answers import NoAnswer
@@ -41,6 +42,7 @@ def run(session: Session, file: Path, *, as_user: str | None, dry_run: bool, wai
         return 0
     with Client(session) as client:
         user = client.user(as_user)
+        _require_store(session, client)
         spec = _resolved(session, file, description)
         root = _submit(session, client, user, spec)
         if not wait:
@@ -63,6 +65,14 @@ def cancel(session: Session, uuid: str, as_user: str | None) -> int:
     outcome = "was cancelled already" if answer.outcome is Outcome.NOTHING else "is cancelled"
     session.result({"job": uuid, "outcome": answer.outcome}) if session.as_json else session.say(f"{uuid} {outcome}")
     return 0
+
+
+def _require_store(session: Session, client: Client) -> None:
+    """What is stored here must be found by who runs it. Beside an `up` there is one data folder, so it will."""
+    if client.running is None:
+        trouble = identity.trouble(session.folders.store, reach.store_identity(client.log))
+        if trouble:
+            raise Refused(f"store.directory: {trouble} (it names the folder that all machines share)")
 
 
 def _resolved(session: Session, file: Path, description: jobfile.Description) -> JobSpec:
@@ -149,6 +159,8 @@ def _naming(session: Session, root: str) -> Iterator[None]:
 def _warn_if_too_large(session: Session, client: Client, spec: JobSpec) -> None:
     """Say at once what the job will be waiting for: a node that is large enough may still come."""
     asked, offered = spec.task.resources, client.running
+    if offered is None:  # the nodes are other machines
+        return
     for name, unit in (("cores", ""), ("memory", " MiB"), ("scratch", " MiB")):
         wanted, there = getattr(asked, name), getattr(offered, name)
         if offered.slots and wanted > there:

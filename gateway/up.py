@@ -2,23 +2,18 @@
 
 import logging
 import os
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from queue import SimpleQueue
 
 from gateway import people, runtime, wiring
-from gateway.parts import Event
-from gateway.problems import Problem, problem_of
+from gateway.parts import Event, raise_failure, signals
 from gateway.runtime import Running
 from gateway.session import Session
 from gateway.wiring import Works
 
 READY = Event("ready")
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
@@ -27,7 +22,7 @@ def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
     folders.create()
     logging.basicConfig(format="up: %(message)s", level=logging.WARNING)
     events: SimpleQueue[Event] = SimpleQueue()
-    with runtime.sole_owner(folders), _signals(events):
+    with runtime.sole_owner(folders), signals(events):
         if until_eof:
             _watch_standard_input(events)
         with wiring.running(config, folders, events, dispatch=dispatch) as works:
@@ -40,8 +35,7 @@ def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
                 event = events.get()
             logging.disable(logging.WARNING)  # what follows from the end is no news
             session.note(f"stopping: {event.reason}")
-    if event.error is not None:
-        raise _story(event) from event.error
+    raise_failure(event)
     return 0
 
 
@@ -78,28 +72,6 @@ def _tell(session: Session, running: Running, why: str) -> None:
         return
     work = f"{running.slots} slots, tasks run in {running.runner} ({why})" if running.slots else "nothing is dispatched"
     session.say(f"ready: {work}; data in {session.folders.data}; Ctrl-C stops it")
-
-
-def _story(event: Event) -> BaseException:
-    """What to raise for a failed part: its one line, or, if nobody foresaw the error, the error itself."""
-    assert event.error is not None
-    known = problem_of(event.error)
-    return Problem(f"{event.reason}: {known[0]}") if known else event.error
-
-
-@contextmanager
-def _signals(events: "SimpleQueue[Event]") -> Iterator[None]:
-    """Signals that ask us to stop become events. A queue, as its `put` is safe in a signal handler."""
-
-    def stop(number: int, _frame: object) -> None:
-        events.put(Event(signal.Signals(number).name))
-
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _watch_standard_input(events: "SimpleQueue[Event]") -> None:

@@ -28,11 +28,12 @@ def begin(connection: Connection, log_ids: dict[int, str]) -> None:
         connection.execute(SQL["begin_partition"], {"partition": partition, "log_id": log_id})
 
 
-def load(connection: Connection) -> Progress:
-    """Where the tables are; nobody else moves them until the transaction ends."""
-    rows = connection.execute(SQL["positions"]).fetchall()
+def load(connection: Connection, partitions: list[int] | None = None) -> Progress:
+    """Where the tables are with these partitions (None: all); nobody else moves them until the transaction ends."""
+    own = {"partitions": partitions}
+    rows = connection.execute(SQL["positions"], own).fetchall()
     marks: dict[int, dict[str, tuple[int, int]]] = {partition: {} for partition, _, _ in rows}
-    for partition, source, offset, index in connection.execute(SQL["marks"]):
+    for partition, source, offset, index in connection.execute(SQL["marks"], own):
         marks[partition][source] = (offset, index)
     return Progress({partition: Position(log_id, offset) for partition, log_id, offset in rows}, marks)
 

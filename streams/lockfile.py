@@ -2,11 +2,14 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 NAME = "up.lock"
+TRIES = 10
+PAUSE = 0.05  # seconds
 
 
 class FolderInUse(Exception):
@@ -25,10 +28,22 @@ class FolderLock:
             holder = os.read(self._file, 32).decode(errors="replace").strip() or "unknown"
             os.close(self._file)
             raise FolderInUse(
-                f"{folder} is in use by process {holder}: stop that `crunch-reuse up`, or choose another --data-dir"
+                f"{folder} is in use by process {holder}: stop it, or choose another --data-dir"
             ) from None
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
+
+    @staticmethod
+    def is_held(folder: Path) -> bool:
+        """Whether a process holds it."""
+        try:
+            with (folder / NAME).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
 
     def release(self) -> None:
         """Let the next one in."""
@@ -41,3 +56,13 @@ class FolderLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def take(folder: Path) -> FolderLock:
+    """The lock; after a few tries, as who only looks whether it is held has it for an instant. Raises FolderInUse."""
+    for _ in range(TRIES):
+        try:
+            return FolderLock(folder)
+        except FolderInUse:
+            time.sleep(PAUSE)
+    return FolderLock(folder)

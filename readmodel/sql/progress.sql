@@ -5,11 +5,13 @@ insert into rm.applied (partition, log_id, next_offset) values (%(partition)s, %
 on conflict (partition) do nothing
 
 -- name: positions
-select partition, log_id, next_offset from rm.applied where partition = any(%(partitions)s)
+select partition, log_id, next_offset from rm.applied
+where %(partitions)s::integer[] is null or partition = any(%(partitions)s)
 order by partition for update
 
 -- name: marks
-select partition, source_log_id, cause_offset, cause_index from rm.marks where partition = any(%(partitions)s)
+select partition, source_log_id, cause_offset, cause_index from rm.marks
+where %(partitions)s::integer[] is null or partition = any(%(partitions)s)
 
 -- name: move_position
 update rm.applied set next_offset = %(next_offset)s where partition = %(partition)s

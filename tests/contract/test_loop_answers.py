@@ -59,7 +59,9 @@ def test_answers_of_long_ago_are_not_read_again(world: World) -> None:
 
 
 def test_without_a_coordinator_the_wait_ends_and_says_where_the_command_stands(answers: Answers) -> None:
-    with pytest.raises(NoAnswer, match=r"no answer to claims/0 offset 1 within 0.01 s: is `up` running\?"):
+    with pytest.raises(
+        NoAnswer, match=r"no answer to claims/0 offset 1 within 0.01 s: is `up`, or a coordinator, running\?"
+    ):
         answers.append_and_wait(Topic.CLAIMS, request(0), 0.01)
 
 

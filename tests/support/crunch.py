@@ -82,7 +82,7 @@ class Crunch:
 
     def until(self, ask: Callable[[Client], T | None], patience: float = PATIENCE) -> T:
         """What `ask` finds in the read model, as soon as that is something."""
-        with Client(self.session()) as client, connect(client.running.dsn) as listener:
+        with Client(self.session()) as client, connect(client.dsn) as listener:
             found = Watch(listener).until(lambda: ask(client), patience)
         assert found is not None, "it did not happen"
         return found

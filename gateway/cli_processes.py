@@ -1,0 +1,73 @@
+"""The commands that run something until they are stopped, and those that look after it."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.options import Runner, Slots, app, command, option, store_app
+from gateway.session import Session
+
+
+@command(app, "up", option("runner", Runner), option("slots", Slots))
+def _up(
+    session: Session,
+    no_dispatch: Annotated[bool, typer.Option("--no-dispatch", help="Decide, but run nothing here.")] = False,
+    until_eof: Annotated[bool, typer.Option(hidden=True, help="Stop when standard input ends.")] = False,
+) -> int:
+    """Run everything in this process: database, rules, executor, read model. Ctrl-C stops it; nothing is lost."""
+    from gateway import up
+
+    return up.run(session, dispatch=not no_dispatch, until_eof=until_eof)
+
+
+Name = Annotated[
+    str | None, typer.Option("--name", help="Its name on this machine, where several run.", show_default=False)
+]
+Node = Annotated[str | None, typer.Option("--node", help="This node's name.", show_default="the host's")]
+
+
+@command(app, "coordinator")
+def _coordinator(
+    session: Session,
+    standby: Annotated[bool, typer.Option("--standby", help="Follow all; decide when who does is dead.")] = False,
+    name: Name = None,
+) -> int:
+    """Run the machines that decide. Several share the work; Ctrl-C hands it over."""
+    from gateway import process, wiring_roles
+
+    return process.run(session, wiring_roles.coordinator(session.config, name or "", standby=standby))
+
+
+@command(app, "executor", option("node", Node), option("runner", Runner), option("slots", Slots))
+def _executor(session: Session) -> int:
+    """Run tasks on this node. Ctrl-C gives back what runs."""
+    from gateway import process, wiring_roles
+
+    return process.run(session, wiring_roles.executor(session.config))
+
+
+@command(app, "projector")
+def _projector(session: Session, name: Name = None) -> int:
+    """Keep the read model, join outputs, clean up. Several share the work; Ctrl-C hands it over."""
+    from gateway import process, wiring_roles
+
+    return process.run(session, wiring_roles.projector(session.config, name or ""))
+
+
+@command(store_app, "create")
+def _store_create(session: Session) -> None:
+    """Make the store that all machines share, once."""
+    from gateway import stores
+
+    stores.create(session)
+
+
+@command(app, "doctor")
+def _doctor(
+    session: Session,
+    ready: Annotated[str | None, typer.Option("--ready", metavar="NAME", help="Ask one process only.")] = None,
+) -> int:
+    """Look whether this machine has what is needed, and say what to do where it has not."""
+    from gateway import doctor
+
+    return doctor.ready(session, ready) if ready else doctor.run(session)

@@ -1,0 +1,44 @@
+"""How the log and the read model are reached: as the configuration says, or as the `up` on the data folder does."""
+
+from typing import NamedTuple
+
+from gateway import runtime
+from gateway.config import Config
+from gateway.runtime import Running
+from gateway.session import Session
+from schemas.topics import Topic
+from streams.log import Log, Place
+
+PATIENCE = 15.0  # seconds in which a log that went away may come back
+
+
+class Reach(NamedTuple):
+    """Configuration of the log, DSN of the read model; the local `up`, if one runs."""
+
+    config: Config
+    dsn: str
+    running: Running | None
+
+
+def find(session: Session) -> Reach:
+    """By the configuration where it names a Postgres, from any machine; else through the running `up`.
+
+    Raises NotRunning where there is neither.
+    """
+    config = session.config
+    if config.postgres.dsn:
+        return Reach(config, config.postgres.dsn, runtime.seen(session.folders))
+    running = runtime.find(session.folders)
+    return Reach(config, running.dsn, running)
+
+
+def open_log(config: Config, dsn: str, patience: float = PATIENCE) -> Log:
+    """The log that the configuration names, or else the one in the database at `dsn`."""
+    from streams.postgres import PostgresLog
+
+    return PostgresLog(dsn, patience=patience)
+
+
+def store_identity(log: Log) -> str:
+    """The name that the content store of this log has in its marker. Raises LogError."""
+    return log.genesis(Place(Topic.SETTINGS, 0)).log_id

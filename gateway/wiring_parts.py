@@ -1,0 +1,103 @@
+"""The parts of the system, each made from the configuration: what `up` runs all of, and other commands one each."""
+
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import cast
+
+from consumers.assembler import Assembler
+from consumers.executor.service import Executor, Offer
+from consumers.janitor import Behind, Janitor
+from consumers.projector import Projector
+from coordinator.dispatch import Dispatch
+from gateway.config import Config
+from gateway.content import store_of
+from gateway.folders import Folders
+from gateway.parts import Part
+from schemas.topics import Topic
+from streams.checkpoints import CheckpointReader
+from streams.driver import Crew, Driver, Ticker
+from streams.log import Log, Place
+from streams.loop import MachineType, Runner
+
+JANITOR_PAUSE = 60.0  # seconds
+ASSIGNMENTS_KEPT = 60  # of the janitor's looks
+MINUTE = 60_000  # ms
+
+MakeRunner = Callable[[Log, MachineType, int], Runner]
+
+
+def machine_part(log: Log, machine: MachineType, numbers: Iterable[int], make: MakeRunner) -> Part:
+    """One thread for these partitions of a machine's topic."""
+    own = log.clone()
+    numbers = sorted(numbers)
+
+    def assemble() -> Crew:
+        runners = [make(own, machine, number) for number in numbers]
+        if machine.topic is not Topic.WORK:
+            return Crew(runners)
+        dispatch = cast(Dispatch, runners[0].machine)  # work has one partition
+        return Crew(runners, Ticker(own, runners[0], dispatch.deadline_outstanding, dispatch.tick))
+
+    driver = Driver(own, assemble)
+
+    def run() -> None:
+        try:
+            driver.run()
+        finally:
+            own.close()
+
+    return Part(f"{machine.topic} machine", run, driver.stop)
+
+
+def until_stopped(name: str, run: Callable[[threading.Event], object]) -> Part:
+    """A part that looks at an event, which `stop` sets."""
+    stop = threading.Event()
+    return Part(name, lambda: run(stop), stop.set)
+
+
+def executor_of(
+    config: Config, folders: Folders, log: Log, node: str, root: Path, trouble: Callable[[], str | None]
+) -> Executor:
+    """This node's executor, with a folder `root` of its own. `trouble`: see `Executor`."""
+    offer = Offer(
+        node=node,
+        pool=config.executor.pool,
+        slots=config.executor.slots,
+        verify_slots=config.executor.verify_slots,
+        memory=config.executor.memory,
+        scratch=config.executor.scratch,
+        runner=config.executor.runner,
+    )
+    return Executor(log, store_of(folders), root, offer, trouble)
+
+
+def projector_part(dsn: str, log: Log, stack: ExitStack, numbers: Iterable[int] | None = None) -> Part:
+    """Projects these partitions of the facts (None: all) into the read model at `dsn`."""
+    projector = Projector(log.clone(), dsn, partitions=numbers)
+    stack.callback(projector.close)
+    return until_stopped("projector", projector.run)
+
+
+def assembler_part(folders: Folders, dsn: str, log: Log, stack: ExitStack) -> Part:
+    """Joins the outputs of jobs."""
+    assembler = Assembler(log.clone(), dsn, store_of(folders))
+    stack.callback(assembler.close)
+    return until_stopped("assembler", assembler.run)
+
+
+def janitor_part(config: Config, folders: Folders, log: Log) -> Part:
+    """Lets entries age, and trims what nobody needs."""
+    checkpoints = CheckpointReader(folders.checkpoints)
+    own = log.clone()
+    assigned = Behind(own, Topic.ASSIGNMENTS, ASSIGNMENTS_KEPT)
+
+    def safe(place: Place) -> int:
+        """`work`: up to the oldest state that is kept. `assignments`: what was there an hour ago."""
+        if place.topic is Topic.ASSIGNMENTS:
+            return assigned(place)
+        return min((kept.offset for kept in checkpoints.load(place)), default=0)
+
+    janitor = Janitor(own, interval=config.janitor.verified_for * MINUTE, safe=safe)
+    return until_stopped("janitor", lambda stop: janitor.run(stop, JANITOR_PAUSE))

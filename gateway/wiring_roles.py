@@ -1,0 +1,184 @@
+"""The composition root of the processes that share the work: coordinator, executor, projector."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from queue import SimpleQueue
+
+from gateway import wiring_parts as parts_of
+from gateway.config import Config
+from gateway.duties import Duties, Duty
+from gateway.folders import Folders
+from gateway.health import Standing
+from gateway.journal import Journal
+from gateway.machines import machines
+from gateway.parts import Event, Part, Parts
+from gateway.problems import Problem, Refused
+from gateway.process import CHANGED, Role, Stands
+from gateway.reach import open_log, store_identity
+from gateway.storewatch import StoreWatch
+from schemas.topics import Topic
+from streams.checkpoints import DirectoryCheckpoints
+from streams.log import Log, LogMismatch, Place
+from streams.loop import MachineType, Runner
+from streams.membership import Everything, Membership, OneOfMany
+
+LONGEST_NODE = 64  # characters
+FIRST_FACTS = Place(Topic.FACTS, 0)
+
+
+def coordinator(config: Config, name: str, *, standby: bool) -> Role:
+    """All four machines, on the partitions that the group gives this process; a standby follows all of them."""
+    name = name or ("standby" if standby else "coordinator")
+
+    @contextmanager
+    def begin(events: "SimpleQueue[Event]", journal: Journal) -> Iterator[Stands]:
+        folders = config.folders
+        with ExitStack() as stack:
+            log = _opened(config, stack)
+            types = machines(log)
+            places = _places(log, *(machine.topic for machine in types))
+            membership = Everything(places) if standby else _membership(config, "coordinator", places)
+            plan = _machines_plan(log, types, _runners(folders))
+            yield stack.enter_context(_member(membership, events, journal, plan))
+
+    return Role(name, begin)
+
+
+def projector(config: Config, name: str) -> Role:
+    """The projector of the partitions of `facts` that the group gives this process; with the first, two others too."""
+
+    @contextmanager
+    def begin(events: "SimpleQueue[Event]", journal: Journal) -> Iterator[Stands]:
+        dsn = _dsn(config)
+        with ExitStack() as stack:
+            log = _opened(config, stack)
+            membership = _membership(config, "projector", _places(log, Topic.FACTS))
+            yield stack.enter_context(_member(membership, events, journal, _projector_plan(config, dsn, log)))
+
+    return Role(name or "projector", begin)
+
+
+def executor(config: Config) -> Role:
+    """The executor of one node."""
+    node = config.executor.node or socket.gethostname()[:LONGEST_NODE]
+
+    @contextmanager
+    def begin(events: "SimpleQueue[Event]", _journal: Journal) -> Iterator[Stands]:
+        folders = config.folders
+        if folders.shared_store is None:
+            raise Refused("store.directory: name the folder that all machines share: CRUNCH_REUSE_STORE_DIRECTORY=...")
+        with ExitStack() as stack:
+            log = _opened(config, stack)
+            watch = stack.enter_context(StoreWatch(folders.shared_store, store_identity(log)))
+            made = parts_of.executor_of(config, folders, log, node, folders.executors / node, watch.trouble)
+            parts = Parts(events)
+            stack.callback(parts.stop)
+            parts.start(Part("executor", made.run, made.stop))
+            offer = made.offer
+
+            def stands() -> Standing:
+                trouble = watch.trouble()
+                return Standing(not trouble, trouble or f"node {node}, {offer.slots} slots, {offer.memory} MiB")
+
+            yield stands
+
+    return Role(f"executor-{node}", begin)
+
+
+# --- Membership -----------------------------------------------------------------------------------------------------
+
+
+def _membership(config: Config, group: str, places: list[Place]) -> Membership:
+    return OneOfMany(_dsn(config), group, places)
+
+
+@contextmanager
+def _member(
+    membership: Membership,
+    events: "SimpleQueue[Event]",
+    journal: Journal,
+    plan: Callable[[frozenset[Place]], Iterator[Duty]],
+) -> Iterator[Stands]:
+    """Take part in a group, and do what is due for the places that it gives us."""
+    duties = Duties(events, plan)
+    held: frozenset[Place] | None = None
+
+    def changed(places: frozenset[Place]) -> None:
+        nonlocal held
+        taken, given = places - (held or frozenset()), (held or frozenset()) - places
+        duties.hold(places)
+        held = places
+        if taken or given:
+            journal.say("partitions", taken=taken, given=given, held=len(places))
+        events.put(CHANGED)
+
+    def stands() -> Standing:
+        if held is None:
+            return Standing(is_ready=False, detail="waits for its part of the work")
+        return Standing(is_ready=True, detail=f"holds {len(held)} partitions" if held else "stands by")
+
+    parts = Parts(events)
+    parts.start(Part("membership", lambda: membership.run(changed), membership.stop))
+    try:
+        yield stands
+    finally:
+        parts.stop()
+
+
+def _machines_plan(
+    log: Log, types: tuple[MachineType, ...], make: parts_of.MakeRunner
+) -> Callable[[frozenset[Place]], Iterator[Duty]]:
+    def duty(machine: MachineType, numbers: frozenset[int]) -> Duty:
+        return Duty((machine.topic, numbers), lambda _: parts_of.machine_part(log, machine, numbers, make))
+
+    def plan(places: frozenset[Place]) -> Iterator[Duty]:
+        for machine in types:
+            numbers = frozenset(place.partition for place in places if place.topic is machine.topic)
+            if numbers:
+                yield duty(machine, numbers)
+
+    return plan
+
+
+def _projector_plan(config: Config, dsn: str, log: Log) -> Callable[[frozenset[Place]], Iterator[Duty]]:
+    folders = config.folders
+
+    def plan(places: frozenset[Place]) -> Iterator[Duty]:
+        numbers = frozenset(place.partition for place in places)
+        if numbers:
+            yield Duty(("projector", numbers), lambda stack: parts_of.projector_part(dsn, log, stack, numbers))
+        if FIRST_FACTS in places:
+            yield Duty("assembler", lambda stack: parts_of.assembler_part(folders, dsn, log, stack))
+            yield Duty("janitor", lambda _: parts_of.janitor_part(config, folders, log))
+
+    return plan
+
+
+# --- The log --------------------------------------------------------------------------------------------------------
+
+
+def _opened(config: Config, stack: ExitStack) -> Log:
+    """The log, with its topics. Problem where they are missing."""
+    log = open_log(config, _dsn(config))
+    stack.callback(log.close)
+    try:
+        machines(log)
+    except LogMismatch as error:
+        raise Problem(f"{error}: crunch-reuse topics create makes them") from error
+    return log
+
+
+def _dsn(config: Config) -> str:
+    if not config.postgres.dsn:
+        raise Refused("postgres.dsn: name the database: --postgres DSN, or CRUNCH_REUSE_POSTGRES_DSN")
+    return config.postgres.dsn
+
+
+def _places(log: Log, *topics: Topic) -> list[Place]:
+    return [Place(topic, number) for topic in topics for number in range(log.partitions(topic))]
+
+
+def _runners(folders: Folders) -> parts_of.MakeRunner:
+    checkpoints = DirectoryCheckpoints(folders.checkpoints)
+    return lambda log, machine, number: Runner(log, machine, number, checkpoints)
