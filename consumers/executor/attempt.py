@@ -20,6 +20,7 @@ from consumers.executor.inputs import extract, remove_tree
 from consumers.executor.requests import TaskRequests
 from consumers.executor.site import Site
 from consumers.executor.tasksocket import TaskSocket
+from consumers.executor.way import TaskWay
 from consumers.runners.port import MIB, CannotRun, Command, Folders, Limits, Outcome, Places, Runner
 from consumers.runners.supervise import TEMPORARY_EXIT, Supervision
 from coordinator.canonical import digest
@@ -147,21 +148,23 @@ class Attempt:
 
     def _run(self, runner: Runner, folders: Folders, log: BoundedLog) -> Outcome:
         places = runner.places(folders)
+        way = TaskWay(self._site.way, self.ready, self._spec, folders, places, isolated=runner.isolates)
         command = Command(
-            argv=self._argv(places, folders),
-            environment=task_environment(self.ready, self._spec, places),
+            argv=way.wrapped(self._argv(places, folders)),
+            environment=task_environment(self.ready, self._spec, places) | way.environment(),
             folders=folders,
             limits=self._limits(),
             node=self._site.key,
             mark=f"{self._site.key}.{self._name}",
             image=self._spec.image,
         )
-        running = runner.start(command, log.write)
-        self._site.guard.hold(command.mark, running.hold)
-        try:
-            return self._supervision.run(running)
-        finally:
-            self._site.guard.drop(command.mark)
+        with way.serving(log.write) as on_output:
+            running = runner.start(command, on_output)
+            self._site.guard.hold(command.mark, running.hold)
+            try:
+                return self._supervision.run(running)
+            finally:
+                self._site.guard.drop(command.mark)
 
     def _argv(self, places: Places, folders: Folders) -> tuple[str, ...]:
         spec = self._spec

@@ -11,16 +11,16 @@ import consumers
 from consumers.executor.guard import Guard
 from consumers.executor.inputs import InputCache, remove_tree
 from consumers.executor.requests import Asks
+from consumers.executor.way import Way
 from consumers.runners.choose import Runners
 from consumers.runners.supervise import GRACE_SECONDS
 from store.collections import CollectionStore
 
-HELPER = "crunch-task"
-_HELPER_MODULE = "crunch_task.py"
-# The first Python that there is: an image may have any.
-_HELPER_SCRIPT = f"""#!/bin/sh
+# What tasks find in CRUNCH_BIN: each a module of ours that runs alone, under the first Python that there is.
+_HELPERS = {"crunch-task": "crunch_task.py", "crunch-relay": "crunch_relay.py"}
+_HELPER_SCRIPT = """#!/bin/sh
 exec "$(command -v python3 || command -v python2 || command -v python || echo python3)" \\
-    "$(dirname "$0")/{_HELPER_MODULE}" "$@"
+    -E -S "$(dirname "$0")/{module}" "$@"
 """
 
 
@@ -32,11 +32,19 @@ class Site:
     """Folders under `root` (the executor's own) and a short one for sockets, whose paths may have 107 bytes at most.
 
     `node`: the node's name. `key`: tells this node and folder from any other on the machine; what its tasks leave is
-    found by it.
+    found by it. `way`: how tasks reach the API; None: there is none.
     """
 
     def __init__(
-        self, *, node: str, root: Path, collections: CollectionStore, runners: Runners, guard: Guard, answers: Asks
+        self,
+        *,
+        node: str,
+        root: Path,
+        collections: CollectionStore,
+        runners: Runners,
+        guard: Guard,
+        answers: Asks,
+        way: Way | None = None,
     ) -> None:
         self.node = node
         self.key = site_key(node, root)
@@ -44,6 +52,7 @@ class Site:
         self.runners = runners
         self.guard = guard
         self.answers = answers
+        self.way = way
         self.grace_seconds = GRACE_SECONDS
         self.attempts = root / "attempts"
         self.sockets = socket_folder(self.key)
@@ -64,8 +73,9 @@ class Site:
             folder.chmod(0o755)
         for left in self.sockets.iterdir():
             remove_tree(left)
-        shutil.copyfile(Path(consumers.__file__).with_name(_HELPER_MODULE), self.bin / _HELPER_MODULE)
-        (self.bin / HELPER).write_text(_HELPER_SCRIPT)
+        for name, module in _HELPERS.items():
+            shutil.copyfile(Path(consumers.__file__).with_name(module), self.bin / module)
+            (self.bin / name).write_text(_HELPER_SCRIPT.format(module=module))
         for file in self.bin.iterdir():
             file.chmod(0o755)
 

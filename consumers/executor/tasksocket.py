@@ -10,83 +10,41 @@ the same child. Everything is bounded: a line's length, the number of connection
 
 import socket
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from consumers.executor.requests import BadRequest, TaskRequests
+from consumers.unixserver import UnixServer
 
 MAX_LINE_BYTES = 2**20
 MAX_CONNECTIONS = 16
 MAX_REQUESTS = 200_000
-
-_BACKLOG = 64
 
 
 class TaskSocket:
     """Serves one attempt's socket from entering to leaving the context; then nobody is answered any more."""
 
     def __init__(self, path: Path, requests: TaskRequests) -> None:
-        self._path = path
         self._requests = requests
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._slots = threading.Semaphore(MAX_CONNECTIONS)
+        self._server = UnixServer(path, self._serve, MAX_CONNECTIONS)
         self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
         self._left = MAX_REQUESTS
-        self._ended = False
 
     def __enter__(self) -> "TaskSocket":
-        self._listener.bind(str(self._path))
-        self._path.chmod(0o666)  # the task may be another user; only its own sandbox shows it the way here
-        self._listener.listen(_BACKLOG)
-        self._thread = threading.Thread(target=self._accept, name="task-socket", daemon=True)
-        self._thread.start()
+        self._server.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._ended = True
-            for connection in (self._listener, *self._open):
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-        self._wake()
-        self._thread.join()
-        self._listener.close()
-
-    def _wake(self) -> None:
-        """End the wait for a connection by making one: shutting down a listener ends it on Linux alone."""
-        with socket.socket(socket.AF_UNIX) as last, suppress(OSError):
-            last.setblocking(False)
-            last.connect(str(self._path))
-
-    def _accept(self) -> None:
-        while True:
-            self._slots.acquire()
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            with self._lock:
-                if self._ended:
-                    connection.close()
-                    return
-                self._open.add(connection)
-            threading.Thread(target=self._serve, args=(connection,), name="task-socket", daemon=True).start()
+        self._server.__exit__()
 
     def _serve(self, connection: socket.socket) -> None:
-        try:
-            with connection, connection.makefile("rb") as lines, suppress(OSError):
-                while line := lines.readline(MAX_LINE_BYTES + 1):
-                    connection.sendall(msgspec.json.encode(self._answer(line)) + b"\n")
-                    if len(line) > MAX_LINE_BYTES:
-                        return
-        finally:
-            with self._lock:
-                self._open.discard(connection)
-            self._slots.release()
+        with connection.makefile("rb") as lines:
+            while line := lines.readline(MAX_LINE_BYTES + 1):
+                connection.sendall(msgspec.json.encode(self._answer(line)) + b"\n")
+                if len(line) > MAX_LINE_BYTES:
+                    return
 
     def _answer(self, line: bytes) -> dict[str, Any]:
         with self._lock:

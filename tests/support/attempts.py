@@ -10,6 +10,7 @@ import msgspec
 from consumers.executor.attempt import Attempt
 from consumers.executor.guard import Guard
 from consumers.executor.site import Site
+from consumers.executor.way import Way
 from consumers.runners.choose import Runners
 from coordinator.canonical import canonical, digest
 from schemas.claims import Exited
@@ -113,7 +114,7 @@ def ready(spec: TaskSpec, token: str, bound: Any = None) -> Ready:
 
 
 @contextmanager
-def bench(folder: Path, runner: str, engine: str = "", image: str = "") -> Iterator[Bench]:
+def bench(folder: Path, runner: str, engine: str = "", image: str = "", way: Way | None = None) -> Iterator[Bench]:
     """A bench in an empty folder."""
     asked = Asked()
     guard = Guard(engine)
@@ -125,6 +126,7 @@ def bench(folder: Path, runner: str, engine: str = "", image: str = "") -> Itera
             runners=Runners(runner, engine, folder / "containers"),
             guard=guard,
             answers=asked,
+            way=way,
         )
         try:
             yield Bench(site, folder, asked, image)
