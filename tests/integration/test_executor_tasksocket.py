@@ -192,8 +192,8 @@ class Unshakable(socket.socket):
 
 def test_its_end_does_not_depend_on_a_listeners_shutdown(tmp_path):
     served = Served(tmp_path)
-    served.socket._listener.close()
-    served.socket._listener = Unshakable(socket.AF_UNIX)
+    served.socket._server._listener.close()
+    served.socket._server._listener = Unshakable(socket.AF_UNIX)
     served.socket.__enter__()
     ending = threading.Thread(target=served.socket.__exit__, daemon=True)
     ending.start()
