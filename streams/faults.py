@@ -72,6 +72,7 @@ class FaultyLog:
         self.wait = inner.wait
         self.floor = inner.floor
         self.move_floor = inner.move_floor
+        self.address = inner.address
         self.close = inner.close
 
     def append(self, records: Sequence[Append]) -> list[int]:

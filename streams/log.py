@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 from schemas.log import Genesis
 from schemas.topics import Topic
+from streams.address import Address
 
 
 class Place(NamedTuple):
@@ -129,6 +130,10 @@ class Log(Protocol):
 
         A crash of the server may take the last moves back, never the records appended before them.
         """
+        ...
+
+    def address(self) -> Address | None:
+        """How another process opens the same log; None where none can."""
         ...
 
     def clone(self) -> "Log":

@@ -139,6 +139,9 @@ class MemoryLog:
             if present is None or floor.offset > present.offset:
                 self.floors[reader, place] = floor
 
+    def address(self) -> None:
+        """There is no way to another process's memory."""
+
     def clone(self) -> "MemoryLog":
         """Another handle on the same records."""
         handle = copy(self)

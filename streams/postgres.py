@@ -15,6 +15,7 @@ from psycopg.types.numeric import Int4, Int8
 from schemas.codec import encode
 from schemas.log import Genesis
 from schemas.topics import Topic
+from streams.address import Address
 from streams.genesis import random_id, read_genesis
 from streams.link import Connection, Link, Rows, connect, translated
 from streams.listener import Listener
@@ -123,6 +124,11 @@ class PostgresLog:
         """Raise the floor; one that is not higher is ignored."""
         identity = self._find(place).id
         self._link.ask(SQL["move_floor"], (reader, identity, Int8(floor.offset), floor.digest, floor.log_id))
+
+    def address(self) -> Address:
+        """The database's, which may hold a password."""
+        arguments = {"dsn": self._dsn, "patience": self._longest_patience}
+        return Address(opener="streams.postgres:PostgresLog", arguments=arguments)
 
     def clone(self) -> "PostgresLog":
         """The same log for another thread. It connects when it is first used."""

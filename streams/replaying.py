@@ -24,6 +24,7 @@ class ReplayingLog:
         self.genesis = log.genesis
         self.start = log.start
         self.wait = log.wait
+        self.address = log.address
         self.close = log.close
 
     def create(self, _partitions: object) -> None:

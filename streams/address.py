@@ -1,0 +1,22 @@
+"""How a process that was handed a log opens it again in another process."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from streams.log import Log
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """`opener`: `module:callable`, `arguments`: for it, by name. May hold a password: not for a command line or a log."""
+
+    opener: str
+    arguments: dict[str, Any]
+
+    def open(self) -> "Log":
+        """The log. Raises LogError."""
+        module, _, name = self.opener.partition(":")
+        log: Log = getattr(import_module(module), name)(**self.arguments)
+        return log
