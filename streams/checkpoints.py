@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import msgspec
 from msgspec import Raw
 
+from coordinator.machine import Machine
 from schemas.topics import Topic
 from streams.log import LogError, Place
 from streams.marks import Marks
+from streams.state import Header, MachineType
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,16 +40,48 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     marks: Marks
     state: Raw
 
+    @classmethod
+    def of(cls, header: Header, machine: Machine) -> Self:
+        """The machine as it is now."""
+        fields = {name: getattr(header, name) for name in cls.__struct_fields__ if name != "state"}
+        return cls(**fields, state=Raw(machine.snapshot()))
 
-class CheckpointStore(Protocol):
-    """Where checkpoints are kept. What is saved may be lost, but never comes back changed."""
+    @property
+    def header(self) -> Header:
+        """All but the state."""
+        return Header(**{name: getattr(self, name) for name in self.__struct_fields__ if name != "state"})
 
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Keep it, durably. Raises LogError if that can't be done."""
+    def machine(self, kind: MachineType) -> Machine:
+        """The machine whose state it is."""
+        return kind.restore(bytes(self.state))
+
+
+class Saved(Protocol):
+    """A state that was kept, of whatever form."""
+
+    @property
+    def header(self) -> Header:
+        """What it is of."""
         ...
 
-    def load(self, place: Place) -> Iterator[Checkpoint]:
-        """The partition's checkpoints, highest offset first."""
+    def machine(self, kind: MachineType) -> Machine:
+        """The machine whose state it is."""
+        ...
+
+
+class CheckpointStore(Protocol):
+    """Where states are kept. What is kept may be lost, but never comes back changed."""
+
+    def keep(self, header: Header, machine: Machine) -> None:
+        """Keep a machine's state, durably. Raises LogError if that can't be done."""
+        ...
+
+    def load(self, place: Place) -> Iterator[Saved]:
+        """The partition's states, highest offset first."""
+        ...
+
+    def offsets(self, place: Place) -> list[int]:
+        """Their offsets, highest first, without a look at the states."""
         ...
 
 
@@ -57,6 +91,10 @@ class MemoryCheckpoints:
     def __init__(self, keep: int = 3) -> None:
         self._keep = keep
         self.at: dict[Place, list[Checkpoint]] = {}
+
+    def keep(self, header: Header, machine: Machine) -> None:
+        """Keep a machine's state."""
+        self.save(Checkpoint.of(header, machine))
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Keep it."""
@@ -68,6 +106,10 @@ class MemoryCheckpoints:
         """The partition's checkpoints, highest offset first."""
         return iter(self.at.get(place, []))
 
+    def offsets(self, place: Place) -> list[int]:
+        """Their offsets, highest first."""
+        return [checkpoint.offset for checkpoint in self.at.get(place, [])]
+
 
 class DirectoryCheckpoints:
     """Checkpoints as files below `root`: the newest `keep` of each partition. One process at a time uses a root."""
@@ -77,6 +119,10 @@ class DirectoryCheckpoints:
         self._keep = keep
         for unfinished in root.glob("*/*.new"):
             unfinished.unlink()
+
+    def keep(self, header: Header, machine: Machine) -> None:
+        """Keep a machine's state. Raises LogError."""
+        self.save(Checkpoint.of(header, machine))
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write, sync, and only then give it its name; then remove what is older than the newest `keep`."""
@@ -99,6 +145,10 @@ class DirectoryCheckpoints:
                 path.rename(path.with_suffix(".damaged"))
             else:
                 yield checkpoint
+
+    def offsets(self, place: Place) -> list[int]:
+        """Offsets of the files, highest first, unread."""
+        return [int(path.stem) for path in _newest_first(self._folder(place))]
 
     def _folder(self, place: Place) -> Path:
         return self._root / f"{place.topic}-{place.partition}"

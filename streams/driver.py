@@ -22,6 +22,8 @@ RESTARTS = 5
 class Ticker:
     """Appends a `Tick` when a caught-up runner's partition was silent for `tick()` ms and a deadline is outstanding.
 
+    A standby that follows waits for longer than that: it ticks only where nobody else does.
+
     `deadline_outstanding`, `tick`: asked of the runner's machine each time; both may change with its state.
     """
 
@@ -47,7 +49,7 @@ class Ticker:
             self._heard = (self._runner.position, since := self._clock())
         if not self._deadline_outstanding():
             return None
-        return max(0.0, since + self._tick() / 1000 - self._clock())
+        return max(0.0, since + self._tick() / 1000 + self._runner.hesitation() - self._clock())
 
     def append(self) -> None:
         """Say that time has passed."""
@@ -101,18 +103,27 @@ class Driver:
 
     def _work(self, crew: Crew) -> None:
         self._progressed = False
-        while not self._stopping.is_set():
-            if sum([runner.poll() for runner in crew.runners]):
-                self._progressed = True
-            else:
-                self._sleep(crew)
-        for runner in crew.runners:
-            runner.checkpoint()
+        try:
+            while not self._stopping.is_set():
+                if sum([runner.poll() for runner in crew.runners]):
+                    self._progressed = True
+                else:
+                    self._sleep(crew)
+            for runner in crew.runners:
+                runner.checkpoint()
+        finally:
+            for runner in crew.runners:
+                runner.close()
 
     def _sleep(self, crew: Crew) -> None:
         due = crew.ticker.due_in() if crew.ticker else None
         if crew.ticker and due == 0:
             crew.ticker.append()
             return
-        positions = {runner.place: runner.position for runner in crew.runners}
-        self._waiter.wait(positions, PATIENCE if due is None else min(due, PATIENCE))
+        dues = [PATIENCE, due, *(runner.due_in() for runner in crew.runners)]
+        shortest = min(due for due in dues if due is not None)
+        positions = {runner.place: runner.position for runner in crew.runners if not runner.is_held_up()}
+        if positions:
+            self._waiter.wait(positions, shortest)
+        else:
+            self._stopping.wait(shortest)

@@ -9,24 +9,30 @@ do no harm.
 A runner that raised is done for: its machine may stand in the middle of a step. Whoever drives it makes a new one.
 """
 
+import logging
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from msgspec import Raw
-
-from coordinator.machine import RULES_VERSION, Machine, Output, Seen, refused
+from coordinator.machine import RULES_VERSION, Output, Seen, refused
 from schemas.codec import Undecodable, cause_head, decode, encode_output
 from schemas.fields import MAX_RECORD_BYTES
 from schemas.partition import partition_of
 from schemas.reasons import Reason
-from schemas.topics import Topic
-from streams.checkpoints import Checkpoint, CheckpointStore
+from streams.checkpoints import CheckpointStore
+from streams.keeping import Keeper
 from streams.log import Append, Floor, Log, LogError, LogMismatch, Place, Stored, to_append
 from streams.marks import is_new
-from streams.resume import Start, find_start
+from streams.resume import REMEDY, Start, find_start
 from streams.routes import Routes, key_of
+from streams.standby import Following, Patience
+from streams.state import Header
+from streams.state import MachineType as MachineType
 
+if TYPE_CHECKING:  # heavy, and needed by few
+    from streams.localstore import LocalStore
+
+LOGGER = logging.getLogger(__name__)
 BATCH = 1_000
 CHUNK_BYTES = 4 * 1024 * 1024
 MAX_ABOUT = 96
@@ -43,28 +49,15 @@ class MachineStopped(Exception):
     """The machine can't go on; one line that names the record it stopped at, and why."""
 
 
-class MachineType(Protocol):
-    """What makes machines of one topic: a machine class."""
-
-    @property
-    def topic(self) -> Topic:
-        """The topic whose partitions they run on."""
-        ...
-
-    def __call__(self) -> Machine:
-        """A machine that has seen nothing."""
-        ...
-
-    def restore(self, snapshot: bytes) -> Machine:
-        """The machine that made the snapshot."""
-        ...
-
-
 class Runner:
     """One machine on one partition of its topic.
 
-    `every`: records between two checkpoints. `rules`: newest rules version that the machine knows.
-    Raises LogMismatch if the log is not the one that the floor and the checkpoints speak of.
+    `checkpoints`: states that others may start from. `local`: where this process keeps the state; None: in memory.
+    `every`: records between two states in `checkpoints`, at least. `rules`: newest rules version the machine knows.
+    `standby`: it follows another runner of the partition, and leads when that one falls silent; None: it leads.
+    `following`: whether somebody else says what it would say.
+
+    Raises LogMismatch if the log is not the one that the floor and the states speak of, other LogErrors.
     """
 
     def __init__(
@@ -74,26 +67,29 @@ class Runner:
         partition: int,
         checkpoints: CheckpointStore,
         *,
+        local: "LocalStore | None" = None,
         every: int = 50_000,
         rules: int = RULES_VERSION,
+        standby: Patience | None = None,
     ) -> None:
         self.place = Place(machine.topic, partition)
         self.reader = f"{machine.topic}-machine"
         self._log = log
         self._routes = Routes(log)
         self._log_id = self._routes.log_ids[str(self.place)]
-        self._checkpoints = checkpoints
-        self._every = every
+        self._keeper = Keeper(self.place, checkpoints, local, every, self._routes.log_ids, log.start(self.place))
         self._rules = rules
         self._pending: list[Append] = []
         self._bytes = 0
         self._whole = 0  # how many of the pending outputs belong to finished steps
         self._usable = True
-        self._begin(machine, find_start(log, self.reader, self.place, self._routes, checkpoints, rules))
+        self.following = standby is not None
+        self._standby = Following(standby) if standby else None
+        self._begin(machine, find_start(log, self.reader, self.place, self._routes, self._keeper, rules))
 
     def _begin(self, machine: MachineType, start: Start) -> None:
-        self.machine = machine() if start.state is None else machine.restore(bytes(start.state))
-        self.position = self._kept = start.offset
+        self.machine = self._keeper.begin(machine, start.state)
+        self.position = start.offset
         self.floor = start.floor
         self._last: bytes | str = start.digest
         self._marks = start.marks
@@ -101,53 +97,128 @@ class Runner:
     def poll(self, limit: int = BATCH) -> int:
         """Take up to `limit` records, append what follows, move the floor; how many were taken, 0 at the log's end.
 
+        A follower appends nothing, and takes nothing either while it has to wait for the floor (see `due_in`).
         Raises MachineStopped where a step fails, after the outputs of the steps before it are appended; LogError
         where the log does.
         """
         assert self._usable, "this runner has failed: make a new one"
-        batch = self._log.read(self.place, self.position, limit)
+        if self._standby:
+            self._look(self._standby)
+        taken = 0 if self.is_held_up() else self._take_batch(limit)
+        if self._keeper.is_due(self.position):
+            self.checkpoint()
+        return taken
+
+    def _take_batch(self, limit: int) -> int:
+        batch = self._read(limit)
         if batch:
             self._usable = False
-            self._check_before()
             self._take_all(batch)
             self._acknowledge()
             self._usable = True
-            if self.position - self._kept >= self._every:
-                self.checkpoint()
         return len(batch)
 
-    def _check_before(self) -> None:
-        """The record before the position must be the one that was read: a log that was truncated grows again."""
-        if self.position == 0:
-            return
-        try:
-            (before,) = self._log.read(self.place, self.position - 1, 1)
-        except LogMismatch:  # trimmed up to the position: there is nothing left to compare with
-            return
-        if sha256(before.value).hexdigest() != self._digest():
+    def _read(self, limit: int) -> list[Stored]:
+        """What comes next, after a look at the record before it: a log that was truncated may have grown again."""
+        before = self._read_from_before(limit) if self.position else []
+        if not before:  # trimmed up to the position: there is nothing left to compare with; or truncated below it
+            return self._log.read(self.place, self.position, limit)
+        if sha256(before[0].value).hexdigest() != self._digest():
             raise LogMismatch(
-                f"{self.place} has another record at {before.offset} than was read there: the log was truncated and has"
+                f"{self.place} has another record at {before[0].offset} than was read there: the log was truncated and has"
                 " grown again; restore it from a backup"
             )
+        return before[1:]
+
+    def _read_from_before(self, limit: int) -> list[Stored]:
+        try:
+            return self._log.read(self.place, self.position - 1, limit + 1)
+        except LogMismatch:
+            return []
 
     def checkpoint(self) -> None:
-        """Keep the present state, so that the next runner needs no replay up to here."""
-        if self.position == self._kept or not self._usable:
-            return
-        self._checkpoints.save(
-            Checkpoint(
-                topic=self.place.topic,
-                partition=self.place.partition,
-                log_id=self._log_id,
-                targets=self._routes.log_ids,
-                offset=self.position,
-                digest=self._digest(),
-                rules=self._rules,
-                marks=dict(self._marks),
-                state=Raw(self.machine.snapshot()),
-            )
+        """Keep the present state, so that the next runner needs no replay up to here.
+
+        Not where a follower stands above the floor: nobody could start from there.
+        """
+        if self._usable and self.position <= self.floor:
+            self._keeper.keep(self._header(), self.machine, share=not self.following)
+
+    def close(self) -> None:
+        """Let go of the state's files, without keeping what came since the last checkpoint."""
+        self._usable = False
+        self._keeper.close()
+
+    def _header(self) -> Header:
+        return Header(
+            topic=self.place.topic,
+            partition=self.place.partition,
+            log_id=self._log_id,
+            targets=self._routes.log_ids,
+            offset=self.position,
+            digest=self._digest(),
+            rules=self._rules,
+            marks=dict(self._marks),
         )
-        self._kept = self.position
+
+    # --- As a standby -------------------------------------------------------------------------------------------------
+
+    def due_in(self) -> float | None:
+        """Seconds until it wants to be polled although no record has come; None: never."""
+        if self._standby is None or not self.following or self.position <= self.floor:
+            return None
+        return self._standby.watch.due_in()
+
+    def hesitation(self) -> float:
+        """Seconds that a follower waits before it does what the runner that leads should have done."""
+        return self._standby.patience.silence / 1000 if self._standby and self.following else 0.0
+
+    def is_held_up(self) -> bool:
+        """Whether it takes no records until the floor has moved: the hand is full, or the state is to be kept."""
+        if self._standby is None or not self.following or self.position <= self.floor:
+            return False
+        return self._standby.hand.is_full() or self._keeper.is_due(self.position)
+
+    def lead(self) -> None:
+        """Say what is in hand, and lead from now on, whoever else does."""
+        assert self._usable, "this runner has failed: make a new one"
+        if self._standby and self.following:
+            self._take_over(self._standby)
+        self._standby = None
+
+    def _look(self, standby: Following) -> None:
+        """See how far the floor has come, and whether it still moves."""
+        if not standby.watch.is_time():
+            return
+        floor = self._log.floor(self.reader, self.place)
+        if floor is not None and floor.offset > self.floor:
+            self._follow(standby, floor)
+        elif self.position <= self.floor:
+            standby.watch.moved()
+        elif standby.watch.is_over():
+            self._take_over(standby)
+
+    def _follow(self, standby: Following, floor: Floor) -> None:
+        """Somebody else has raised the floor."""
+        differs = floor.offset == self.position and floor.digest != self._digest()
+        if floor.log_id != self._log_id or differs:
+            raise LogMismatch(f"the floor of {self.reader} is not of {self.place} as it was read: {REMEDY}")
+        self.following = True
+        self.floor = floor.offset
+        standby.hand.drop(self.floor)
+        standby.watch.moved()
+
+    def _take_over(self, standby: Following) -> None:
+        LOGGER.warning("%s: the floor stands at %d, this runner leads from there", self.place, self.floor)
+        self._usable = False
+        for chunk in standby.hand.chunks(BATCH, CHUNK_BYTES):
+            self._log.append(chunk)
+        standby.hand.clear()
+        self.following = False
+        self._acknowledge()
+        self._usable = True
+
+    # --- Deciding -----------------------------------------------------------------------------------------------------
 
     def _take_all(self, batch: list[Stored]) -> None:
         first, last = batch[0].offset, batch[-1].offset
@@ -173,6 +244,8 @@ class Runner:
         else:
             for _ in outputs:
                 pass
+        if self.following and self._pending:
+            self._flush()  # now, while the position says what it follows from
         self.position = offset + 1
         self._last = record.value
 
@@ -216,15 +289,18 @@ class Runner:
         self._whole = len(pending)
 
     def _flush(self) -> None:
-        self._log.append(self._pending)
+        if self._standby and self.following:
+            self._standby.hand.hold(self.position, self._pending.copy(), self._bytes)
+        else:
+            self._log.append(self._pending)
         self._pending.clear()
         self._bytes = self._whole = 0
 
     def _acknowledge(self) -> None:
-        """Append what is pending, and when that is durable, move the floor."""
+        """Append what is pending, and when that is durable, move the floor. A follower moves none."""
         if self._pending:
             self._flush()
-        if self.position > self.floor:
+        if self.position > self.floor and not self.following:
             self._log.move_floor(self.reader, self.place, Floor(self.position, self._digest(), self._log_id))
             self.floor = self.position
 

@@ -4,15 +4,15 @@ Whatever does not fit stops the process: a truncated or recreated log would hand
 and floors already name.
 """
 
+from collections.abc import Iterator
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from msgspec import Raw
-
-from streams.checkpoints import Checkpoint, CheckpointStore
+from streams.checkpoints import Saved
 from streams.log import Floor, Log, LogMismatch, Place
 from streams.marks import Marks
 from streams.routes import Routes
+from streams.state import Header
 
 REMEDY = "restore the log from a backup, or start over with a new one"
 
@@ -23,11 +23,19 @@ class Start(NamedTuple):
     offset: int
     digest: str
     marks: Marks
-    state: Raw | None
+    state: Saved | None
     floor: int
 
 
-def find_start(log: Log, reader: str, place: Place, routes: Routes, checkpoints: CheckpointStore, rules: int) -> Start:
+class Loads(Protocol):
+    """Where states were kept."""
+
+    def load(self, place: Place) -> Iterator[Saved]:
+        """Those of a partition, highest offset first."""
+        ...
+
+
+def find_start(log: Log, reader: str, place: Place, routes: Routes, checkpoints: Loads, rules: int) -> Start:
     """The newest checkpoint that can be used, at or below the floor; else the log's beginning.
 
     Raises LogMismatch where log, floor and checkpoints contradict each other.
@@ -36,16 +44,17 @@ def find_start(log: Log, reader: str, place: Place, routes: Routes, checkpoints:
     if floor is not None:
         _check(log, place, f"the floor of {reader}", floor)
     emit_from = floor.offset if floor else 0
-    for checkpoint in checkpoints.load(place):
-        _check_checkpoint(log, place, routes, checkpoint)
-        if checkpoint.offset <= emit_from and checkpoint.rules <= rules:
-            return Start(checkpoint.offset, checkpoint.digest, dict(checkpoint.marks), checkpoint.state, emit_from)
+    for saved in checkpoints.load(place):
+        header = saved.header
+        _check_checkpoint(log, place, routes, header)
+        if header.offset <= emit_from and header.rules <= rules:
+            return Start(header.offset, header.digest, dict(header.marks), saved, emit_from)
     if log.start(place) > 0:
         raise LogMismatch(f"{place} is trimmed to {log.start(place)} and no checkpoint can be used: {REMEDY}")
     return Start(0, "", {}, None, emit_from)
 
 
-def _check_checkpoint(log: Log, place: Place, routes: Routes, checkpoint: Checkpoint) -> None:
+def _check_checkpoint(log: Log, place: Place, routes: Routes, checkpoint: Header) -> None:
     at = Floor(checkpoint.offset, checkpoint.digest, checkpoint.log_id)
     _check(log, place, "a checkpoint", at)
     for target, log_id in routes.log_ids.items():

@@ -157,9 +157,9 @@ class CheckpointForFloor(Runner):
     """The simpler rule: where my state stands, there my outputs must have been appended."""
 
     def _begin(self, machine: MachineType, start: Start) -> None:
-        newest = next(self._checkpoints.load(self.place), None)
+        newest = next(self._keeper.load(self.place), None)
         if newest is not None:
-            start = Start(newest.offset, newest.digest, dict(newest.marks), newest.state, floor=newest.offset)
+            start = Start(newest.offset, newest.digest, dict(newest.marks), newest, floor=newest.offset)
         super()._begin(machine, start)
 
 

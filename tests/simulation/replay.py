@@ -35,9 +35,10 @@ def audit(world: World, processes: Sequence[Process]) -> int:
             states.save(checkpoint)
     for process in processes:
         if process.runner is not None and not process.retired:
-            process.runner._checkpoints, usual = states, process.runner._checkpoints
+            keeper = process.runner._keeper
+            keeper.checkpoints, usual = states, keeper.checkpoints
             process.runner.checkpoint()
-            process.runner._checkpoints = usual
+            keeper.checkpoints = usual
     report = verify(
         world.log, [Code(topic, NEWEST_RULES) for topic in MACHINES], kept_in_memory(states), checkers=WITH_STAND_INS
     )

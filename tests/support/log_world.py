@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import count
 
+from coordinator.machine import Machine
 from schemas.claims import Requested
 from schemas.codec import decode, encode
 from schemas.fields import Record
 from schemas.log import Cause
 from schemas.topics import Topic
-from streams.checkpoints import Checkpoint, CheckpointStore, MemoryCheckpoints
+from streams.checkpoints import CheckpointStore, MemoryCheckpoints
 from streams.log import Append, Floor, Log, Place, Stored
 from streams.loop import Runner
 from streams.marks import Marks, is_new
 from streams.memory import MemoryLog
 from streams.routes import Routes, key_of
+from streams.state import Header
 from tests.support.logtoy import Toy
 
 COUNTS = {
@@ -147,8 +149,9 @@ class CrashingCheckpoints:
         self._inner = inner
         self._fuse = fuse
         self.load = inner.load
+        self.offsets = inner.offsets
 
-    def save(self, checkpoint: Checkpoint) -> None:
+    def keep(self, header: Header, machine: Machine) -> None:
         self._fuse.step()
-        self._inner.save(checkpoint)
+        self._inner.keep(header, machine)
         self._fuse.step()

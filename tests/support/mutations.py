@@ -164,9 +164,9 @@ def gaps() -> AbstractContextManager[Any]:
 
 
 def _acknowledge_state_first(runner: Any) -> None:
-    runner._usable = True
+    runner._usable, floor, runner.floor = True, runner.floor, runner.position
     runner.checkpoint()
-    runner._usable = False
+    runner._usable, runner.floor = False, floor
     _ACKNOWLEDGE(runner)
 
 
@@ -176,7 +176,7 @@ def _start_at_the_checkpoint(log: Any, reader: str, place: Any, routes: Any, che
     if newest is None:
         return start
     return start._replace(
-        offset=newest.offset, digest=newest.digest, marks=dict(newest.marks), state=newest.state, floor=newest.offset
+        offset=newest.offset, digest=newest.digest, marks=dict(newest.marks), state=newest, floor=newest.offset
     )
 
 
