@@ -125,8 +125,8 @@ class Runner:
             return self._log.read(self.place, self.position, limit)
         if sha256(before[0].value).hexdigest() != self._digest():
             raise LogMismatch(
-                f"{self.place} has another record at {before[0].offset} than was read there: the log was truncated and has"
-                " grown again; restore it from a backup"
+                f"{self.place} has another record at {before[0].offset} than was read there: the log was truncated and"
+                " has grown again; restore it from a backup"
             )
         return before[1:]
 
