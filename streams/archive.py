@@ -200,6 +200,9 @@ class ArchiveLog:
         """Never: raises LogError."""
         raise self._unwritable()
 
+    def address(self) -> None:
+        """Nobody has to open it again in another process: nothing is ever written to it."""
+
     def clone(self) -> "ArchiveLog":
         """The same archive for another thread."""
         return ArchiveLog(self._folder)
