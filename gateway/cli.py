@@ -14,7 +14,8 @@ from typing import Annotated
 
 import typer
 
-import gateway.cli_processes  # noqa: F401 # registers the commands in it
+import gateway.cli_api
+import gateway.cli_processes  # noqa: F401 # these register their commands
 from gateway.folders import APP
 from gateway.options import AsUser, app, audit_app, command, config_app, grant_app, group_app, user_app
 from gateway.problems import FAILED, INTERRUPTED, USAGE, one_line, problem_of

@@ -89,6 +89,15 @@ class Janitor(Section, frozen=True):
     ] = 24 * 60
 
 
+class Api(Section, frozen=True):
+    """The Arvados v1 API, which `up` and `api` serve over https."""
+
+    listen: Annotated[
+        str, Meta(description="address it listens at; empty: `up` serves none; not loopback: other machines reach it")
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="its port; 0: any free one")] = 0
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -99,6 +108,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     executor: Executor = Executor()
     submit: Submit = Submit()
     janitor: Janitor = Janitor()
+    api: Api = Api()
 
     @property
     def data_folder(self) -> Path:

@@ -64,6 +64,11 @@ class Folders:
         return self.data / "cache"
 
     @property
+    def api(self) -> Path:
+        """The API's certificate and key, and the token of who runs `up`."""
+        return self.data / "api"
+
+    @property
     def runtime(self) -> Path:
         """What the running `up` says of itself."""
         return self.data / "up.json"

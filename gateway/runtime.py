@@ -25,6 +25,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     started_at: Annotated[int, Meta(description="ms since 1970")]
     dsn: Annotated[str, Meta(description="connection string of the database behind log and read model")]
     kafka: Annotated[str, Meta(description="the brokers behind the log; empty: it is in that database too")] = ""
+    api: Annotated[str, Meta(description="where it serves the API, `host:port`; empty: nowhere")] = ""
     runner: Annotated[str, Meta(description="isolation of tasks that name no image")]
     slots: Annotated[int, Meta(description="tasks at one time; 0: it dispatches nothing")]
     cores: Annotated[int, Meta(description="processor cores for tasks")]

@@ -8,6 +8,7 @@ import time
 from queue import SimpleQueue
 
 from gateway import people, runtime, wiring
+from gateway.folders import APP
 from gateway.parts import Event, raise_failure, signals
 from gateway.runtime import Running
 from gateway.session import Session
@@ -58,6 +59,7 @@ def _about_us(works: Works) -> Running:
         pid=os.getpid(),
         started_at=time.time_ns() // 1_000_000,
         dsn=works.dsn,
+        api=works.api,
         runner=works.runner,
         slots=offer.slots if offer else 0,
         cores=offer.cores if offer else 0,
@@ -68,10 +70,13 @@ def _about_us(works: Works) -> Running:
 
 def _tell(session: Session, running: Running, why: str) -> None:
     if session.as_json:
-        session.result({"ready": True, "pid": running.pid, "runner": running.runner, "slots": running.slots})
+        told = {"pid": running.pid, "runner": running.runner, "slots": running.slots, "api": running.api}
+        session.result({"ready": True, **told})
         return
     work = f"{running.slots} slots, tasks run in {running.runner} ({why})" if running.slots else "nothing is dispatched"
     session.say(f"ready: {work}; data in {session.folders.data}; Ctrl-C stops it")
+    if running.api:
+        session.say(f"Arvados clients: https://{running.api}, found by: eval $({APP} token show)")
 
 
 def _watch_standard_input(events: "SimpleQueue[Event]") -> None:

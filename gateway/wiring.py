@@ -48,6 +48,7 @@ class Works(NamedTuple):
     runner: str
     why: str  # this runner
     offer: Offer | None  # what tasks may use; None: nothing is dispatched here
+    api: str  # where the API is served, `host:port`; empty: nowhere
 
 
 @contextmanager
@@ -61,7 +62,8 @@ def running(config: Config, folders: Folders, events: "SimpleQueue[Event]", *, d
         if folders.shared_store is None:  # a store in the data folder is this log's from now on
             identity.claim(folders.store, store_identity(log), anew=True)
         executor = _executor(config, folders, log, stack) if dispatch else None
-        works = _works(config, dsn, log, executor)
+        api = parts_of.api_of(config, folders, dsn, log, stack) if config.api.listen else None
+        works = _works(config, dsn, log, executor, api.address if api else "")
         parts = Parts(events)
         made = list(_parts(config, folders, dsn, log, stack))
         stack.callback(parts.stop)  # first of all: what is closed after it has no thread any more
@@ -72,6 +74,8 @@ def running(config: Config, folders: Folders, events: "SimpleQueue[Event]", *, d
             parts.start(part)
         if executor:
             parts.start(Part("executor", executor.run, executor.stop))
+        if api:
+            parts.start(Part("API", api.run, api.stop))
         yield works
 
 
@@ -93,14 +97,14 @@ def _executor(config: Config, folders: Folders, log: Log, stack: ExitStack) -> E
     return parts_of.executor_of(config, folders, log, config.executor.node or LOCAL, folders.work, watch.trouble)
 
 
-def _works(config: Config, dsn: str, log: Log, executor: Executor | None) -> Works:
+def _works(config: Config, dsn: str, log: Log, executor: Executor | None, api: str) -> Works:
     if executor is None:
-        return Works(dsn, log, "", "", None)
+        return Works(dsn, log, "", "", None, api)
     try:
         choice = executor.choice(image_named=config.executor.runner == "docker")
     except CannotRun as error:
         raise Refused(f"executor.runner: {error}") from error
-    return Works(dsn, log, choice.name, choice.why, executor.offer)
+    return Works(dsn, log, choice.name, choice.why, executor.offer, api)
 
 
 def _parts(config: Config, folders: Folders, dsn: str, log: Log, stack: ExitStack) -> Iterator[Part]:

@@ -11,6 +11,9 @@ from consumers.executor.service import Executor, Offer
 from consumers.janitor import Behind, Janitor
 from consumers.projector import Projector
 from coordinator.dispatch import Dispatch
+from gateway import tokens
+from gateway.api.assemble import Api
+from gateway.api.server import bound
 from gateway.config import Config
 from gateway.content import store_of
 from gateway.folders import Folders
@@ -71,6 +74,16 @@ def executor_of(
         runner=config.executor.runner,
     )
     return Executor(log, store_of(folders), root, offer, trouble)
+
+
+def api_of(config: Config, folders: Folders, dsn: str, log: Log, stack: ExitStack) -> Api:
+    """The API, listening, with a token for who runs this. Refused where its port is taken."""
+    listening = bound(config.api.listen, config.api.port)
+    stack.callback(listening.close)
+    tokens.ensure_local(folders, dsn)
+    made = Api(log, dsn, store_of(folders), folders.api, listening)
+    stack.callback(made.close)
+    return made
 
 
 def projector_part(dsn: str, log: Log, stack: ExitStack, numbers: Iterable[int] | None = None) -> Part:

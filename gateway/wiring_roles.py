@@ -15,7 +15,8 @@ from gateway.machines import machines
 from gateway.parts import Event, Part, Parts
 from gateway.problems import Problem, Refused
 from gateway.process import CHANGED, Role, Stands
-from gateway.reach import open_log, store_identity
+from gateway.reach import find, open_log, store_identity
+from gateway.session import Session
 from gateway.storewatch import StoreWatch
 from schemas.topics import Topic
 from streams.checkpoints import DirectoryCheckpoints
@@ -84,6 +85,26 @@ def executor(config: Config) -> Role:
             yield stands
 
     return Role(f"executor-{node}", begin)
+
+
+def api(session: Session, name: str) -> Role:
+    """The API alone, on the log and read model that the session leads to."""
+
+    @contextmanager
+    def begin(events: "SimpleQueue[Event]", _journal: Journal) -> Iterator[Stands]:
+        config, found = session.config, find(session)
+        if not config.api.listen:
+            raise Refused("api.listen: name the address to listen at")
+        with ExitStack() as stack:
+            log = open_log(config, found.dsn)
+            stack.callback(log.close)
+            made = parts_of.api_of(config, config.folders, found.dsn, log, stack)
+            parts = Parts(events)
+            stack.callback(parts.stop)
+            parts.start(Part("API", made.run, made.stop))
+            yield lambda: Standing(is_ready=True, detail=f"https://{made.address}")
+
+    return Role(name, begin)
 
 
 # --- Membership -----------------------------------------------------------------------------------------------------

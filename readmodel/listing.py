@@ -64,6 +64,13 @@ def one(connection: Connection, source: str, seen: Sight, viewer: str, uuid: str
     return found[0] if found else None
 
 
+def is_content_seen(connection: Connection, seen: Sight, pdh: str) -> bool:
+    """Whether anything that may be shown has this content. An admin may read all. Raises ReadModelError."""
+    with translated():
+        row = connection.execute(SQL["is_content_seen"], {**seen._asdict(), "pdh": pdh}).fetchone()
+    return bool(row and row[0])
+
+
 def _direction(column: str, descending: bool) -> sql.Composed:
     return sql.Identifier("r", column) + sql.SQL(" desc" if descending else " asc")
 

@@ -7,10 +7,11 @@ The marker file tells a store from the empty mount point of one that is not moun
 
 import errno
 import hashlib
+import io
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,16 @@ _MD5_NAME = re.compile(r"[0-9a-f]{32}")
 _SHARD_NAME = re.compile(r"[0-9a-f]{3}")
 
 Data = bytes | bytearray | memoryview
+
+
+class Incoming:
+    """A block that arrives in parts; made by `BlockStore.receive`, and good for one `finish` or `drop`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self.digest = hashlib.md5(usedforsecurity=False)
+        self.file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o444), "w+b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +93,58 @@ class BlockStore:
             raise BlockCorrupt(md5, str(locator))
         if locator.size:
             with self._faults():
-                if not self._renew(locator, memoryview(data)):
+                if not self._renew(locator, lambda file: _same(file, memoryview(data))):
                     self._write(locator, data)
         return locator.stripped
+
+    def receive(self) -> Incoming:
+        """Begin a block that comes in parts, for `add`, and `finish` or `drop`: a part in memory, never the block."""
+        with self._faults():
+            return Incoming(self._incoming_path("part"))
+
+    def add(self, incoming: Incoming, part: Data) -> None:
+        """The next part. BlockTooLarge, StoreFull."""
+        incoming.size += memoryview(part).nbytes
+        if incoming.size > MAX_BLOCK_BYTES:
+            raise BlockTooLarge(incoming.size, MAX_BLOCK_BYTES)
+        incoming.digest.update(part)
+        with self._faults():
+            incoming.file.write(part)
+
+    def finish(self, incoming: Incoming, md5: str = "") -> str:
+        """As `put`, of all parts."""
+        locator = Locator(incoming.digest.hexdigest(), incoming.size)
+        if md5 and md5 != locator.md5:
+            raise BlockCorrupt(md5, str(locator))
+        if locator.size:
+            with self._faults():
+                incoming.file.flush()
+                if not self._renew(locator, lambda file: _same_files(file, incoming.file)):
+                    os.fsync(incoming.file.fileno())
+                    self._settle(incoming.path, locator)
+        return locator.stripped
+
+    def drop(self, incoming: Incoming) -> None:
+        """Forget what came in, unless it was finished."""
+        with self._faults():
+            incoming.file.close()
+            incoming.path.unlink(missing_ok=True)
+
+    def open(self, locator: str) -> BinaryIO:
+        """A block's file, after its content was read once and found right. BlockMissing, BlockCorrupt."""
+        wanted = parse_locator(locator)
+        if wanted.stripped == EMPTY_BLOCK:
+            return io.BytesIO()
+        with self._faults():
+            file = self._open(wanted)
+            try:
+                if _content(file).stripped != wanted.stripped:
+                    self._refuse(wanted, file)
+                file.seek(0)
+            except BaseException:
+                file.close()
+                raise
+        return file
 
     def get(self, locator: str) -> bytes:
         """A block's content, its size and md5 checked. BlockMissing, BlockCorrupt."""
@@ -170,12 +230,12 @@ class BlockStore:
             raise BlockMissing(wanted.stripped)
         raise BlockCorrupt(wanted.stripped, str(found))
 
-    def _renew(self, locator: Locator, data: memoryview) -> bool:
+    def _renew(self, locator: Locator, is_same: Callable[[BinaryIO], bool]) -> bool:
         """Whether the block is there, intact, and now has the time of today."""
         path = self._path(locator.md5)
         try:
             with path.open("rb") as file:
-                if not _same(file, data):
+                if not is_same(file):
                     file.seek(0)
                     if _content(file) == locator:
                         raise BlockCollision(locator.stripped)
@@ -187,18 +247,24 @@ class BlockStore:
         return True
 
     def _write(self, locator: Locator, data: Data) -> None:
-        incoming = self._incoming / f"{locator.md5}.{os.getpid()}.{secrets.token_hex(8)}"
-        path = self._path(locator.md5)
+        incoming = self._incoming_path(locator.md5)
         try:
             with os.fdopen(os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            self._make_shard(path.parent)
-            incoming.replace(path)
-            _sync_directory(path.parent)
+            self._settle(incoming, locator)
         finally:
             incoming.unlink(missing_ok=True)
+
+    def _incoming_path(self, name: str) -> Path:
+        return self._incoming / f"{name}.{os.getpid()}.{secrets.token_hex(8)}"
+
+    def _settle(self, incoming: Path, locator: Locator) -> None:
+        path = self._path(locator.md5)
+        self._make_shard(path.parent)
+        incoming.replace(path)
+        _sync_directory(path.parent)
 
     def _make_shard(self, shard: Path) -> None:
         if not shard.is_dir():
@@ -232,6 +298,14 @@ def _same(file: BinaryIO, data: memoryview) -> bool:
             return False
         position += len(chunk)
     return position == data.nbytes
+
+
+def _same_files(one: BinaryIO, other: BinaryIO) -> bool:
+    other.seek(0)
+    while chunk := one.read(CHUNK_BYTES):
+        if chunk != other.read(CHUNK_BYTES):
+            return False
+    return not other.read(1)
 
 
 def _stored(path: Path) -> StoredBlock | None:

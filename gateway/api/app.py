@@ -1,5 +1,6 @@
 """The ASGI application: paths, reading a body within its limits, errors as replies. What is asked runs in threads."""
 
+import asyncio
 import logging
 import re
 import traceback
@@ -18,6 +19,7 @@ from gateway.api.dispatch import Dispatcher
 from gateway.api.errors import ApiError, not_found, translated
 
 MAX_BODY = 4 * 2**20
+LARGEST = {"collections": 32 * 2**20}  # bytes of a body, for what may be more: manifests
 MAX_DRAINED = 128 * 2**20  # what a client that sends too much may still send, so that it hears why
 ANY = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}(?::[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](?::[0-9]{1,5})?")
@@ -28,14 +30,26 @@ _log = logging.getLogger(__name__)
 def application(dispatcher: Dispatcher, host: str, prefix: str, *more: Route) -> Starlette:
     """The application. `host`: what it is called where a request doesn't say; `more`: routes of Keep."""
 
+    large = asyncio.Semaphore(1)
+
     async def discover(asked: Request) -> Response:
         return reply(200, discovery.document(dispatcher.resources, f"https://{_host(asked, host)}/", prefix))
 
     async def api(asked: Request) -> Response:
-        raw = await body_of(asked, MAX_BODY)
+        path = asked.scope["path"]
+        most = LARGEST.get(path.split("/")[3] if path.count("/") > 2 else "", MAX_BODY)
+        raw = await body_of(asked, most)
         headers = {name.lower(): value for name, value in asked.headers.items()}
-        call = request.call(asked.method, asked.url.path, asked.scope["query_string"], headers, raw, token_of(asked))
-        return reply(200, await run_in_threadpool(dispatcher.answer, call))
+        more = {"token": token_of(asked), "host": _host(asked, host)}
+
+        def answer() -> Response:
+            call = request.call(asked.method, path, asked.scope["query_string"], headers, raw, **more)
+            return reply(200, dispatcher.answer(call))
+
+        if len(raw) <= MAX_BODY:
+            return await run_in_threadpool(answer)
+        async with large:  # what is made of it is several times as large
+            return await run_in_threadpool(answer)
 
     async def nothing(_: Request) -> Response:
         raise not_found()

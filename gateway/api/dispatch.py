@@ -67,21 +67,25 @@ def check_scopes(caller: Caller, call: Call) -> None:
 def list_of(resource: Resource, caller: Caller, call: Call) -> Object:
     """A page of what the caller may read."""
     select = filters.select(resource, call.option("select"))
+    asked, seen = asked_page(resource, call), caller.sight
+    with caller.service.rows() as connection:
+        rows, total = listing.page(connection, resource.name, seen, caller.uuid, asked)
+    items = [render.shown(resource, row, select) for row in rows]
+    return render.listed(resource, items, asked.offset, asked.limit, total)
+
+
+def asked_page(resource: Resource, call: Call) -> listing.Asked:
+    """What page is asked for. ApiError 422."""
     count = call.option("count")
     if count not in (None, "", "exact", "none"):
         raise invalid("count: must be exact or none")
-    asked = listing.Asked(
+    return listing.Asked(
         filters.terms(resource, call.option("filters"), call.option("where")),
         filters.order(resource, call.option("order")),
         call.number("limit", PAGE, MOST),
         call.number("offset", 0, 2**31 - 1),
         counted=count != "none",
     )
-    seen = caller.sight
-    with caller.service.rows() as connection:
-        rows, total = listing.page(connection, resource.name, seen, caller.uuid, asked)
-    items = [render.shown(resource, row, select) for row in rows]
-    return render.listed(resource, items, asked.offset, asked.limit, total)
 
 
 def get(resource: Resource, caller: Caller, call: Call, uuid: str) -> Object:

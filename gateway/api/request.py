@@ -38,6 +38,7 @@ class Call:
     """`options`: parameters of the query and of a form, text as it came. `body`: the JSON object, {} if there is none.
 
     `raw`: the body's bytes, which tell one creation from another. `request_id`: the client's; empty: it sent none.
+    `host`: what the client calls this server, with its port.
     """
 
     verb: str
@@ -47,6 +48,7 @@ class Call:
     raw: bytes = b""
     request_id: str = ""
     token: str = ""
+    host: str = ""
 
     def option(self, name: str) -> Any:
         """An option, wherever it stands; None: it is not given. JSON where its meaning is JSON."""
@@ -97,8 +99,8 @@ class Call:
         }
 
 
-def call(verb: str, path: str, query: bytes, headers: dict[str, str], raw: bytes, token: str) -> Call:
-    """The request of these parts. Raises ApiError. `headers`: names in lower case."""
+def call(verb: str, path: str, query: bytes, headers: dict[str, str], raw: bytes, **more: str) -> Call:
+    """The request of these parts. Raises ApiError. `headers`: names in lower case; `more`: token and host."""
     options = _pairs(query)
     body: dict[str, Any] = {}
     kind = headers.get("content-type", "").split(";")[0].strip().lower()
@@ -110,7 +112,7 @@ def call(verb: str, path: str, query: bytes, headers: dict[str, str], raw: bytes
     verb = _overridden(verb, override)
     parts = tuple(part for part in path.split("/") if part)
     request_id = headers.get("x-request-id", "")[:MAX_REQUEST_ID]
-    return Call(verb, parts, options, body, raw, request_id, token)
+    return Call(verb, parts, options, body, raw, request_id, **more)
 
 
 def parsed(data: bytes, name: str = "body") -> Any:

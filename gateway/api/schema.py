@@ -112,4 +112,45 @@ LINKS = Resource(
     (*READ, CREATE, DELETE),
 )  # fmt: skip
 
-RESOURCES: dict[str, Resource] = {one.name: one for one in (USERS, GROUPS, LINKS)}
+COLLECTIONS = Resource(
+    "collections", "collection", "Collection", "4zz18", "A name whose content may change; by its hash, content.",
+    (
+        *COMMON,
+        Attribute("name", "string", "unique among its owner's, or null", "both"),
+        Attribute("description", "text", "for people", "both"),
+        Attribute("properties", "hash", "anything", "both"),
+        Attribute("portable_data_hash", "string", "names the content", "create"),
+        Attribute("manifest_text", "text", "the files and where their data is, signed for the caller", "both"),
+        Attribute("unsigned_manifest_text", "text", "the same without signatures; only where it is selected"),
+        Attribute("file_count", "integer", "number of files"),
+        Attribute("file_size_total", "integer", "bytes of all files"),
+        Attribute("replication_desired", "integer", "always null", "both"),
+        Attribute("replication_confirmed", "integer", "always null"),
+        Attribute("replication_confirmed_at", "datetime", "always null"),
+        Attribute("storage_classes_desired", "array", "always `default`", "both"),
+        Attribute("storage_classes_confirmed", "array", "always `default`"),
+        Attribute("storage_classes_confirmed_at", "datetime", "always null"),
+        Attribute("delete_at", "datetime", "always null"),
+        Attribute("trash_at", "datetime", "always null"),
+        Attribute("is_trashed", "boolean", "always false"),
+        Attribute("version", "integer", "always 1"),
+        Attribute("preserve_version", "boolean", "always false", "both"),
+        Attribute("current_version_uuid", "string", "the same as uuid"),
+    ),
+    (*READ, CREATE, UPDATE, DELETE),
+)  # fmt: skip
+
+KEEP_SERVICES = Resource(
+    "keep_services", "keep_service", "KeepService", "bi6l4", "Where blocks are stored and read.",
+    (
+        Attribute("uuid", "string", "names the service"),
+        Attribute("service_host", "string", "host name"),
+        Attribute("service_port", "integer", "port"),
+        Attribute("service_ssl_flag", "boolean", "whether it speaks TLS"),
+        Attribute("service_type", "string", "always `proxy`"),
+        Attribute("read_only", "boolean", "always false"),
+    ),
+    (LIST, Method("accessible", "GET", "/accessible", about="the services that the caller can reach")),
+)  # fmt: skip
+
+RESOURCES: dict[str, Resource] = {one.name: one for one in (USERS, GROUPS, LINKS, COLLECTIONS, KEEP_SERVICES)}

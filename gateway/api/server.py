@@ -10,7 +10,7 @@ from gateway.problems import Refused
 
 CONNECTIONS = 1_000  # at one time; more are told 503
 IDLE_SECONDS = 30
-STOP_SECONDS = 5  # for requests that are being answered
+STOP_SECONDS = 2  # for requests that are being answered
 BACKLOG = 512
 
 
@@ -51,7 +51,7 @@ class Server:
                 lifespan="off",
                 access_log=False,
                 log_config=None,
-                log_level="warning",
+                log_level="critical",
                 server_header=False,
                 limit_concurrency=CONNECTIONS,
                 timeout_keep_alive=IDLE_SECONDS,

@@ -30,3 +30,26 @@ select
 from rm.grants l
 where %(everything)s or l.subject = %(viewer)s or l.object = %(viewer)s
     or exists (select from rm.groups g where g.uuid = l.object and g.owner = %(viewer)s)
+
+-- name: collections
+-- What a name means: the manifest itself is in the store.
+select
+    c.uuid, c.owner_uuid, c.created_at, null::text as modified_by_client_uuid, c.modified_by_user_uuid, c.modified_at,
+    c.name, c.description, c.properties, c.portable_data_hash, null::text as manifest_text,
+    null::text as unsigned_manifest_text, c.file_count, c.file_size_total, null::bigint as replication_desired,
+    null::bigint as replication_confirmed, null::bigint as replication_confirmed_at,
+    '["default"]'::text as storage_classes_desired, '["default"]'::text as storage_classes_confirmed,
+    null::bigint as storage_classes_confirmed_at, null::bigint as delete_at, null::bigint as trash_at,
+    false as is_trashed, 1::bigint as version, false as preserve_version, c.uuid as current_version_uuid
+from api.collections c
+where %(everything)s or c.owner_uuid = any(%(owners)s)
+
+-- name: is_content_seen
+select %(everything)s or exists (
+    select from api.collections c where c.portable_data_hash = %(pdh)s and c.owner_uuid = any(%(owners)s)
+) or exists (
+    select from rm.jobs j where j.output = %(pdh)s and j.owner = any(%(owners)s)
+) or exists (
+    select from rm.job_tasks t join rm.jobs j using (root)
+    where (t.output = %(pdh)s or t.log = %(pdh)s) and j.owner = any(%(owners)s)
+) as is_seen

@@ -1,0 +1,58 @@
+"""The commands of the API: the server alone, and tokens."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.options import app, command, token_app
+from gateway.session import Session
+
+
+@command(app, "api")
+def _api(
+    session: Session, name: Annotated[str, typer.Option("--name", help="Its name on this machine.")] = "api"
+) -> int:
+    """Serve the Arvados API beside a running system: reads the same database, writes the same log."""
+    from gateway import process, wiring_roles
+
+    return process.run(session, wiring_roles.api(session, name))
+
+
+@command(token_app, "create")
+def _token_create(
+    session: Session,
+    user: Annotated[str | None, typer.Option("--user", help="Whose it is.", show_default="you")] = None,
+    label: Annotated[str, typer.Option("--label", help="What it is for.")] = "",
+    days: Annotated[int | None, typer.Option("--days", min=1, help="How long it is good.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="Only this: a verb and a path, `GET /arvados/v1/jobs`.")
+    ] = None,
+) -> None:
+    """Make a token and print it, this once."""
+    from gateway import tokens
+
+    tokens.create(session, user, label, days, scope or [])
+
+
+@command(token_app, "list")
+def _token_list(session: Session) -> None:
+    """List the tokens, without what they are."""
+    from gateway import tokens
+
+    tokens.list_tokens(session)
+
+
+@command(token_app, "revoke")
+def _token_revoke(session: Session, uuid: Annotated[str, typer.Argument(help="The token's own uuid.")]) -> None:
+    """End a token."""
+    from gateway import tokens
+
+    tokens.revoke(session, uuid)
+
+
+@command(token_app, "show")
+def _token_show(session: Session) -> None:
+    """Print how Arvados' clients find the API of the running `up`: use it as eval $(crunch-reuse token show)."""
+    from gateway import tokens
+
+    tokens.show(session)
