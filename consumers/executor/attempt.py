@@ -22,6 +22,7 @@ from consumers.executor.site import Site
 from consumers.executor.tasksocket import TaskSocket
 from consumers.executor.way import TaskWay
 from consumers.runners.port import MIB, CannotRun, Command, Folders, Limits, Outcome, Places, Runner
+from consumers.runners.space import Space
 from consumers.runners.supervise import TEMPORARY_EXIT, Supervision
 from coordinator.canonical import digest
 from schemas.claims import Exited
@@ -46,7 +47,9 @@ class Attempt:
         self._spec = msgspec.json.decode(ready.spec, type=TaskSpec)
         self._name = hashlib.sha256(ready.token.encode()).hexdigest()[:16]
         self._root = site.attempts / self._name
-        self._supervision = Supervision(self._limits(), self._root / "out", site.grace_seconds)
+        limits = self._limits()
+        space = Space(limits, self._root / "out", self._root / "scratch")
+        self._supervision = Supervision(limits, space, site.grace_seconds)
         self._handed_over = False
 
     def stop(self, grace: bool) -> None:
@@ -187,6 +190,7 @@ class Attempt:
             memory=resources.memory * MIB,
             scratch=resources.scratch * MIB,
             output=resources.scratch * MIB,
+            processes=self._site.processes,
             time=self._spec.timeout,
         )
 

@@ -13,6 +13,7 @@ from consumers.executor.inputs import InputCache, remove_tree
 from consumers.executor.requests import Asks
 from consumers.executor.way import Way
 from consumers.runners.choose import Runners
+from consumers.runners.port import MAX_PROCESSES
 from consumers.runners.supervise import GRACE_SECONDS
 from store.collections import CollectionStore
 
@@ -54,6 +55,7 @@ class Site:
         self.answers = answers
         self.way = way
         self.grace_seconds = GRACE_SECONDS
+        self.processes = MAX_PROCESSES  # of one task
         self.attempts = root / "attempts"
         self.sockets = socket_folder(self.key)
         self.bin = root / "bin"

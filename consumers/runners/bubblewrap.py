@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from consumers.runners.port import CannotRun, Command, Exit, Folders, Limits, Places, Running
-from consumers.runners.reap import MARK, send, wait_for_end
+from consumers.runners.reap import MARK, in_namespace_of, send, wait_for_end
 from consumers.runners.sandbox import HOSTNAME, SANDBOX, SHARED_MEMORY, USER, places_in_sandbox
 from consumers.runners.spawn import Spawned, Spawner
 from schemas.reasons import Failure
@@ -128,9 +128,13 @@ class Sandbox:
 
     def signal(self, number: int) -> None:
         """To every process in the sandbox but its reaper; before it has one, to bwrap."""
-        inside = list(self._inside())
-        for pid in inside or [self._spawned.process.pid]:
+        for pid in self.processes() or [self._spawned.process.pid]:
             send(pid, number)
+
+    def processes(self) -> list[int]:
+        """All in the sandbox but its reaper."""
+        reaper = self._reaper()
+        return [pid for pid in in_namespace_of(reaper) if pid != reaper] if reaper else []
 
     def finish(self) -> None:
         """End the sandbox. bwrap is gone a moment before what was in it, so wait for that too."""
@@ -140,15 +144,6 @@ class Sandbox:
                 wait_for_end(reaper, _END_SECONDS)
             os.close(self._status)
             self._status = -1
-
-    def _inside(self) -> Iterator[int]:
-        reaper = self._reaper()
-        namespace = reaper and _namespace(Path("/proc", str(reaper)))
-        if not namespace:
-            return
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != reaper and _namespace(entry) == namespace:
-                yield int(entry.name)
 
     def _reaper(self) -> int | None:
         os.set_blocking(self._status, False)
@@ -245,10 +240,3 @@ def _memory_file(text: str) -> int:
     os.write(descriptor, text.encode())
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
-
-
-def _namespace(process: Path) -> str:
-    try:
-        return str((process / "ns" / "pid").readlink())
-    except OSError:
-        return ""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from consumers.runners.bubblewrap import BubblewrapRunner
-from consumers.runners.cgroups import find
+from consumers.runners.cgroups import Groups, find
 from consumers.runners.port import CannotRun, Runner
 from consumers.runners.process import ProcessRunner
 from consumers.runners.spawn import Spawner
@@ -53,15 +53,15 @@ class Runners:
     """The runners of one node, each made when it is first needed: Docker's library is heavy, and few nodes use it.
 
     `engine`: address of the Docker engine; empty: as the environment says. `note`: a file that says that containers
-    were made, for the next start to look for what is left of them.
+    were made, for the next start to look for what is left of them. `groups`: where control groups can be made, or why
+    none can; None: look.
     """
 
-    def __init__(self, forced: str, engine: str, note: Path) -> None:
+    def __init__(self, forced: str, engine: str, note: Path, groups: Groups | str | None = None) -> None:
         self.engine = engine
         self._forced = forced
         self._note = note
-        groups = find()
-        self._no_groups = groups if isinstance(groups, str) else ""
+        groups = find() if groups is None else groups
         spawner = Spawner(None if isinstance(groups, str) else groups)
         self._made: dict[str, Runner] = {
             "process": ProcessRunner(spawner),

@@ -22,7 +22,7 @@ from docker.types import LogConfig, Mount, Ulimit
 from docker.utils.socket import frames_iter
 
 from consumers.runners.port import CannotRun, Command, Exit, Folders, Limits, Places, Running
-from consumers.runners.reap import Hold
+from consumers.runners.reap import Hold, in_namespace_of
 from consumers.runners.sandbox import HOSTNAME, SANDBOX, SHARED_MEMORY, USER, places_in_sandbox
 from schemas.reasons import Failure
 
@@ -133,6 +133,7 @@ class Container:
         self._exit = Exit(-1, trouble="the engine did not say how it ended")
         self._finished = False
         self._started = False
+        self._process = 0
         self._output = _kept(api, container) if adopted else _attached(api, container)
         self._threads = [
             threading.Thread(target=self._pump, args=(on_output,), name="container", daemon=True),
@@ -161,6 +162,13 @@ class Container:
     def signal(self, number: int) -> None:
         """Send a signal to its first process; the engine reaches no other."""
         _unless_gone(self._address, lambda: self._api.kill(self._id, signal=int(number)))
+
+    def processes(self) -> list[int]:
+        """Where the engine's processes are this node's too."""
+        if not self._process:
+            with suppress(DockerException, requests.RequestException):  # the engine is gone: `_await` says so
+                self._process = int(self._api.inspect_container(self._id)["State"]["Pid"])
+        return list(in_namespace_of(self._process)) if self._process else []
 
     def finish(self) -> None:
         """Kill and remove it. If the engine is gone, what is left of it is removed when the node joins again."""

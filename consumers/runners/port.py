@@ -4,7 +4,7 @@ A runner starts one command and hands back a `Running`; how long that may go on,
 means is the same for all and stands in `consumers.runners.supervise`.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -112,6 +112,10 @@ class Running(Protocol):
 
     def signal(self, number: int) -> None:
         """Send a signal to all its processes."""
+        ...
+
+    def processes(self) -> Iterable[int]:
+        """Its processes as this node numbers them, as far as they can be found."""
         ...
 
     def finish(self) -> None:

@@ -61,6 +61,23 @@ def in_cgroups(directories: Iterable[str]) -> Iterator[int]:
             yield from map(int, Path(directory, "cgroup.procs").read_text().split())
 
 
+def in_namespace_of(process: int) -> Iterator[int]:
+    """Processes in the same namespace of processes as this one, itself included; none if that is ours. Linux."""
+    wanted = _namespace(str(process))
+    if wanted in ("", _namespace("self")):
+        return
+    with os.scandir(_PROC) as entries:
+        for entry in entries:
+            if entry.name.isdigit() and _namespace(entry.name) == wanted:
+                yield int(entry.name)
+
+
+def _namespace(process: str) -> str:
+    with suppress(OSError):  # it is gone, or not ours to look at
+        return os.readlink(f"{_PROC}/{process}/ns/pid")
+    return ""
+
+
 def _kill_once(hold: Hold) -> bool:
     """Whether anything was still there to be killed."""
     pids = set(in_cgroups(hold.cgroups))

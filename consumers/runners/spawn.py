@@ -16,7 +16,7 @@ from pathlib import Path
 
 from consumers.runners.cgroups import Group, Groups
 from consumers.runners.port import CannotRun, Exit, Limits
-from consumers.runners.reap import MARK, Hold, kill_all, marked, send
+from consumers.runners.reap import MARK, Hold, in_cgroups, kill_all, marked, send
 from schemas.reasons import Failure
 
 _CHUNK = 65536
@@ -70,6 +70,10 @@ class Spawned:
         if not sys.platform.startswith("linux"):
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, number)
+
+    def processes(self) -> set[int]:
+        """Found by control group and mark."""
+        return {*in_cgroups(self.hold.cgroups), *marked(self.hold.mark)}
 
     def finish(self) -> None:
         """Kill what is left; the last of its output has been handed on when this returns."""

@@ -1,13 +1,11 @@
 """Watching over a command that runs: how long, how much it writes, who tells it to end, and what its end means."""
 
-import os
 import signal
-import stat
 import threading
 import time
-from pathlib import Path
 
-from consumers.runners.port import MIB, Exit, Limits, Outcome, Running
+from consumers.runners.port import Exit, Limits, Outcome, Running
+from consumers.runners.space import Space
 from schemas.reasons import Failure
 
 GRACE_SECONDS = 4.0
@@ -26,9 +24,9 @@ _FILE_TOO_LARGE = 128 + 25
 class Supervision:
     """One command under its limits. `stop` may be called from any thread, also before `run`."""
 
-    def __init__(self, limits: Limits, output: Path, grace_seconds: float = GRACE_SECONDS) -> None:
+    def __init__(self, limits: Limits, space: Space, grace_seconds: float = GRACE_SECONDS) -> None:
         self._limits = limits
-        self._output = output
+        self._space = space
         self._grace_seconds = grace_seconds
         self._asked = threading.Event()
         self._at_once = False
@@ -64,7 +62,7 @@ class Supervision:
             if self.was_stopped:
                 if outcome := self._escalate(running):
                     return outcome
-            elif over := self._over_limit(started):
+            elif over := self._over_limit(running, started):
                 return over
 
     def _pause(self, started: float) -> float:
@@ -82,21 +80,17 @@ class Supervision:
             self._next_signal = now + self._grace_seconds
         return None
 
-    def _over_limit(self, started: float) -> Outcome | None:
+    def _over_limit(self, running: Running, started: float) -> Outcome | None:
         limit = self._limits.time
         if limit and time.monotonic() - started >= limit / 1000:
             reason = f"timeout: still running after {limit / 1000:g} s; give it a longer timeout if it needs one"
             return Outcome(exit_code=128 + signal.SIGKILL, failure=Failure.TIMEOUT, reason=reason)
-        return self._looked_at_output() if time.monotonic() >= self._next_look else None
+        return self._looked_at_space(running) if time.monotonic() >= self._next_look else None
 
-    def _looked_at_output(self) -> Outcome | None:
+    def _looked_at_space(self, running: Running) -> Outcome | None:
         began = time.monotonic()
-        try:
-            if exceeds(self._output, self._limits.output):
-                return too_much_output(self._limits)
-        except PermissionError as error:
-            name = os.path.relpath(error.filename, self._output)
-            return _output_failure(f"{name!r} in its output can't be looked into: leave directories readable")
+        if reason := self._space.trouble(running.processes()):
+            return Outcome(exit_code=128 + signal.SIGKILL, failure=Failure.OUTPUT, reason=reason)
         took = time.monotonic() - began
         self._next_look = began + max(_LOOK_SECONDS, 20 * took)
         return None
@@ -118,37 +112,6 @@ def outcome_of(ended: Exit) -> Outcome:
     if 128 < code <= 128 + _LAST_SIGNAL:
         return Outcome(exit_code=code, failure=Failure.SIGNAL, reason=f"killed by signal {_signal_name(code - 128)}")
     return Outcome(exit_code=code, failure=Failure.EXIT, reason=f"exit code {code}{_KNOWN_CODES.get(code, '')}")
-
-
-def too_much_output(limits: Limits) -> Outcome:
-    """The outcome of a task that wrote more than it may."""
-    return _output_failure(f"its output grew beyond {limits.output // MIB} MiB: ask for more in resources.scratch")
-
-
-def _output_failure(reason: str) -> Outcome:
-    return Outcome(exit_code=128 + signal.SIGKILL, failure=Failure.OUTPUT, reason=reason)
-
-
-def exceeds(directory: Path, limit: int) -> bool:
-    """Whether the files under a directory hold more than `limit` bytes of disk. Links are not followed.
-
-    PermissionError names a directory that hides what is in it.
-    """
-    total = 0
-    pending = [os.fspath(directory)]
-    while pending:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    info = entry.stat(follow_symlinks=False)
-                    total += info.st_blocks * 512
-                    if stat.S_ISDIR(info.st_mode):
-                        pending.append(entry.path)
-        except (FileNotFoundError, NotADirectoryError):
-            continue  # the task removes or replaces it while we look
-        if total > limit:
-            return True
-    return False
 
 
 def _signal_name(number: int) -> str:

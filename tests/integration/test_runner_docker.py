@@ -10,6 +10,7 @@ import pytest
 
 from consumers.runners.docker import MARK_LABEL, NODE_LABEL, Container, DockerRunner, resolve_image
 from consumers.runners.port import MIB, CannotRun, Command, Folders, Limits
+from consumers.runners.space import Space
 from consumers.runners.supervise import Supervision
 from schemas.reasons import Failure
 
@@ -27,6 +28,10 @@ def command(folder: Path, image: str, *argv: str) -> Command:
         limits=Limits(cores=1, memory=64 * MIB, scratch=16 * MIB, output=16 * MIB),
         node="node-7", mark="node-7.attempt", image=image,
     )  # fmt: skip
+
+
+def supervision_of(work: Command) -> Supervision:
+    return Supervision(work.limits, Space(work.limits, work.folders.output, work.folders.scratch))
 
 
 def left_behind(running: Container) -> None:
@@ -68,7 +73,7 @@ def test_a_container_that_runs_is_adopted_with_all_it_has_said(tmp_path, docker_
     assert runner.sweep("node-7", spare=("node-7.attempt",)) == 0
     adopted = runner.adopt("node-7.attempt", said.append)
     (tmp_path / "out" / "go").touch()
-    outcome = Supervision(work.limits, tmp_path / "out").run(adopted)
+    outcome = supervision_of(work).run(adopted)
     assert (outcome.exit_code, b"".join(said)) == (7, b"before\n")
     assert labelled(docker_engine) == []
     left_behind(left)
@@ -81,7 +86,7 @@ def test_a_container_that_ended_meanwhile_is_adopted_too(tmp_path, docker_engine
     left.go()
     assert left.wait(60)
     adopted = DockerRunner(docker_engine).adopt("node-7.attempt", said.append)
-    assert Supervision(work.limits, tmp_path / "out").run(adopted).exit_code == 3
+    assert supervision_of(work).run(adopted).exit_code == 3
     assert b"".join(said) == b"all\n"
     left_behind(left)
     with pytest.raises(CannotRun, match="the container of node-7"):
@@ -91,14 +96,14 @@ def test_a_container_that_ended_meanwhile_is_adopted_too(tmp_path, docker_engine
 def test_nothing_of_a_container_stays_when_it_has_ended(tmp_path, docker_engine, python_image):
     said: list[bytes] = []
     work = command(tmp_path, python_image, "/bin/echo", "done")
-    outcome = Supervision(work.limits, tmp_path / "out").run(DockerRunner(docker_engine).start(work, said.append))
+    outcome = supervision_of(work).run(DockerRunner(docker_engine).start(work, said.append))
     assert (outcome.exit_code, b"".join(said)) == (0, b"done\n")
     assert labelled(docker_engine) == []
 
 
 def test_a_container_that_is_stopped_before_it_started(tmp_path, docker_engine, python_image):
     work = command(tmp_path, python_image, "/bin/echo", "done")
-    supervision = Supervision(work.limits, tmp_path / "out")
+    supervision = supervision_of(work)
     supervision.stop(grace=False)
     assert supervision.run(DockerRunner(docker_engine).start(work, print)).failure is Failure.SIGNAL
     assert labelled(docker_engine) == []
@@ -110,7 +115,7 @@ def test_an_images_own_search_path_counts(tmp_path, docker_engine, python_image)
     image = client.api.commit(made, changes="ENV PATH=/opt/tools:/usr/bin:/bin\nENV TOOL=yes")["Id"]
     said: list[bytes] = []
     work = command(tmp_path, image, "sh", "-c", "echo $PATH $TOOL")
-    Supervision(work.limits, tmp_path / "out").run(DockerRunner(docker_engine).start(work, said.append))
+    supervision_of(work).run(DockerRunner(docker_engine).start(work, said.append))
     client.api.remove_container(made)
     client.api.remove_image(image)
     client.close()
@@ -133,7 +138,7 @@ def test_an_engine_that_goes_away_is_the_nodes_trouble(tmp_path, docker_engine, 
     work = command(tmp_path, python_image, "/bin/sh", "-c", "echo started; exec /bin/sleep 1000")
     with Relay(tmp_path / "engine", docker_engine) as relay:
         started = DockerRunner(relay.address).start(work, lambda data: running.set())
-        supervision = Supervision(work.limits, tmp_path / "out")
+        supervision = supervision_of(work)
         thread = threading.Thread(target=lambda: outcomes.append(supervision.run(started)))
         thread.start()
         assert running.wait(60)

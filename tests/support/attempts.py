@@ -10,7 +10,6 @@ import msgspec
 from consumers.executor.attempt import Attempt
 from consumers.executor.guard import Guard
 from consumers.executor.site import Site
-from consumers.executor.way import Way
 from consumers.runners.choose import Runners
 from coordinator.canonical import canonical, digest
 from schemas.claims import Exited
@@ -114,8 +113,8 @@ def ready(spec: TaskSpec, token: str, bound: Any = None) -> Ready:
 
 
 @contextmanager
-def bench(folder: Path, runner: str, engine: str = "", image: str = "", way: Way | None = None) -> Iterator[Bench]:
-    """A bench in an empty folder."""
+def bench(folder: Path, runner: str, engine: str = "", image: str = "", groups: str | None = None) -> Iterator[Bench]:
+    """A bench in an empty folder. `groups`: why there are no control groups, to do without."""
     asked = Asked()
     guard = Guard(engine)
     try:
@@ -123,10 +122,9 @@ def bench(folder: Path, runner: str, engine: str = "", image: str = "", way: Way
             node="node-1",
             root=folder / "executor",
             collections=CollectionStore(BlockStore.create(folder / "store")),
-            runners=Runners(runner, engine, folder / "containers"),
+            runners=Runners(runner, engine, folder / "containers", groups),
             guard=guard,
             answers=asked,
-            way=way,
         )
         try:
             yield Bench(site, folder, asked, image)

@@ -1,0 +1,41 @@
+"""What a task tries in order to cheat, leak, hang or vanish: each fails in every runner that isolates.
+
+And each succeeds where nothing isolates and nothing limits, to show that it would be seen if it did.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from consumers.executor.way import Way
+from consumers.runners.relay import Target
+from coordinator.tasktoken import KEY_BYTES
+from tests.support.attempts import Bench, bench
+from tests.support.escapes import ESCAPES, Escape, attempt, host
+
+EACH = pytest.mark.parametrize("escape", ESCAPES, ids=lambda escape: escape.name)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[Bench]:
+    """The process runner on a node without control groups."""
+    with bench(tmp_path, "process", groups="left out") as made:
+        yield made
+
+
+def got_away(bench: Bench, escape: Escape, postgres: str, engine: str) -> bool:
+    bench.site.way = Way(api=Target("127.0.0.1", 1), key=bytes(KEY_BYTES))
+    with host(bench, bench.folder / "host", postgres, engine) as node:
+        return escape.got_away(node, attempt(node, escape))
+
+
+@EACH
+def test_it_is_held(isolated, escape, postgres_server, docker_engine):
+    assert not got_away(isolated, escape, postgres_server, docker_engine)
+
+
+@EACH
+@pytest.mark.needs("root")  # whom rlimits do not hold
+def test_it_would_be_seen(bare, escape, postgres_server, docker_engine):
+    assert got_away(bare, escape, postgres_server, docker_engine)
