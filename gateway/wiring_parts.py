@@ -19,8 +19,8 @@ from gateway.content import store_of
 from gateway.folders import Folders
 from gateway.parts import Part
 from schemas.topics import Topic
-from streams.checkpoints import CheckpointReader
 from streams.driver import Crew, Driver, Ticker
+from streams.kept import kept_in_folder
 from streams.log import Log, Place
 from streams.loop import MachineType, Runner
 
@@ -102,7 +102,7 @@ def assembler_part(folders: Folders, dsn: str, log: Log, stack: ExitStack) -> Pa
 
 def janitor_part(config: Config, folders: Folders, log: Log) -> Part:
     """Lets entries age, and trims what nobody needs."""
-    checkpoints = CheckpointReader(folders.checkpoints)
+    kept = kept_in_folder(folders.checkpoints)
     own = log.clone()
     assigned = Behind(own, Topic.ASSIGNMENTS, ASSIGNMENTS_KEPT)
 
@@ -110,7 +110,7 @@ def janitor_part(config: Config, folders: Folders, log: Log) -> Part:
         """`work`: up to the oldest state that is kept. `assignments`: what was there an hour ago."""
         if place.topic is Topic.ASSIGNMENTS:
             return assigned(place)
-        return min((kept.offset for kept in checkpoints.load(place)), default=0)
+        return min((state.offset for state in kept(place)), default=0)
 
     janitor = Janitor(own, interval=config.janitor.verified_for * MINUTE, safe=safe)
     return until_stopped("janitor", lambda stop: janitor.run(stop, JANITOR_PAUSE))

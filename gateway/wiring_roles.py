@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from queue import SimpleQueue
 
 from gateway import wiring_parts as parts_of
@@ -19,10 +19,12 @@ from gateway.reach import find, open_log, store_identity
 from gateway.session import Session
 from gateway.storewatch import StoreWatch
 from schemas.topics import Topic
-from streams.checkpoints import DirectoryCheckpoints
+from streams.localstore import LocalStore
 from streams.log import Log, LogMismatch, Place
 from streams.loop import MachineType, Runner
 from streams.membership import Everything, Membership, OneOfMany
+from streams.snapshots import SharedSnapshots
+from streams.standby import Patience
 
 LONGEST_NODE = 64  # characters
 FIRST_FACTS = Place(Topic.FACTS, 0)
@@ -40,7 +42,8 @@ def coordinator(config: Config, name: str, *, standby: bool) -> Role:
             types = machines(log)
             places = _places(log, *(machine.topic for machine in types))
             membership = Everything(places) if standby else _membership(config, "coordinator", places)
-            plan = _machines_plan(log, types, _runners(folders))
+            local = stack.enter_context(closing(LocalStore(folders.state(name))))
+            plan = _machines_plan(log, types, _runners(folders, local, Patience() if standby else None))
             yield stack.enter_context(_member(membership, events, journal, plan))
 
     return Role(name, begin)
@@ -200,6 +203,10 @@ def _places(log: Log, *topics: Topic) -> list[Place]:
     return [Place(topic, number) for topic in topics for number in range(log.partitions(topic))]
 
 
-def _runners(folders: Folders) -> parts_of.MakeRunner:
-    checkpoints = DirectoryCheckpoints(folders.checkpoints)
-    return lambda log, machine, number: Runner(log, machine, number, checkpoints)
+def _runners(folders: Folders, local: LocalStore, standby: Patience | None) -> parts_of.MakeRunner:
+    snapshots = SharedSnapshots(folders.checkpoints)
+
+    def make(log: Log, machine: MachineType, number: int) -> Runner:
+        return Runner(log, machine, number, snapshots, local=local, standby=standby)
+
+    return make

@@ -7,7 +7,6 @@ can't be read is set aside under another name and the next older is used.
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol, Self
@@ -152,24 +151,6 @@ class DirectoryCheckpoints:
 
     def _folder(self, place: Place) -> Path:
         return self._root / f"{place.topic}-{place.partition}"
-
-
-class CheckpointReader:
-    """Looks at checkpoints below `root` that others keep meanwhile, and touches nothing."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Not for who only looks: raises LogError."""
-        raise LogError(f"the checkpoints below {self._root} are another's to keep")
-
-    def load(self, place: Place) -> Iterator[Checkpoint]:
-        """The partition's checkpoints, highest offset first; what is removed meanwhile or can't be read is left out."""
-        for path in _newest_first(self._root / f"{place.topic}-{place.partition}"):
-            with suppress(FileNotFoundError):
-                if (checkpoint := read_checkpoint(path)) is not None:
-                    yield checkpoint
 
 
 def _newest_first(folder: Path) -> list[Path]:
