@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ NOTES = "notes"  # the topic beside the log's own: floors, and what a trim would
 LARGEST_BATCH = MAX_RECORD_BYTES + 64 * KIB  # bytes: one record of the largest size with its key, alone in its batch
 
 # Names of librdkafka's own errors begin with an underscore, those of the broker's do not.
+STATISTICS = 5_000  # ms between two
+
 _GONE = frozenset(
     [
         *("_ALL_BROKERS_DOWN", "_MSG_TIMED_OUT", "_TIMED_OUT", "_TIMED_OUT_QUEUE", "_TRANSPORT", "_RESOLVE"),
@@ -51,9 +54,9 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
         """The topic that has this name in Kafka; None for one that is not ours."""
         return next((topic for topic in Topic if name == self.name(topic)), None)
 
-    def client(self, **more: Any) -> dict[str, Any]:
-        """A client's configuration: `more` is ours, with underscores for dots; options stand above it."""
-        ours = {
+    def client(self, ours: Mapping[str, Any]) -> dict[str, Any]:
+        """A client's configuration: what all have, what this one has (`ours`), and above both the options."""
+        common = {
             "bootstrap.servers": self.servers,
             "client.id": "crunch-reuse",
             "socket.keepalive.enable": True,
@@ -61,9 +64,9 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
             "reconnect.backoff.ms": 20,
             "reconnect.backoff.max.ms": 1_000,
             "logger": LOGGER,
-            **{name.replace("_", "."): value for name, value in more.items()},
+            "log_level": 0,  # what matters comes to `error_cb`
         }
-        return ours | self.options
+        return {**common, **ours, **self.options}
 
 
 def parse_options(text: str) -> dict[str, str]:

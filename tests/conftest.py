@@ -12,11 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from streams.broker import LocalBroker
 from tests.support import provision
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 EXIT_SOMETHING_MISSING = 3
-NEEDED_BY_FIXTURE = {"docker_engine": "docker", "python_image": "docker", "other_python": "another-python"}
+NEEDED_BY_FIXTURE = {
+    "docker_engine": "docker",
+    "kafka_broker": "kafka",
+    "other_python": "another-python",
+    "python_image": "docker",
+}
 
 missing_needs = pytest.StashKey[dict[str, list[str]]]()
 
@@ -92,6 +98,13 @@ def python_image(docker_engine: str) -> Iterator[str]:
     """Id of an image with `/usr/bin/python3` and a shell, in `docker_engine`."""
     with provision.python_image(docker_engine) as image:
         yield image
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    """A running Kafka broker for all tests: each gives its topics a prefix of its own, and leaves the broker alone."""
+    with LocalBroker(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
 
 
 @pytest.fixture(scope="session")

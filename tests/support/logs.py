@@ -5,7 +5,9 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,14 +16,23 @@ from psycopg.conninfo import make_conninfo
 from schemas.topics import Topic
 from streams.account import choose_account
 from streams.admin import EMBEDDED
+from streams.broker import LocalBroker
 from streams.embedded import EmbeddedPostgres
 from streams.faults import FaultyLog
+from streams.kafka import KafkaLog
+from streams.kafka_settings import KafkaSettings
 from streams.log import Append, Log, Place
 from streams.memory import MemoryLog
 from streams.postgres import PostgresLog
 
 DEBIAN_POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)
-ADAPTERS = ["memory", "faulty", "postgres"] + (["postgres-debian"] if DEBIAN_POSTGRES else [])
+ADAPTERS = [
+    *("memory", "faulty", "postgres"),
+    *(["postgres-debian"] if DEBIAN_POSTGRES else []),
+    pytest.param("kafka", marks=pytest.mark.needs("kafka")),
+]
+
+_numbers = count(1)
 
 CLAIMS = [Place(Topic.CLAIMS, number) for number in range(4)]
 WORK = Place(Topic.WORK, 0)
@@ -87,6 +98,11 @@ def debian_dsn() -> Iterator[str]:
         run("pg_ctl", "-D", "d", "-w", "-m", "fast", "stop")
 
 
+def kafka_settings(broker: LocalBroker, **more: Any) -> KafkaSettings:
+    """Of a log that nobody has used yet."""
+    return KafkaSettings(servers=broker.servers, prefix=f"t{next(_numbers)}.", **more)
+
+
 def emptied(dsn: str) -> str:
     """The DSN of a database, after what an earlier test left there is gone."""
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -103,7 +119,12 @@ def log_dsn(embedded_dsn: str) -> str:
 @pytest.fixture(params=ADAPTERS)
 def logs(request: pytest.FixtureRequest) -> Iterator[Logs]:
     """An adapter, with nothing in it."""
-    if request.param.startswith("postgres"):
+    if request.param == "kafka":
+        settings = kafka_settings(request.getfixturevalue("kafka_broker"))
+        made = Logs(lambda: KafkaLog(settings))
+        yield made
+        made.close()
+    elif request.param.startswith("postgres"):
         server = request.getfixturevalue("embedded_dsn" if request.param == "postgres" else "debian_dsn")
         dsn = emptied(server)
         made = Logs(lambda: PostgresLog(dsn, patience=2.0))

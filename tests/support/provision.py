@@ -22,6 +22,7 @@ from pathlib import Path
 import docker
 import platformdirs
 
+from streams.broker import BrokerError, fetch_jars, find_java
 from tests.support import arvados_client
 
 ENGINE_START_SECONDS = 60
@@ -71,6 +72,15 @@ def _no_docker() -> str | None:
     return f"no {' and no '.join(absent)} found" if absent else None
 
 
+def _no_kafka() -> str | None:
+    try:
+        find_java()
+        fetch_jars()
+    except BrokerError as error:
+        return str(error)
+    return None
+
+
 def _no_postgresql() -> str | None:
     return None if any(Path("/usr/lib/postgresql").glob("*/bin/postgres")) else "no server under /usr/lib/postgresql"
 
@@ -94,6 +104,11 @@ NEEDS = {
         why_missing=_no_docker,
         packages=("docker.io", "mmdebstrap"),
         advice="start a Docker engine that this user may speak to, or run as root on Debian",
+    ),
+    "kafka": Need(
+        why_missing=_no_kafka,
+        packages=("openjdk-17-jre-headless", "maven"),
+        advice="let Maven reach a repository once",
     ),
     "postgresql": Need(why_missing=_no_postgresql, packages=("postgresql",), advice="install Debian's postgresql"),
     "root": Need(why_missing=_no_root, advice="run as root, on Linux"),

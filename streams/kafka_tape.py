@@ -1,0 +1,90 @@
+"""One partition as a consumer hands it out: what was fetched and not read yet, without gaps."""
+
+from collections import deque
+from typing import Any
+
+from streams.log import Stored, to_stored
+
+READ_BYTES = 16 * 1024 * 1024  # of one read
+
+
+class Tape:
+    """A partition's records from `position` on; `next` is the first offset that was not fetched yet.
+
+    `end`: it was seen to go so far. `bytes`: of the values in hand.
+    """
+
+    __slots__ = ("_doubt", "_epoch", "_last", "bytes", "end", "next", "paused", "records")
+
+    def __init__(self, offset: int) -> None:
+        self.next = offset
+        self.records: deque[Stored] = deque()
+        self.bytes = 0
+        self.end = 0
+        self.paused = False
+        self._epoch = -1  # of the leader that wrote the last record
+        self._doubt = False  # the leader changed: what was read before may be gone
+        self._last: Stored | None = None  # that was read
+
+    @property
+    def position(self) -> int:
+        """Offset of the next record to be read."""
+        return self.records[0].offset if self.records else self.next
+
+    def add(self, message: Any) -> None:
+        """Take in a record. A null key or value counts as an empty one."""
+        offset: int = message.offset()
+        _, time = message.timestamp()
+        key, value = message.key() or b"", message.value() or b""
+        if offset != self.next:
+            self._stand_in(offset, time)
+        self.records.append(to_stored((offset, time, key.decode("utf-8", "replace"), value)))
+        self.bytes += len(value)
+        self.next = offset + 1
+        if message.leader_epoch() != self._epoch:
+            self._doubt = self._epoch >= 0
+            self._epoch = message.leader_epoch()
+
+    def stop(self, offset: int) -> None:
+        """Hear that the consumer came to the end of the partition, `offset`."""
+        self._stand_in(offset, 0)
+
+    def holds(self, limit: int) -> bool:
+        """Whether there is enough for a read of up to `limit` records."""
+        return len(self.records) >= limit or self.bytes >= READ_BYTES
+
+    def take(self, limit: int) -> list[Stored]:
+        """The next records, up to `limit`, fewer where they are large."""
+        taken: list[Stored] = []
+        size = 0
+        while self.records and len(taken) < limit and (not taken or size + len(self.records[0].value) <= READ_BYTES):
+            record = self.records.popleft()
+            size += len(record.value)
+            taken.append(record)
+            self._last = record
+        self.bytes -= size
+        return taken
+
+    def wind_to(self, offset: int) -> bool:
+        """Stand at `offset`, forwards among what is in hand or one record back; whether that can be done.
+
+        Back it goes only where that record can't have changed. A leader changes nothing that it wrote; a new one may
+        lack what the old one had, and hold something else there: so it is read again after a change of leaders.
+        """
+        if self._last is not None and self._last.offset == offset and not self._doubt:
+            self.records.appendleft(self._last)
+            self.bytes += len(self._last.value)
+            self._last = None
+            return True
+        if not self.position <= offset <= self.next:
+            return False
+        while self.records and self.records[0].offset < offset:
+            self._last = self.records.popleft()
+            self.bytes -= len(self._last.value)
+        return True
+
+    def _stand_in(self, offset: int, time: int) -> None:
+        """Stand in for the offsets before this one: nobody gets a record there."""
+        while self.next < offset:
+            self.records.append(Stored(self.next, time, "", b""))
+            self.next += 1

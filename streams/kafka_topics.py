@@ -1,0 +1,100 @@
+"""The topics as they have to be in Kafka: how they are made, and what is refused before anything is read or written."""
+
+from collections.abc import Iterator, Mapping
+
+from confluent_kafka.admin import NewTopic
+
+from schemas.fields import KIB
+from schemas.topics import Topic
+from streams.kafka_cluster import Cluster, Described
+from streams.kafka_settings import LARGEST_BATCH, NOTES
+from streams.log import LogError, LogMismatch
+
+REPLICAS = 3  # where nobody says, and there are as many brokers
+LARGEST_REFUSED = 8 * 1024 * KIB  # bytes: what is larger, the broker refuses; what is too large for us, we answer
+
+# Asked for when a topic is made, and of a topic that is there.
+_KEPT = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "message.timestamp.type": "LogAppendTime",
+    "unclean.leader.election.enable": "false",
+}
+# Of each key only the last record is wanted, and read from the beginning: so, small segments that are soon compacted.
+_NOTED = {
+    "cleanup.policy": "compact",
+    "unclean.leader.election.enable": "false",
+    "segment.bytes": str(1024 * KIB),
+    "segment.ms": "3600000",
+    "min.cleanable.dirty.ratio": "0.1",
+}
+# Gone since Kafka 4.0: a broker that has it is older.
+_OLD = "inter.broker.protocol.version"
+
+
+def make_topics(cluster: Cluster, counts: Mapping[Topic, int]) -> set[Topic]:
+    """Make the topics that are missing; those that this call made. Raises LogMismatch for another count, LogError."""
+    settings = cluster.settings
+    check_broker(cluster)
+    present = cluster.describe(settings.name(topic) for topic in counts)
+    for topic, count in counts.items():
+        check_count(topic, present.get(settings.name(topic)), count)
+    wanted = {settings.name(topic): (count, _KEPT) for topic, count in counts.items()} | {
+        settings.name(NOTES): (1, _NOTED)
+    }
+    replicas = settings.replication or min(REPLICAS, len(cluster.brokers()))
+    made = cluster.create(
+        NewTopic(name, count, replicas, config=_config(config, replicas))
+        for name, (count, config) in wanted.items()
+        if name not in present
+    )
+    return {topic for topic in counts if settings.name(topic) in made}
+
+
+def check_count(topic: Topic, present: Described | None, count: int) -> None:
+    """Raise LogMismatch if the topic is there with another number of partitions."""
+    if present and present.partitions != count:
+        raise LogMismatch(f"topic {topic} has {present.partitions} partitions, not {count}: they never change")
+
+
+def check_broker(cluster: Cluster) -> None:
+    """Raise LogError for a broker older than Kafka 4."""
+    brokers = cluster.brokers()
+    for broker, configured in cluster.broker_configs(brokers[:1]).items():
+        if _OLD in configured:
+            raise LogError(
+                f"broker {broker} of Kafka at {cluster.settings.servers} is {configured[_OLD]}, which is not supported:"
+                " Kafka 4.0 or later is needed; upgrade it"
+            )
+
+
+def check_settings(cluster: Cluster, described: Mapping[Topic, Described]) -> None:
+    """Raise LogMismatch for a topic that is configured so that it could lose, reorder or refuse records."""
+    for problem in problems(cluster, described):
+        raise LogMismatch(problem)
+
+
+def problems(cluster: Cluster, described: Mapping[Topic, Described]) -> Iterator[str]:
+    """What is wrong with the configuration of these topics: a line for each thing."""
+    names = {cluster.settings.name(topic): found for topic, found in described.items()}
+    for name, configured in cluster.topic_configs(names).items():
+        for option, value in _KEPT.items():
+            if configured.get(option) != value:
+                yield f"topic {name} has {option}={configured.get(option)}: set it to {value}"
+        largest = int(configured["max.message.bytes"])
+        if largest < LARGEST_BATCH:
+            yield f"topic {name} has max.message.bytes={largest}: set it to {LARGEST_BATCH} or more"
+        replicas, in_sync = names[name].replicas, int(configured["min.insync.replicas"])
+        least = majority(replicas)
+        if not least <= in_sync <= replicas:
+            yield f"topic {name} has min.insync.replicas={in_sync} with {replicas} replicas: set it to {least}"
+
+
+def majority(replicas: int) -> int:
+    """How many replicas have to have a record before it counts: so that no later leader can be without it."""
+    return replicas // 2 + 1
+
+
+def _config(config: Mapping[str, str], replicas: int) -> dict[str, str]:
+    return {**config, "min.insync.replicas": str(majority(replicas)), "max.message.bytes": str(LARGEST_REFUSED)}

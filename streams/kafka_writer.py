@@ -1,0 +1,140 @@
+"""Appending to Kafka so that nothing is ever skipped.
+
+One producer, idempotent and gapless: what it sends to a partition lands there in order, once, and nothing after a
+record that did not. Messages have no time limit of their own, so the client never drops one and goes on with the next;
+we give up instead, on all of them. A producer that we gave up on, or that failed, is thrown away with all that it
+still held: what it had on its way may land later, as anybody's late append may.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from threading import Event
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from schemas.topics import Topic
+from streams.kafka_cluster import Cluster
+from streams.kafka_settings import LARGEST_BATCH, STATISTICS, translated
+from streams.log import Append, LogError, LogUnreachable
+
+SLICE = 0.1  # seconds in one wait, at most
+OURS: dict[str, Any] = {
+    "acks": "all",
+    "enable.idempotence": True,
+    "enable.gapless.guarantee": True,
+    "message.timeout.ms": 0,  # never: patience ends before it would
+    "linger.ms": 0,
+    "message.max.bytes": LARGEST_BATCH,
+    "queue.buffering.max.messages": 1_000_000,
+    "queue.buffering.max.kbytes": 1024 * 1024,
+}
+
+
+class Writer:
+    """Appends for one thread. `closed`: set from any thread, ends a wait. `heard`: is given the client's statistics."""
+
+    def __init__(self, cluster: Cluster, closed: Event, heard: Callable[[str], None]) -> None:
+        self._cluster = cluster
+        self._closed = closed
+        self._heard = heard
+        self._names = {topic: cluster.settings.name(topic) for topic in Topic}
+        self._producer: Producer | None = None
+        self._failed: KafkaError | None = None
+
+    def append(self, records: Sequence[Append]) -> list[int]:
+        """Append durably; the offsets. Raises LogError: then it may have taken effect in part."""
+        landed: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+
+        def acked(error: KafkaError | None, message: Any) -> None:
+            if error is None:
+                landed[message.topic(), message.partition()].append(message.offset())
+            elif self._failed is None:
+                self._failed = error
+
+        deadline = time.monotonic() + self._cluster.patience
+        names = self._names
+        for (topic, partition), key, value in records:
+            self._send(deadline, names[topic], value, key.encode(), partition, acked)
+        self._settle(deadline)
+        following = {place: iter(offsets) for place, offsets in landed.items()}
+        return [next(following[names[topic], partition]) for (topic, partition), _, _ in records]
+
+    def put(self, name: str, pairs: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Append keys and values to partition 0 of a topic, named as in Kafka. Raises LogError."""
+
+        def acked(error: KafkaError | None, _message: "Message[Any, Any]") -> None:
+            self._failed = self._failed or error
+
+        deadline = time.monotonic() + self._cluster.patience
+        for key, value in pairs:
+            self._send(deadline, name, value, key, 0, acked)
+        self._settle(deadline)
+
+    def close(self) -> None:
+        """Release the producer, with what it still holds."""
+        self._throw_away()
+
+    def _ready(self) -> Producer:
+        if self._closed.is_set():
+            raise LogError("the log is closed")
+        if self._producer is None:
+            self._failed = None
+            self._producer = self._cluster.made(
+                Producer,
+                {**OURS, "error_cb": self._hear, "stats_cb": self._heard, "statistics.interval.ms": STATISTICS},
+            )
+        return self._producer
+
+    def _send(
+        self, deadline: float, topic: str, value: bytes | None, key: bytes, partition: int, acked: Callable[..., None]
+    ) -> None:
+        producer = self._ready()
+        while True:
+            try:
+                producer.produce(topic, value, key, partition, acked)
+            except BufferError:  # its queue is full: some of it has to land first
+                producer.poll(SLICE)
+                self._check(deadline)
+            except KafkaException as error:
+                self._throw_away()
+                raise translated(error, self._cluster.settings.servers) from error
+            else:
+                return
+
+    def _settle(self, deadline: float) -> None:
+        """Wait until all that was sent has landed."""
+        producer = self._ready()
+        while producer.flush(min(SLICE, max(deadline - time.monotonic(), 0.0))):
+            self._check(deadline)
+        self._check(None)
+
+    def _check(self, deadline: float | None) -> None:
+        problem = self._problem(deadline)
+        if problem:
+            self._throw_away()
+            raise problem
+
+    def _problem(self, deadline: float | None) -> LogError | None:
+        if self._failed is not None:
+            return translated(self._failed, self._cluster.settings.servers)
+        if deadline is None:
+            return None
+        if self._closed.is_set():
+            return LogError("the log is closed")
+        if time.monotonic() < deadline:
+            return None
+        why = self._cluster.health.unreachable("no acknowledgement came in time")
+        return why if isinstance(why, LogUnreachable) else LogUnreachable(str(why))
+
+    def _hear(self, error: KafkaError) -> None:
+        self._cluster.health.hear(error)
+        if error.fatal() and self._failed is None:
+            self._failed = error
+
+    def _throw_away(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.purge()
+            producer.flush(0)
