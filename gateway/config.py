@@ -9,13 +9,16 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 
 from gateway.folders import Folders, default_config_file, default_data_folder
 from gateway.problems import Refused
+
+if TYPE_CHECKING:
+    from streams.kafka_settings import KafkaSettings
 
 PREFIX = "CRUNCH_REUSE_"
 CONFIG_FILE_VARIABLE = "CRUNCH_REUSE_CONFIG"
@@ -40,6 +43,35 @@ class Postgres(Section, frozen=True):
     """The database behind the log and the read model."""
 
     dsn: Annotated[str, Meta(description="connection string of a server of yours; empty: one is started by `up`")] = ""
+
+
+class Kafka(Section, frozen=True):
+    """The log of many machines."""
+
+    servers: Annotated[
+        str, Meta(description="brokers behind the log, host:port with commas between; empty: the log is in Postgres")
+    ] = ""
+    prefix: Annotated[str, Meta(description="before each topic's name: several logs have room in one cluster")] = (
+        "crunch-reuse."
+    )
+    replication: Annotated[
+        Count, Meta(description="copies of each record in topics made; 0: three, or fewer brokers")
+    ] = 0
+    options: Annotated[
+        str, Meta(description="options of librdkafka, name=value with spaces between: TLS, SASL and all others")
+    ] = ""
+
+    def settings(self, patience: float) -> "KafkaSettings":
+        """For the adapter. `patience`: seconds in which brokers that went away may come back. Raises Refused."""
+        from streams.kafka_settings import KafkaSettings, parse_options  # loads Kafka's client, which few need
+
+        try:
+            options = parse_options(self.options)
+        except ValueError as error:
+            raise Refused(f"kafka.options: {error}") from error
+        return KafkaSettings(
+            servers=self.servers, prefix=self.prefix, replication=self.replication, options=options, patience=patience
+        )
 
 
 class Store(Section, frozen=True):
@@ -103,6 +135,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     data: Data = Data()
     postgres: Postgres = Postgres()
+    kafka: Kafka = Kafka()
     store: Store = Store()
     snapshots: Snapshots = Snapshots()
     executor: Executor = Executor()

@@ -40,6 +40,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Runner = Annotated[RunnerChoice | None, typer.Option(help="Isolation of tasks.", show_default="auto")]
 Slots = Annotated[int | None, typer.Option(min=1, help="Tasks at one time.", show_default="one per core")]
 Dsn = Annotated[str | None, typer.Option("--postgres", metavar="DSN", help="Use this Postgres server.")]
+Kafka = Annotated[str | None, typer.Option("--kafka", metavar="SERVERS", help="The log is in this Kafka.")]
 AsUser = Annotated[str | None, typer.Option("--as", metavar="USER", help="Act as this user.", show_default=False)]
 
 
@@ -75,10 +76,12 @@ _SHARED = (
     option("as_json", Json, default=False),
     option("data_dir", DataDir),
     option("config_file", ConfigFile),
+    option("kafka", Kafka),
     option("dsn", Dsn),
     option("debug", Debug, default=False),
 )
 _OVERRIDES = {
+    "kafka": "kafka.servers",
     "dsn": "postgres.dsn",
     "runner": "executor.runner",
     "slots": "executor.slots",

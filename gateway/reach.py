@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import msgspec
+
 from gateway import runtime
 from gateway.config import Config
 from gateway.runtime import Running
@@ -29,11 +31,19 @@ def find(session: Session) -> Reach:
     if config.postgres.dsn:
         return Reach(config, config.postgres.dsn, runtime.seen(session.folders))
     running = runtime.find(session.folders)
-    return Reach(config, running.dsn, running)
+    return Reach(_with_kafka(config, running.kafka), running.dsn, running)
+
+
+def _with_kafka(config: Config, servers: str) -> Config:
+    return msgspec.structs.replace(config, kafka=msgspec.structs.replace(config.kafka, servers=servers))
 
 
 def open_log(config: Config, dsn: str, patience: float = PATIENCE) -> Log:
     """The log that the configuration names, or else the one in the database at `dsn`."""
+    if config.kafka.servers:
+        from streams.kafka import KafkaLog
+
+        return KafkaLog(config.kafka.settings(patience))
     from streams.postgres import PostgresLog
 
     return PostgresLog(dsn, patience=patience)

@@ -27,7 +27,7 @@ def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
         if until_eof:
             _watch_standard_input(events)
         with wiring.running(config, folders, events, dispatch=dispatch) as works:
-            running = _about_us(works)
+            running = _about_us(works, config.kafka.servers)
             _make_local_user(works, events)
             event = events.get()
             if event is READY:
@@ -53,12 +53,13 @@ def _make_local_user(works: wiring.Works, events: "SimpleQueue[Event]") -> None:
     threading.Thread(target=make, name="local user", daemon=True).start()
 
 
-def _about_us(works: Works) -> Running:
+def _about_us(works: Works, kafka: str) -> Running:
     offer = works.offer
     return Running(
         pid=os.getpid(),
         started_at=time.time_ns() // 1_000_000,
         dsn=works.dsn,
+        kafka=kafka,
         api=works.api,
         runner=works.runner,
         slots=offer.slots if offer else 0,

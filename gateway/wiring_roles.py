@@ -15,7 +15,7 @@ from gateway.machines import machines
 from gateway.parts import Event, Part, Parts
 from gateway.problems import Problem, Refused
 from gateway.process import CHANGED, Role, Stands
-from gateway.reach import find, open_log, store_identity
+from gateway.reach import PATIENCE, find, open_log, store_identity
 from gateway.session import Session
 from gateway.storewatch import StoreWatch
 from schemas.topics import Topic
@@ -114,7 +114,11 @@ def api(session: Session, name: str) -> Role:
 
 
 def _membership(config: Config, group: str, places: list[Place]) -> Membership:
-    return OneOfMany(_dsn(config), group, places)
+    if not config.kafka.servers:
+        return OneOfMany(_dsn(config), group, places)
+    from streams.kafkagroup import KafkaGroup
+
+    return KafkaGroup(config.kafka.settings(PATIENCE), group, {place.topic for place in places})
 
 
 @contextmanager
@@ -184,7 +188,7 @@ def _projector_plan(config: Config, dsn: str, log: Log) -> Callable[[frozenset[P
 
 def _opened(config: Config, stack: ExitStack) -> Log:
     """The log, with its topics. Problem where they are missing."""
-    log = open_log(config, _dsn(config))
+    log = open_log(config, config.postgres.dsn if config.kafka.servers else _dsn(config))
     stack.callback(log.close)
     try:
         machines(log)
@@ -195,7 +199,7 @@ def _opened(config: Config, stack: ExitStack) -> Log:
 
 def _dsn(config: Config) -> str:
     if not config.postgres.dsn:
-        raise Refused("postgres.dsn: name the database: --postgres DSN, or CRUNCH_REUSE_POSTGRES_DSN")
+        raise Refused("postgres.dsn: name the database with --postgres DSN (and the log with --kafka SERVERS)")
     return config.postgres.dsn
 
 
