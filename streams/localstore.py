@@ -12,13 +12,14 @@ killed leaves a whole commit, and a machine that loses its power leaves an older
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import msgspec
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+from rocksdict import BlockBasedOptions, Cache, DbClosedError, DBCompressionType, Options, Rdict, WriteBatch
 
 from coordinator.machine import Machine
 from coordinator.rows import Rowed
@@ -173,7 +174,8 @@ class LocalState:
         """Let go of the files. What was not committed is forgotten."""
         self._before_close()
         self._rows = None
-        self._db.close()
+        with suppress(DbClosedError):
+            self._db.close()
 
     def read(self, key: str) -> bytes | None:
         """One row as the last commit left it. Raises LogError for what can't be read; the next opening begins anew."""

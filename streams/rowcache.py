@@ -11,7 +11,7 @@ import msgspec
 
 from streams.state import EncodedRow
 
-Row = TypeVar("Row", bound=msgspec.Struct)
+Row = TypeVar("Row")
 
 Change = tuple[str, bytes | None]
 """Key, and the row as JSON; None: it is gone."""

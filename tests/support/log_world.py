@@ -15,11 +15,13 @@ from schemas.fields import Record
 from schemas.log import Cause
 from schemas.topics import Topic
 from streams.checkpoints import CheckpointStore, MemoryCheckpoints
+from streams.localstore import LocalStore
 from streams.log import Append, Floor, Log, Place, Stored
 from streams.loop import Runner
 from streams.marks import Marks, is_new
 from streams.memory import MemoryLog
 from streams.routes import Routes, key_of
+from streams.standby import Patience
 from streams.state import Header
 from tests.support.logtoy import Toy
 
@@ -67,9 +69,17 @@ class World:
         append(self.log, Topic.CLAIMS, *requests)
 
     def runner(
-        self, partition: int = 0, *, log: Log | None = None, checkpoints: CheckpointStore | None = None, every: int = 3
+        self,
+        partition: int = 0,
+        *,
+        log: Log | None = None,
+        checkpoints: CheckpointStore | None = None,
+        every: int = 3,
+        local: LocalStore | None = None,
+        standby: Patience | None = None,
     ) -> Runner:
-        return Runner(log or self.log, Toy, partition, checkpoints or self.checkpoints, every=every)
+        kept = checkpoints or self.checkpoints
+        return Runner(log or self.log, Toy, partition, kept, every=every, local=local, standby=standby)
 
     def run(self, every: int = 3) -> "World":
         """Run both partitions to their ends, with nothing going wrong."""
