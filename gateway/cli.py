@@ -15,7 +15,8 @@ from typing import Annotated
 import typer
 
 import gateway.cli_api
-import gateway.cli_processes  # noqa: F401 # these register their commands
+import gateway.cli_processes
+import gateway.cli_topics  # noqa: F401 # these register their commands
 from gateway.folders import APP
 from gateway.options import AsUser, app, audit_app, command, config_app, grant_app, group_app, user_app
 from gateway.problems import FAILED, INTERRUPTED, USAGE, one_line, problem_of

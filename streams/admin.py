@@ -13,6 +13,16 @@ EMBEDDED: dict[Topic, int] = {
 }
 """Partitions on one machine."""
 
+DISTRIBUTED: dict[Topic, int] = {
+    Topic.SETTINGS: 1,
+    Topic.TASKS: 12,
+    Topic.CLAIMS: 12,
+    Topic.WORK: 1,
+    Topic.ASSIGNMENTS: 6,
+    Topic.FACTS: 12,
+}
+"""Partitions over many machines, where nobody says: as many processes can share a machine's work."""
+
 
 def create_topics(log: Log, partitions: dict[Topic, int] = EMBEDDED) -> None:
     """Make the topics that are missing. Raises LogMismatch if one is there with another number of partitions."""

@@ -21,7 +21,7 @@ from streams.kafka_cluster import Cluster, Described
 from streams.kafka_notes import Notes, NoteWriter
 from streams.kafka_reader import SPARSE, Reader
 from streams.kafka_settings import KafkaSettings
-from streams.kafka_topics import check_broker, check_count, check_settings, make_topics
+from streams.kafka_topics import Survey, check_broker, check_count, check_settings, make_topics, survey
 from streams.kafka_writer import Writer
 from streams.log import Append, Floor, LogError, LogMismatch, Place, Stored
 
@@ -154,6 +154,10 @@ class KafkaLog:
             self._writer.close()
             for reader in (self._reader, self._waiter, self._prober):
                 reader.close()
+
+    def survey(self) -> dict[Topic, Survey]:
+        """What there is of each topic, and what is wrong with it."""
+        return survey(self._shared.cluster)
 
     # --- What is known of the topics ----------------------------------------------------------------------------------
 

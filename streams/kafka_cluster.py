@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, TypeVar
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
-from streams.kafka_settings import LOGGER, REFUSED, KafkaSettings, translated
+from streams.kafka_settings import LOGGER, REFUSED, KafkaSettings, plain, translated
 from streams.log import LogError, LogUnreachable
 
-FIRST_CONTACT = 8.0  # seconds: who names a wrong server should hear of it before long
+FIRST_CONTACT = 5.0  # seconds: who names a wrong server should hear of it before long
 SLICE = 0.1  # seconds in one wait, at most
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Health:
         if error.name() == "_ALL_BROKERS_DOWN" and self.last is not None:
             return  # why they are is the better thing to know
         self.last = error
-        said = error.str().split(" (after ")[0]
+        said = plain(error)
         if said != self._said:
             self._said = said
             LOGGER.info("Kafka at %s: %s", self._servers, said)

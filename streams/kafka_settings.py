@@ -16,9 +16,9 @@ LOGGER = logging.getLogger("streams.kafka")
 NOTES = "notes"  # the topic beside the log's own: floors, and what a trim would lose
 LARGEST_BATCH = MAX_RECORD_BYTES + 64 * KIB  # bytes: one record of the largest size with its key, alone in its batch
 
-# Names of librdkafka's own errors begin with an underscore, those of the broker's do not.
 STATISTICS = 5_000  # ms between two
 
+# Names of librdkafka's own errors begin with an underscore, those of the broker's do not.
 _GONE = frozenset(
     [
         *("_ALL_BROKERS_DOWN", "_MSG_TIMED_OUT", "_TIMED_OUT", "_TIMED_OUT_QUEUE", "_TRANSPORT", "_RESOLVE"),
@@ -80,10 +80,16 @@ def parse_options(text: str) -> dict[str, str]:
     return options
 
 
+def plain(error: KafkaError) -> str:
+    """What the client says, on one line, without which of its threads and states it was in."""
+    said = " ".join(error.str().split()).split(" (after ")[0]
+    return said.split("/bootstrap: ", 1)[-1]
+
+
 def translated(error: KafkaException | KafkaError, servers: str) -> LogError:
     """Our error for Kafka's: LogUnreachable where trying again may help, else what is wrong, in one line."""
     cause = error.args[0] if isinstance(error, KafkaException) else error
-    code, said = cause.name(), " ".join(cause.str().split())
+    code, said = cause.name(), plain(cause)
     if code in REFUSED:
         return LogError(f"Kafka at {servers} refuses these credentials, or can't speak to us so: {said}")
     if code in _GONE:

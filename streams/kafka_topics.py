@@ -1,6 +1,7 @@
 """The topics as they have to be in Kafka: how they are made, and what is refused before anything is read or written."""
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from confluent_kafka.admin import NewTopic
 
@@ -67,6 +68,29 @@ def check_broker(cluster: Cluster) -> None:
                 f"broker {broker} of Kafka at {cluster.settings.servers} is {configured[_OLD]}, which is not supported:"
                 " Kafka 4.0 or later is needed; upgrade it"
             )
+
+
+class Survey(NamedTuple):
+    """A topic as it was found: 0 partitions where it is missing; what is wrong with it, a line for each thing."""
+
+    partitions: int
+    replicas: int
+    problems: tuple[str, ...]
+
+
+def survey(cluster: Cluster) -> dict[Topic, Survey]:
+    """All topics as they are. Raises LogError for brokers that can't be asked or are not supported."""
+    check_broker(cluster)
+    named = {topic: cluster.settings.name(topic) for topic in Topic}
+    found = cluster.describe(named.values())
+    surveyed = {}
+    for topic, name in named.items():
+        if name in found:
+            wrong = tuple(problems(cluster, {topic: found[name]}))
+            surveyed[topic] = Survey(found[name].partitions, found[name].replicas, wrong)
+        else:
+            surveyed[topic] = Survey(0, 0, (f"topic {name} is missing: make it with `crunch-reuse topics create`",))
+    return surveyed
 
 
 def check_settings(cluster: Cluster, described: Mapping[Topic, Described]) -> None:
