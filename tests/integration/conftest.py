@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 
+from tests.support.api import Site, site
 from tests.support.logs import embedded_dsn, log_dsn
 from tests.support.model import Model
 from tests.support.postgres import dsn, postgres_server
@@ -18,3 +19,10 @@ def model(dsn: str) -> Iterator[Model]:
     """An office and its read model, in a Postgres of this test's own."""
     with closing(Model(dsn)) as model:
         yield model
+
+
+@pytest.fixture(scope="session")
+def api_site() -> Iterator[Site]:
+    """A whole system with the API in front of it, shared: each test uses people of its own names where it matters."""
+    with site() as made:
+        yield made

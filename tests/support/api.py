@@ -1,25 +1,22 @@
-"""A whole system in this process with the API in front of it, and people who ask it over HTTPS."""
+"""A whole system in a process with the API in front of it, and people who ask it over HTTPS."""
 
+import json
 import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import requests
 
-from gateway import config as settings
-from gateway import wiring
-from gateway.api.assemble import Api
-from gateway.api.server import bound
-from gateway.config import Config, Data, Executor
-from gateway.content import store_of
+from gateway import runtime
+from gateway.client import Client
 from gateway.people import user_set
-from readmodel import registry
+from readmodel import queries, registry
+from readmodel.connection import connect
 from schemas.settings import UserSet
 from schemas.topics import Topic
+from tests.support.crunch import Crunch, Up
 
 
 class Person:
@@ -66,48 +63,56 @@ class Person:
 class Site:
     """The system: its API's address, its people by name."""
 
-    def __init__(self, api: Api, folder: Path, dsn: str) -> None:
-        self.api, self.dsn = api, dsn
-        self.address = api.address
-        self.certificate = folder / "api" / "certificate.pem"
+    def __init__(self, crunch: Crunch, up: Up) -> None:
+        self.crunch, self.up = crunch, up
+        self.address: str = up.ready["api"]
+        self.certificate = crunch.data / "api" / "certificate.pem"
+        self.dsn = runtime.find(crunch.session().folders).dsn
         self._people: dict[str, Person] = {}
 
     def person(self, name: str, *, is_admin: bool = False) -> Person:
         """The user of this name, made when first asked for."""
         if name not in self._people:
             change = user_set(name, is_admin=is_admin)
-            self.api.service.ask(Topic.SETTINGS, change)
+            self.set_user(change)
             self._people[name] = Person(self, change.user, self.token(change.user))
         return self._people[name]
 
     def set_user(self, change: UserSet) -> None:
-        """A change of a user."""
-        self.api.service.ask(Topic.SETTINGS, change)
+        """A change of a user, in effect when this returns."""
+
+        def is_there(client: Client) -> bool | None:
+            found = queries.user_named(client.rows, change.name)
+            standing = (change.user, change.name, change.is_admin, change.is_active)
+            return (found and (found.uuid, found.name, found.is_admin, found.is_active) == standing) or None
+
+        with Client(self.crunch.session()) as client:
+            client.ask(Topic.SETTINGS, change)
+        self.crunch.until(is_there)
+
+    def close(self) -> None:
+        """End the connections."""
+        for person in self._people.values():
+            person.session.close()
 
     def token(self, user: str, **options: Any) -> str:
         """A new token of the user with this uuid."""
         secret = registry.new_secret()
-        with self.api.service.rows() as connection:
-            registry.add_token(connection, secret, user, **options)
+        with closing(connect(self.dsn)) as rows:
+            registry.add_token(rows, secret, user, **options)
         return secret
 
 
 @contextmanager
-def site(*, dispatch: bool) -> Iterator[Site]:
-    """A system that runs, with tasks or without."""
-    with tempfile.TemporaryDirectory(prefix="crunch-reuse-api-") as name, ExitStack() as stack:
-        config = Config(data=Data(dir=name), executor=Executor(runner="process", slots=2), api=settings.Api(listen=""))
-        folders = config.folders
-        folders.create()
-        events: SimpleQueue[Any] = SimpleQueue()
-        works = stack.enter_context(wiring.running(config, folders, events, dispatch=dispatch))
-        api = Api(works.log, works.dsn, store_of(folders), folders.data / "api", bound("127.0.0.1", 0))
-        stack.callback(api.close)
-        thread = threading.Thread(target=api.run)
-        thread.start()
-        stack.callback(thread.join)
-        stack.callback(api.stop)
-        yield Site(api, folders.data, works.dsn)
+def site() -> Iterator[Site]:
+    """A system that runs, in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="crunch-reuse-api-") as name:
+        crunch = Crunch(Path(name) / "home", Path(name) / "data")
+        crunch.home.mkdir()
+        with crunch.up("--runner", "process", "--slots", "2") as up:
+            made = Site(crunch, up)
+            yield made
+            made.close()
 
 
 def _good(response: requests.Response) -> Any:
@@ -116,6 +121,4 @@ def _good(response: requests.Response) -> Any:
 
 
 def _json(value: Any) -> str:
-    import json
-
     return json.dumps(value)
