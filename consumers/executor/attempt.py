@@ -160,6 +160,7 @@ class Attempt:
             node=self._site.key,
             mark=f"{self._site.key}.{self._name}",
             image=self._spec.image,
+            image_name=self._spec.image_name,
         )
         with way.serving(log.write) as on_output:
             running = runner.start(command, on_output)

@@ -54,13 +54,16 @@ class Runners:
 
     `engine`: address of the Docker engine; empty: as the environment says. `note`: a file that says that containers
     were made, for the next start to look for what is left of them. `groups`: where control groups can be made, or why
-    none can; None: look.
+    none can; None: look. `logins`: for registries of images, see `consumers.runners.docker.Images`.
     """
 
-    def __init__(self, forced: str, engine: str, note: Path, groups: Groups | str | None = None) -> None:
+    def __init__(
+        self, forced: str, engine: str, note: Path, groups: Groups | str | None = None, logins: str = ""
+    ) -> None:
         self.engine = engine
         self._forced = forced
         self._note = note
+        self._logins = logins
         groups = find() if groups is None else groups
         spawner = Spawner(None if isinstance(groups, str) else groups)
         self._made: dict[str, Runner] = {
@@ -77,7 +80,7 @@ class Runners:
         if name == "docker" and name not in self._made:
             from consumers.runners.docker import DockerRunner
 
-            self._made[name] = DockerRunner(self.engine)
+            self._made[name] = DockerRunner(self.engine, self._logins)
         return self._made[name]
 
     def sweep(self, node: str, spare: Collection[str] = ()) -> int:

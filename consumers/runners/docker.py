@@ -18,33 +18,28 @@ from typing import Any, NamedTuple
 import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
-from docker.types import LogConfig, Mount, Ulimit
 from docker.utils.socket import frames_iter
 
-from consumers.runners.port import CannotRun, Command, Exit, Folders, Limits, Places, Running
+from consumers.runners.container import MARK_LABEL, NODE_LABEL, configuration
+from consumers.runners.port import CannotRun, Command, Exit, Folders, Places, Running
 from consumers.runners.reap import Hold, in_namespace_of
-from consumers.runners.sandbox import HOSTNAME, SANDBOX, SHARED_MEMORY, USER, places_in_sandbox
+from consumers.runners.sandbox import places_in_sandbox
 from schemas.reasons import Failure
-
-NODE_LABEL = "crunch-reuse.node"
-MARK_LABEL = "crunch-reuse.mark"
 
 _ENGINE_SECONDS = 60
 _END_SECONDS = 60.0  # for the end of a container that was killed
-_PERIOD_US = 100_000
 _STARTED = ("running", "paused", "exited")
-# Read only by an executor that adopts the container. About as much as a task's log holds.
-_KEPT_OUTPUT = {"max-size": "8m", "max-file": "2", "compress": "false"}
 
 
 class DockerRunner:
-    """Runs each task in a container. `engine`: the engine's address; empty: as the environment says."""
+    """Runs each task in a container. `engine`: its address; empty: as the environment says. `logins`: see `Images`."""
 
     name = "docker"
     isolates = True
 
-    def __init__(self, engine: str = "") -> None:
+    def __init__(self, engine: str = "", logins: str = "") -> None:
         self._engine = engine
+        self._images = Images(logins)
         self._lock = threading.Lock()
         self._client: docker.DockerClient | None = None
 
@@ -65,14 +60,26 @@ class DockerRunner:
         """A container that is created, and not started yet."""
         with _translated():
             client = self._connected()
-            image = _image(client, command.image)
-            created = client.api.create_container(**_configuration(client, image, command))["Id"]
+            created = self._created(client, command)
             address = address_of(self._engine)
             try:
                 return Container(client.api, address, created, command.mark, on_output)
             except BaseException:
                 _unless_gone(address, lambda: client.api.remove_container(created, v=True, force=True))
                 raise
+
+    def _created(self, client: docker.DockerClient, command: Command) -> str:
+        try:
+            return self._create(client, command)
+        except ImageNotFound:
+            self._images.forget(command.image)
+            return self._create(client, command)
+
+    def _create(self, client: docker.DockerClient, command: Command) -> str:
+        image = self._images.pinned(client, command.image, command.image_name)
+        settings = configuration(image.id, image.attrs, command)
+        host = client.api.create_host_config(**settings.pop("host_config"))
+        return str(client.api.create_container(**settings, host_config=host)["Id"])
 
     def sweep(self, node: str, spare: Collection[str] = ()) -> int:
         """Remove the containers that carry the node's label."""
@@ -200,6 +207,58 @@ class Container:
             self._ended.set()
 
 
+class Images:
+    """An engine's images, each looked up once.
+
+    `logins`: a file as Docker's client keeps it, for registries that want to know who asks: what it holds, or the
+    helpers that it names, are asked for the moment of a pull and kept nowhere. Empty: this user's own, if there is one.
+    """
+
+    def __init__(self, logins: str = "") -> None:
+        self._logins = logins
+        self._known: dict[str, Any] = {}
+
+    def pinned(self, client: docker.DockerClient, digest: str, name: str) -> Any:
+        """The image of this content. `name`: where it may be pulled from, if it still stands for it there."""
+        if digest not in self._known:
+            self._known[digest] = self._found(client, digest, name)
+        return self._known[digest]
+
+    def forget(self, digest: str) -> None:
+        """Look again: it was removed meanwhile."""
+        self._known.pop(digest, None)
+
+    def named(self, client: docker.DockerClient, name: str) -> Any:
+        """The image that this name stands for here, or else in its registry."""
+        try:
+            return client.images.get(name)
+        except ImageNotFound:
+            return self._pulled(client, name)
+
+    def _found(self, client: docker.DockerClient, digest: str, name: str) -> Any:
+        try:
+            return client.images.get(digest)
+        except ImageNotFound:
+            image = self._pulled(client, name or digest)
+        if image.id != digest:
+            reason = f"image {name} is now another ({image.id}) than the task was made for ({digest}): submit it anew"
+            raise CannotRun(Failure.NODE, reason)
+        return image
+
+    def _pulled(self, client: docker.DockerClient, name: str) -> Any:
+        if not _is_name(name):
+            raise CannotRun(Failure.NODE, f"image {name} is not on this node: load it there (docker load)")
+        if self._logins:
+            if not os.access(self._logins, os.R_OK):
+                raise CannotRun(Failure.NODE, f"executor.registry_logins: {self._logins} can't be read")
+            client.api.reload_config(self._logins)
+        try:
+            return client.images.pull(name)
+        except APIError as error:
+            reason = f"image {name} is not on this node, and can't be pulled ({_line(error)}): load it there, or"
+            raise CannotRun(Failure.NODE, f"{reason} name the registry's logins in executor.registry_logins") from error
+
+
 class _Output(NamedTuple):
     """What a container says, until it ends or `close` is called."""
 
@@ -248,10 +307,10 @@ def _check_listening(address: str) -> None:
             raise DockerException(f"{address}: {error.strerror or error}") from error
 
 
-def resolve_image(name: str, engine: str = "") -> str:
-    """The content digest (`sha256:…`) of the image that this name stands for now. Raises CannotRun."""
+def resolve_image(name: str, engine: str = "", logins: str = "") -> str:
+    """The content digest (`sha256:…`) of the image that this name stands for, pulled if need be. Raises CannotRun."""
     with _translated():
-        return str(_image(connect(engine), name).id)
+        return str(Images(logins).named(connect(engine), name).id)
 
 
 def kill_containers(engine: str, containers: Iterable[str]) -> None:
@@ -266,84 +325,9 @@ def _labelled(api: docker.APIClient, label: str, value: str) -> list[dict[str, A
     return found
 
 
-def _configuration(client: docker.DockerClient, image: Any, command: Command) -> dict[str, Any]:
-    user = _user(command.folders)
-    return {
-        "image": image.id,
-        "entrypoint": list(command.argv),
-        "environment": dict(command.environment) | _path(image),
-        "working_dir": SANDBOX.work,
-        "user": user,
-        "hostname": HOSTNAME,
-        "network_disabled": True,
-        "use_config_proxy": False,
-        "labels": {NODE_LABEL: command.node, MARK_LABEL: command.mark},
-        "host_config": client.api.create_host_config(
-            network_mode="none",
-            read_only=True,
-            init=True,  # the task as process 1 could not be sent a signal that it does not handle
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges:true"],
-            mounts=list(_mounts(command.folders)),
-            tmpfs=_tmpfs(user, command.limits),
-            log_config=LogConfig(type="local", config=_KEPT_OUTPUT),
-            **_limits(command.limits),
-        ),
-    }
-
-
-def _limits(limits: Limits) -> dict[str, Any]:
-    largest_file = max(limits.output, limits.scratch)
-    return {
-        "mem_limit": limits.memory,
-        "memswap_limit": limits.memory,
-        "cpu_period": _PERIOD_US,
-        "cpu_quota": limits.cores * _PERIOD_US,
-        "pids_limit": limits.processes,
-        "shm_size": SHARED_MEMORY,
-        "ulimits": [
-            Ulimit(name="core", soft=0, hard=0),
-            Ulimit(name="fsize", soft=largest_file, hard=largest_file),
-        ],
-    }
-
-
-def _tmpfs(user: str, limits: Limits) -> dict[str, str]:
-    uid, gid = user.split(":")
-    options = f"rw,exec,nosuid,nodev,size={max(limits.scratch, 1)},uid={uid},gid={gid}"
-    return {SANDBOX.work: f"{options},mode=0755", SANDBOX.tmp: f"{options},mode=1777"}
-
-
-def _mounts(folders: Folders) -> Iterator[Mount]:
-    shown = {f"{SANDBOX.keep}/{pdh}": path for pdh, path in folders.collections.items()}
-    shown |= {SANDBOX.inputs: folders.links, SANDBOX.bin: folders.bin, SANDBOX.run: folders.run}
-    if folders.code:
-        shown[SANDBOX.code] = folders.code
-    for target, source in shown.items():
-        yield Mount(target, str(source), type="bind", read_only=True)
-    yield Mount(SANDBOX.output, str(folders.output), type="bind")
-
-
-def _user(folders: Folders) -> str:
-    """Never root: a fixed user where we are root and can give it the output directory, else ourselves."""
-    if os.geteuid() != 0:
-        return f"{os.geteuid()}:{os.getegid()}"
-    os.chown(folders.output, USER, USER)
-    return f"{USER}:{USER}"
-
-
-def _path(image: Any) -> dict[str, str]:
-    """The image's own search path: it knows where its programs are."""
-    settings = dict(item.split("=", 1) for item in image.attrs.get("Config", {}).get("Env") or [] if "=" in item)
-    return {"PATH": f"{SANDBOX.bin}:{settings['PATH']}"} if settings.get("PATH") else {}
-
-
-def _image(client: docker.DockerClient, name: str) -> Any:
-    try:
-        return client.images.get(name)
-    except ImageNotFound as error:
-        reason = f"image {name} is not on this node: pull or load it there (docker pull, docker load)"
-        raise CannotRun(Failure.NODE, reason) from error
+def _is_name(text: str) -> bool:
+    """Whether a registry could know it: a bare digest is only this engine's own."""
+    return text != "" and not text.startswith("sha256:")
 
 
 def _start_error(state: dict[str, Any]) -> str:

@@ -67,6 +67,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     mark: str
     image: str = ""  # `sha256:…`; only for a runner of images
+    image_name: str = ""  # where it may be pulled from, if this node has it not
 
 
 class Exit(NamedTuple):

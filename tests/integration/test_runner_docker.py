@@ -1,18 +1,22 @@
 """What only an engine does: images by digest, containers that are found again, and an engine that goes away."""
 
+import os
 import socket
 import threading
 from contextlib import suppress
 from pathlib import Path
 
 import docker
+import msgspec
 import pytest
 
-from consumers.runners.docker import MARK_LABEL, NODE_LABEL, Container, DockerRunner, resolve_image
+from consumers.runners.container import MARK_LABEL, NODE_LABEL
+from consumers.runners.docker import Container, DockerRunner, resolve_image
 from consumers.runners.port import MIB, CannotRun, Command, Folders, Limits
 from consumers.runners.space import Space
 from consumers.runners.supervise import Supervision
 from schemas.reasons import Failure
+from tests.support.registry import PASSWORD, USER, login_helper, registry, small_image
 
 
 def command(folder: Path, image: str, *argv: str) -> Command:
@@ -128,8 +132,66 @@ def test_a_name_is_resolved_to_a_digest(docker_engine, python_image):
     assert resolve_image("crunch-reuse-tests-name:v1", docker_engine) == python_image
     client.api.remove_image("crunch-reuse-tests-name:v1")
     client.close()
-    with pytest.raises(CannotRun, match="image crunch-reuse-tests-name:v1 is not on this node"):
-        resolve_image("crunch-reuse-tests-name:v1", docker_engine)
+    with pytest.raises(CannotRun, match=r"image 127\.0\.0\.1:1/name:v1 is not on this node, and can't be pulled"):
+        resolve_image("127.0.0.1:1/name:v1", docker_engine)
+
+
+@pytest.fixture
+def pushed(tmp_path, docker_engine, monkeypatch):
+    """An image that only a registry has, which wants a login: its name, its id, and the file that names a helper."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "nobody"))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    client = docker.DockerClient(base_url=docker_engine)
+    with registry() as server:
+        name = f"{server.address}/private/tool:v1"
+        image = small_image(client, "pushed")
+        client.api.tag(image, name)
+        login = {"username": USER, "password": PASSWORD}
+        assert "error" not in client.images.push(name, auth_config=login)
+        client.images.remove(image, force=True)
+        yield name, image, login_helper(tmp_path, server.address)
+        client.images.remove(image, force=True)
+    client.close()
+
+
+def test_a_missing_image_is_pulled_with_a_login_that_stands_nowhere(tmp_path, docker_engine, pushed):
+    name, image, logins = pushed
+    said: list[bytes] = []
+    work = msgspec.structs.replace(command(tmp_path, image, "/bin/sh", "-c", "echo pulled"), image_name=name)
+    with pytest.raises(CannotRun, match="is not on this node, and can't be pulled") as refused:
+        DockerRunner(docker_engine).start(work, said.append)
+    assert (refused.value.failure, PASSWORD in str(refused.value)) == (Failure.NODE, False)
+    outcome = supervision_of(work).run(DockerRunner(docker_engine, str(logins)).start(work, said.append))
+    assert (outcome.exit_code, b"".join(said)) == (0, b"pulled\n")
+    assert resolve_image(name, docker_engine) == image
+
+
+def test_a_name_that_stands_for_another_image_now_is_not_run(tmp_path, docker_engine, pushed):
+    name, image, logins = pushed
+    work = msgspec.structs.replace(command(tmp_path, f"sha256:{'0' * 64}", "/bin/true"), image_name=name)
+    with pytest.raises(CannotRun, match=f"is now another .{image}. than the task was made for"):
+        DockerRunner(docker_engine, str(logins)).start(work, print)
+
+
+def test_logins_that_can_not_be_read_are_named(tmp_path, docker_engine):
+    work = msgspec.structs.replace(command(tmp_path, f"sha256:{'0' * 64}", "/bin/true"), image_name="127.0.0.1:1/x")
+    with pytest.raises(CannotRun, match=r"executor.registry_logins: /nowhere/config.json can't be read"):
+        DockerRunner(docker_engine, "/nowhere/config.json").start(work, print)
+
+
+def test_an_image_that_was_removed_meanwhile_is_looked_for_again(tmp_path, docker_engine):
+    client = docker.DockerClient(base_url=docker_engine)
+    runner = DockerRunner(docker_engine)
+    image = small_image(client, "removed")
+    saved = b"".join(client.images.get(image).save())
+    runner.start(command(tmp_path, image, "/bin/sh"), print).finish()
+    client.images.remove(image, force=True)
+    with pytest.raises(CannotRun, match="is not on this node: load it there"):
+        runner.start(command(tmp_path, image, "/bin/sh"), print)
+    client.images.load(saved)
+    runner.start(command(tmp_path, image, "/bin/sh"), print).finish()
+    client.images.remove(image, force=True)
+    client.close()
 
 
 def test_an_engine_that_goes_away_is_the_nodes_trouble(tmp_path, docker_engine, python_image):
