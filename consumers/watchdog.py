@@ -1,10 +1,16 @@
 """A process beside another that ends its work when it no longer can: `python -m consumers.watchdog`.
 
-It reads lines of JSON from a pipe: what there is to kill, and until when the node may believe its work to be its own.
-When that moment passes (the executor is frozen, or the log can't be reached) it kills everything; and when the pipe
-ends (the executor is gone, however it went) it kills everything and ends too, as does the Postgres that it was told of.
-It has a session of its own, so that Ctrl-C in a terminal doesn't reach it, and imports next to nothing, so that there
-is always room for it.
+It reads lines of JSON from a pipe: what there is to kill, and where it stands until when the node may believe its work
+to be its own. When that moment passes (the executor is frozen, or the log can't be reached) it kills everything. It
+gives the executor's signs of life too, so that no step of the executor can hold them up (`consumers.executor.life`).
+
+When the pipe ends the executor is gone, however it went. Nothing is said for it any more, and its processes are killed
+at once, as is the Postgres that this watchdog was told of. Containers may run on: the engine keeps what they say and
+how they end, so an executor that is started again in time goes on with them, and ends this process first, by force. If
+none has come when the moment passes, they are killed too.
+
+It has a session of its own, so that Ctrl-C in a terminal doesn't reach it, and imports next to nothing before it is
+needed, so that there is always room for it.
 """
 
 import os
@@ -13,34 +19,48 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from consumers.executor.until import Until
 from consumers.runners.reap import Hold, kill_all
+
+if TYPE_CHECKING:
+    from consumers.executor.pulse import Pulse
+
+_NOTHING = msgspec.Raw(b"null")
 
 
 class Note(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """One line. `hold` under `key`: what to kill. `drop`: forget that key. `deadline`: milliseconds, monotonic.
+    """One line. `hold` under `key`: what to kill. `drop`: forget that key. `until`: file of the shared moment.
 
-    `server`: process of the Postgres on the data folder `folder`, to be ended when the pipe ends and not before; 0: it
-    has ended.
+    `live`: give signs of life (a `Living`); `held`, `pausing`: what the next ones list; `timing`: a new `Timing`;
+    `rest`: no more of them. `server`: process of the Postgres on the data folder `folder`, to be ended when the pipe
+    ends and not before; 0: it has ended.
     """
 
     key: str = ""
     hold: Hold | None = None
     drop: str = ""
-    deadline: int | None = None
+    until: str = ""
+    live: msgspec.Raw = _NOTHING
+    held: tuple[str, ...] | None = None
+    pausing: bool = False
+    timing: msgspec.Raw = _NOTHING
+    rest: bool = False
     server: int | None = None
     folder: str = ""
     engine: str = ""  # where the containers' engine listens
 
 
 class Watch:
-    """What there is to kill, and when."""
+    """What there is to kill, and when; and the signs of life."""
 
     def __init__(self) -> None:
         self.holds: dict[str, Hold] = {}
-        self.deadline: int | None = None
+        self._until: Until | None = None
+        self._pulse: Pulse | None = None
         self._engine = ""
         self._server = (0, "")
 
@@ -49,18 +69,25 @@ class Watch:
         if note.hold:
             self.holds[note.key] = note.hold
         self.holds.pop(note.drop, None)
-        self.deadline = note.deadline if note.deadline is not None else self.deadline
         self._engine = note.engine or self._engine
+        if note.until:
+            self._until = Until(Path(note.until))
         if note.server is not None:
             self._server = (note.server, note.folder)
+        if note.live != _NOTHING:
+            self._live(note.live)
+        if self._pulse is not None:
+            self._pass_on(note, self._pulse)
 
     def left(self, now: int) -> int | None:
-        """Milliseconds until the deadline; None without one."""
-        return None if self.deadline is None else max(self.deadline - now, 0)
+        """Milliseconds until all is to be killed; None: there is nothing to wait for."""
+        if self._until is None or not self._until.at or not self.holds:
+            return None
+        return max(self._until.at - now, 0)
 
     def kill(self) -> None:
-        """Kill all, processes first. A deadline counts once."""
-        holds, self.holds, self.deadline = self.holds, {}, None
+        """Kill all, processes first."""
+        holds, self.holds = self.holds, {}
         for hold in holds.values():
             kill_all(hold)
         containers = [hold.container for hold in holds.values() if hold.container]
@@ -71,14 +98,48 @@ class Watch:
             kill_containers(self._engine, containers)
 
     def end(self) -> None:
-        """Kill all, and let the Postgres go that served nobody else."""
+        """The executor is gone: kill its processes, let the Postgres go that served nobody else, wait for the rest."""
+        if self._pulse is not None:
+            self._pulse.close()
+        containers = {key: hold for key, hold in self.holds.items() if hold.container}
+        self.holds = {key: hold for key, hold in self.holds.items() if not hold.container}
         self.kill()
+        self._end_server()
+        self.holds = containers
+        while left := self.left(milliseconds()):
+            time.sleep(left / 1000)
+        self.kill()
+
+    def _end_server(self) -> None:
         server, folder = self._server
         if server:
             # Heavy, and needed once.
             from streams.embedded import end_left_over
 
             end_left_over(Path(folder), server)
+
+    def _live(self, living: msgspec.Raw) -> None:
+        # Needed only beside an executor: it brings a client of the log along.
+        from consumers.executor.pulse import Living
+
+        self._rest()
+        self._pulse = msgspec.json.decode(living, type=Living).pulse()
+        self._pulse.start()
+
+    def _pass_on(self, note: Note, pulse: "Pulse") -> None:
+        if note.held is not None:
+            pulse.hear(note.held, note.pausing)
+        if note.timing != _NOTHING:
+            from consumers.executor.lease import Timing
+
+            pulse.retime(msgspec.json.decode(note.timing, type=Timing))
+        if note.rest:
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._pulse is not None:
+            self._pulse.close()
+        self._pulse = None
 
 
 def milliseconds() -> int:
@@ -95,8 +156,10 @@ def main() -> int:
     rest = b""
     while True:
         left = watch.left(milliseconds())
-        if not select.select([0], [], [], None if left is None else left / 1000)[0]:
+        if left == 0:
             watch.kill()
+            continue
+        if not select.select([0], [], [], None if left is None else left / 1000)[0]:
             continue
         data = os.read(0, 65536)
         if not data:

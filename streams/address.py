@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """`opener`: `module:callable`, `arguments`: for it, by name. May hold a password: not for a command line or a log."""
+    """`opener`: `module:callable`. `arguments`: for it, by name; may hold a password, so not for a command line."""
 
     opener: str
     arguments: dict[str, Any]

@@ -9,18 +9,22 @@ from typing import Any
 
 import msgspec
 
-from bench.common.logs import connect
 from consumers.executor import actions as do
 from consumers.executor.core import ExecutorCore
-from consumers.executor.feeds import Appender, Pulse, Reader
+from consumers.executor.feeds import Appender, Reader
 from consumers.executor.lease import Timing
+from consumers.executor.life import Life
+from consumers.executor.pulse import Pulse
+from consumers.executor.until import Until
 from coordinator.config import Config
 from schemas.claims import Exited, Verified
 from schemas.work import Joined, Ready
+from streams.address import Address
 from streams.log import Log
 from streams.routes import Routes
 
 OUTPUT = "d41d8cd98f00b204e9800998ecf8427e+0"
+TIMING = Timing.of_lease(Config().lease)
 _PATIENCE = 0.2  # seconds, at most, until it is seen that it is to end
 
 Doing = Callable[[int], list[do.Action]]
@@ -32,9 +36,11 @@ class Work(msgspec.Struct):
     ms: float
 
 
-def execute(ready: Event, ending: Event, address: str, offer: Joined, begun: Any) -> None:
+def execute(ready: Event, ending: Event, address: Address, offer: Joined, begun: Any) -> None:
     """Run one executor until it is told to end. Puts (task, time.monotonic() of its start) into the queue `begun`."""
-    SimulatedExecutor(connect(address), offer, begun).run(ready, ending)
+    log = address.open()
+    SimulatedExecutor(log, offer, begun).run(ready, ending)
+    log.close()
 
 
 class SimulatedExecutor:
@@ -43,24 +49,28 @@ class SimulatedExecutor:
     def __init__(self, log: Log, offer: Joined, begun: Any) -> None:
         self._offer = offer
         self._begun = begun
-        self._core = ExecutorCore(offer, Timing.of_lease(Config().lease), lambda _: "simulated")
+        self._until = Until()
+        self._core = ExecutorCore(offer, TIMING, lambda: self._until.at, lambda _: "simulated")
+        self._log = log
+        self._pulse: Pulse | None = None
         self._events: queue.SimpleQueue[Doing] = queue.SimpleQueue()
         self._running: list[tuple[float, str, Ready]] = []  # by end
         routes = Routes(log)
         self._reader = Reader(log, routes, offer.node, self._put_seen, self._fail)
         self._appender = Appender(log, routes, self._put_acked, self._fail)
-        self._pulse = Pulse(log, routes, self._put_acked, self._put_failed, self._fail)
 
     def run(self, ready: Event, ending: Event) -> None:
         """Join and work."""
-        feeds = (self._reader, self._appender, self._pulse)
+        feeds = (self._reader, self._appender)
         for feed in feeds:
             feed.start()
         self._perform(self._core.join(_now()))
         while not ending.is_set():
             self._turn()
-            if self._core.lease.deadline is not None:
+            if self._pulse is not None:
                 ready.set()
+        if self._pulse is not None:
+            self._pulse.close()
         for feed in feeds:
             feed.close()
 
@@ -75,6 +85,8 @@ class SimulatedExecutor:
             _, token, work = heapq.heappop(self._running)
             self._perform(self._core.ended(token, self._exited(work), _now()))
         self._perform(self._core.tick(_now()))
+        if self._pulse is not None:
+            self._pulse.hear(self._core.tokens(), pausing=False)
 
     def _pause(self) -> float:
         due = self._core.due()
@@ -88,8 +100,10 @@ class SimulatedExecutor:
             match action:
                 case do.Append():
                     self._appender.put(action)
-                case do.SignOfLife():
-                    self._pulse.put(action)
+                case do.Live(sent):
+                    life = Life(self._core.identity(), TIMING, sent)
+                    self._pulse = Pulse(self._log.clone, life, self._until, lambda: True)
+                    self._pulse.start()
                 case do.StartWork():
                     self._start(action.token, action.ready)
                 case do.StartVerify():
@@ -115,9 +129,6 @@ class SimulatedExecutor:
 
     def _put_acked(self, ref: int) -> None:
         self._events.put(lambda now: self._core.acked(ref, now))
-
-    def _put_failed(self, ref: int) -> None:
-        self._events.put(lambda now: self._core.failed(ref, now))
 
     def _fail(self, error: BaseException) -> None:
         def raise_it(_: int) -> list[do.Action]:

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 from schemas.claims import Exited, OutputMissing, Verified
 from schemas.fields import Record
 from schemas.topics import Topic
-from schemas.work import Alive, Ready
+from schemas.work import Ready
 
 Report = Exited | Verified | OutputMissing
 End = Literal["drained", "lapsed", "replaced"]
@@ -19,15 +19,21 @@ class Append(NamedTuple):
     body: Record
 
 
-class SignOfLife(NamedTuple):
-    """Append this one now or not at all, then call `acked(ref)` or `failed(ref)`."""
+class Live(NamedTuple):
+    """The joining is durable; it was sent at this time. From now on give signs of life, beside this core."""
 
-    ref: int
-    body: Alive
+    sent: int
 
 
 class StartWork(NamedTuple):
     """Run this task and call `ended` with its Exited record."""
+
+    token: str
+    ready: Ready
+
+
+class AdoptWork(NamedTuple):
+    """Go on with this task, which a former executor left running, and call `ended` with its Exited record."""
 
     token: str
     ready: Ready
@@ -54,4 +60,4 @@ class Stop(NamedTuple):
     reason: str
 
 
-Action = Append | SignOfLife | StartWork | StartVerify | KillWork | Stop
+Action = Append | Live | StartWork | AdoptWork | StartVerify | KillWork | Stop

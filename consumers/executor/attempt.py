@@ -5,49 +5,60 @@ here ends in a report that says whose fault it was: the task's, the node's or th
 follows from that.
 """
 
-import hashlib
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from consumers.executor.boundedlog import BoundedLog
-from consumers.executor.capture import BadOutput, StoreTrouble, capture, save_log
+from consumers.executor.capture import captured, save_log, stored
 from consumers.executor.environment import parameters_file, task_environment
 from consumers.executor.inputs import extract, remove_tree
+from consumers.executor.left import Left, boot, name_of, remember
+from consumers.executor.pulse import milliseconds
 from consumers.executor.requests import TaskRequests
 from consumers.executor.site import Site
+from consumers.executor.steps import Step, outcome_of_trouble
 from consumers.executor.tasksocket import TaskSocket
 from consumers.executor.way import TaskWay
-from consumers.runners.port import MIB, CannotRun, Command, Folders, Limits, Outcome, Places, Runner
+from consumers.runners.port import MIB, CannotRun, Command, Folders, Limits, Outcome, Places, Runner, Running
 from consumers.runners.space import Space
-from consumers.runners.supervise import TEMPORARY_EXIT, Supervision
+from consumers.runners.supervise import Supervision
 from coordinator.canonical import digest
 from schemas.claims import Exited
 from schemas.reasons import Failure
 from schemas.spec import TaskSpec
 from schemas.work import Ready
 from store.environment import host_identity, host_summary
-from store.errors import ExtractFailed, PathRefused, StoreError
+from store.errors import PathRefused, StoreError
 from store.locator import portable_data_hash_of
 from store.paths import split_path
 
 MAX_REASON = 4000
 _CAPTURED = (Failure.NONE, Failure.EXIT)  # a task may report success and still exit with something else than 0
+_UNJUDGED = (128 + signal.SIGKILL, 255)  # 255: what an engine says of a container that ended when it was gone itself
 
 
 class Attempt:
-    """One grant on this node. `run` once, in a thread of its own; `stop` from any other."""
+    """One grant on this node. `run` once, in a thread of its own; `stop` from any other.
 
-    def __init__(self, ready: Ready, site: Site) -> None:
+    `left`: what a former executor left of it, to be gone on with; None: nothing has begun.
+    """
+
+    def __init__(self, ready: Ready, site: Site, left: Left | None = None) -> None:
         self.ready = ready
         self._site = site
+        self._left = left
         self._spec = msgspec.json.decode(ready.spec, type=TaskSpec)
-        self._name = hashlib.sha256(ready.token.encode()).hexdigest()[:16]
+        self._name = name_of(ready.token)
         self._root = site.attempts / self._name
+        self._step = Step.PREPARE
         limits = self._limits()
+        if left and limits.time:  # what is left of it
+            limits = msgspec.structs.replace(limits, time=max(limits.time - (milliseconds() - left.began), 1))
         space = Space(limits, self._root / "out", self._root / "scratch")
         self._supervision = Supervision(limits, space, site.grace_seconds)
         self._handed_over = False
@@ -63,14 +74,14 @@ class Attempt:
 
     def run(self) -> Exited:
         """Do it all; the report. Nothing of it is left on the node then."""
-        started_at = _wall_clock()
+        started_at = self._left.started_at if self._left else _wall_clock()
         try:
-            self._root.mkdir()
+            self._root.mkdir(exist_ok=self._left is not None)
             log = BoundedLog(self._root / "log")
-            outcome, output = self._steps(log)
+            outcome, output = self._steps(log, started_at)
             outcome, saved = self._closed(log, outcome)
         except OSError as error:
-            outcome, output, saved = self._trouble_with_files(error), "", ""
+            outcome, output, saved = self._meaning_of(error), "", ""
         finally:
             with suppress(OSError):  # what can't be removed now is when the executor starts again
                 remove_tree(self._root)
@@ -78,17 +89,27 @@ class Attempt:
             outcome = Outcome(exit_code=-1, failure=Failure.HANDED_OVER, reason="the executor was stopped")
         return self._exited(outcome, output if outcome.failure in _CAPTURED else "", saved, started_at)
 
-    def _steps(self, log: BoundedLog) -> tuple[Outcome, str]:
+    def _steps(self, log: BoundedLog, started_at: int) -> tuple[Outcome, str]:
+        """Prepare, run, capture, store: the outcome, and the output's hash if there is one."""
+        outcome = None
         try:
             with self._prepared() as (runner, folders):
-                outcome = self._run(runner, folders, log)
-                return self._captured(outcome, folders) if outcome.failure in _CAPTURED else (outcome, "")
-        except CannotRun as error:
-            return Outcome(exit_code=error.exit_code, failure=error.failure, reason=str(error)), ""
-        except ExtractFailed as error:
-            return Outcome(exit_code=-1, failure=Failure.NODE, reason=f"prepare: {error}"), ""
-        except (StoreError, StoreTrouble) as error:
-            return Outcome(exit_code=-1, failure=Failure.STORE, reason=str(error)), ""
+                self._step = Step.RUN
+                outcome = self._run(runner, folders, log, started_at)
+                if outcome.failure not in _CAPTURED:
+                    return outcome, ""
+                self._step = Step.CAPTURE
+                kept = captured(folders.output, self._spec.outputs)
+                self._step = Step.STORE
+                return outcome, stored(self._site.collections, kept, self._limits().output)
+        except Exception as error:  # noqa: BLE001 - what the table of steps does not know is raised again
+            return self._meaning_of(error, outcome), ""
+
+    def _meaning_of(self, error: Exception, ended: Outcome | None = None) -> Outcome:
+        outcome = outcome_of_trouble(self._step, error, ended)
+        if outcome is None:
+            raise error
+        return outcome
 
     # --- Prepare --------------------------------------------------------------------------------------------------
 
@@ -98,15 +119,18 @@ class Attempt:
         runner = self._runner()
         with ExitStack() as stack:
             folders = self._folders(runner, stack)
-            parameters = folders.run / "parameters.json"
-            parameters.write_bytes(parameters_file(self.ready, self._spec))
-            parameters.chmod(0o444)
-            places = runner.places(folders)
-            for name, pdh in self._spec.inputs.items():
-                (folders.links / name).symlink_to(f"{places.keep}/{pdh}")
+            if self._left is None:
+                self._fill(folders, runner.places(folders))
             requests = TaskRequests(self.ready, self._spec, self._site.collections, self._site.answers)
             stack.enter_context(TaskSocket(folders.run / "socket", requests))
             yield runner, folders
+
+    def _fill(self, folders: Folders, places: Places) -> None:
+        parameters = folders.run / "parameters.json"
+        parameters.write_bytes(parameters_file(self.ready, self._spec))
+        parameters.chmod(0o444)
+        for name, pdh in self._spec.inputs.items():
+            (folders.links / name).symlink_to(f"{places.keep}/{pdh}")
 
     def _runner(self) -> Runner:
         spec = self._spec
@@ -124,8 +148,9 @@ class Attempt:
         stack.callback(remove_tree, run)
         own = () if runner.isolates else (root / "keep", root / "scratch/work", root / "scratch/tmp")
         for folder in (run, root / "links", root / "out", *own):
-            folder.mkdir(parents=True)
-            folder.chmod(0o755)  # whatever our umask is: the task may run as another user
+            folder.mkdir(parents=True, exist_ok=self._left is not None)
+            if self._left is None:
+                folder.chmod(0o755)  # whatever our umask is: the task may run as another user
         code = self._spec.code
         return Folders(
             root=root,
@@ -149,7 +174,7 @@ class Attempt:
 
     # --- Run ------------------------------------------------------------------------------------------------------
 
-    def _run(self, runner: Runner, folders: Folders, log: BoundedLog) -> Outcome:
+    def _run(self, runner: Runner, folders: Folders, log: BoundedLog, started_at: int) -> Outcome:
         places = runner.places(folders)
         way = TaskWay(self._site.way, self.ready, self._spec, folders, places, isolated=runner.isolates)
         command = Command(
@@ -163,12 +188,33 @@ class Attempt:
             image_name=self._spec.image_name,
         )
         with way.serving(log.write) as on_output:
-            running = runner.start(command, on_output)
+            running = self._running(runner, command, on_output, started_at)
             self._site.guard.hold(command.mark, running.hold)
             try:
-                return self._supervision.run(running)
+                return self._judged(self._supervision.run(running))
             finally:
                 self._site.guard.drop(command.mark)
+
+    def _running(
+        self, runner: Runner, command: Command, on_output: Callable[[bytes], object], started_at: int
+    ) -> Running:
+        """Made ready, and remembered where it can outlive us; or what was left."""
+        if self._left is not None:
+            return runner.adopt(command.mark, on_output)
+        running = runner.start(command, on_output)
+        if running.hold.container:
+            moment = str(self._site.moment)
+            began = Left(ready=self.ready, moment=moment, boot=boot(), began=milliseconds(), started_at=started_at)
+            remember(self._root, began)
+        return running
+
+    def _judged(self, outcome: Outcome) -> Outcome:
+        """What was killed while nobody watched over it may have been killed by the watchdog, so it is not judged."""
+        stopped = self._supervision.was_stopped or outcome.failure in (Failure.TIMEOUT, Failure.OUT_OF_MEMORY)
+        if self._left is None or stopped or outcome.exit_code not in _UNJUDGED:
+            return outcome
+        reason = "it was killed after its executor was, and before another one went on with it"
+        return Outcome(exit_code=-1, failure=Failure.NODE, reason=reason)
 
     def _argv(self, places: Places, folders: Folders) -> tuple[str, ...]:
         spec = self._spec
@@ -195,16 +241,7 @@ class Attempt:
             time=self._spec.timeout,
         )
 
-    # --- Capture, store and verify --------------------------------------------------------------------------------
-
-    def _captured(self, outcome: Outcome, folders: Folders) -> tuple[Outcome, str]:
-        limits = self._limits()
-        try:
-            return outcome, capture(self._site.collections, folders.output, self._spec.outputs, limits.output)
-        except BadOutput as error:  # whatever it exits with, it may have reported success: without an output it is none
-            reason = f"{outcome.reason}; {error}" if outcome.reason else str(error)
-            failure = Failure.TEMPORARY if outcome.exit_code == TEMPORARY_EXIT else Failure.OUTPUT
-            return Outcome(exit_code=outcome.exit_code, failure=failure, reason=reason), ""
+    # --- Its log and its report -----------------------------------------------------------------------------------
 
     def _closed(self, log: BoundedLog, outcome: Outcome) -> tuple[Outcome, str]:
         """The outcome when the log is saved too, and the log's hash."""
@@ -217,10 +254,6 @@ class Attempt:
             if outcome.failure not in _CAPTURED:
                 return outcome, ""
             return Outcome(exit_code=outcome.exit_code, failure=Failure.STORE, reason=f"log: {error}"), ""
-
-    def _trouble_with_files(self, error: OSError) -> Outcome:
-        reason = f"the node has trouble with its files: {error.strerror or error}: {error.filename or self._root}"
-        return Outcome(exit_code=-1, failure=Failure.NODE, reason=reason)
 
     def _exited(self, outcome: Outcome, output: str, log: str, started_at: int) -> Exited:
         return Exited(

@@ -26,14 +26,18 @@ class StoreTrouble(Exception):
     """What was saved is not all there."""
 
 
-def capture(collections: CollectionStore, directory: Path, declared: tuple[str, ...], max_bytes: int) -> str:
-    """Save a task's output, verified; its portable data hash. `declared`: the paths to keep, empty: all.
+def captured(directory: Path, declared: tuple[str, ...]) -> Path:
+    """The directory with what is to be kept of a task's output. `declared`: the paths, empty: all. Raises BadOutput."""
+    return _pick(directory, declared) if declared else directory
+
+
+def stored(collections: CollectionStore, directory: Path, max_bytes: int) -> str:
+    """Save what was captured, and look at every block of it again; its portable data hash.
 
     Raises BadOutput, StoreTrouble, and what the store does when it can't be reached or is full.
     """
-    root = _pick(directory, declared) if declared else directory
     try:
-        saved = collections.save_directory(root, Limits(max_bytes=max_bytes))
+        saved = collections.save_directory(directory, Limits(max_bytes=max_bytes))
     except LimitExceeded as error:
         raise BadOutput(
             f"output {error.path}: beyond {max_bytes // MIB} MiB; ask for more in resources.scratch"

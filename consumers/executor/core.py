@@ -9,58 +9,81 @@ A piece of work moves through these phases, and each arrow is a record or an ack
     waiting -> announcing -> working -> reporting -> freeing -> gone
                (Started)     (it runs)  (Exited)     (Freed)
 
+    adopted -> working, or adopted -> judged -> reporting if it ends before the dispatcher has given it to us again
+
 `waiting` is there because a node that was fenced may still be killing what the dispatcher has already given away: more
 work than slots never runs. `cancelling` and `fencing` take the place of `working` once it has been told to end.
 
-Four rules, each of which keeps something from being lost or run twice:
+Five rules, each of which keeps something from being lost or run twice:
 
 - The container starts only after `Started` is acknowledged, once for each token.
+- What a former executor left running is named in `Joined`; nothing is said of it before the dispatcher has assigned it
+  to this incarnation too.
 - `Freed` follows the acknowledgement of the exit record: a slot is never given away before the exit is in the log.
-- The deadline counts from *before sending* the last acknowledged sign of life. Past it nothing of this incarnation
-  is said any more, not even what has just finished: the dispatcher may have given the work away.
-- A sign of life is never buffered. One is on its way at a time; its list of tokens is that of the moment it is sent.
+- Past the deadline nothing of this incarnation is said any more, not even what has just finished: the dispatcher may
+  have given the work away.
+- What failed for the node's own sake is reported after the node has said that it pauses: so it is tried again
+  elsewhere, if there is an elsewhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
 
 from consumers.executor import actions as do
-from consumers.executor.lease import Lease, Timing
+from consumers.executor.backoff import Backoff
+from consumers.executor.lease import Timing
 from schemas.assignments import Assigned, Stopped
-from schemas.claims import Started
+from schemas.claims import Exited, Started
 from schemas.fields import Record
 from schemas.log import Cause
+from schemas.reasons import Failure
 from schemas.topics import Topic
-from schemas.work import Alive, Draining, Freed, Joined, Ready
+from schemas.work import Alive, Draining, Freed, Joined, Paused, Ready
 from streams.marks import Marks, is_new
 
-Phase = Literal["waiting", "announcing", "working", "cancelling", "fencing", "reporting", "freeing"]
-_OCCUPYING = ("announcing", "working", "cancelling", "fencing")
+Phase = Literal[
+    "waiting", "announcing", "adopted", "judged", "working", "cancelling", "fencing", "reporting", "freeing"
+]
+_RUNNING = ("adopted", "working", "cancelling", "fencing")
+_OCCUPYING = ("announcing", *_RUNNING)
+_OF_THE_NODE = (Failure.NODE, Failure.STORE)
 
 
 class _Held(msgspec.Struct):
     ready: Ready
     phase: Phase
+    report: do.Report | None = None  # judged: what will be said
 
 
 class ExecutorCore:
-    """One incarnation of a node's executor. `joined` is what it offers.
+    """One incarnation of a node's executor. `joined` is what it offers; `adopted` the work that it names there.
 
-    `runner_of` names the isolation that a piece of work will run under; `environment` is the node's, for people.
+    `lives_until`: until when its last acknowledged sign of life holds, 0 before the first. `runner_of` names the
+    isolation that a piece of work will run under; `environment` is the node's, for people.
     """
 
     def __init__(
-        self, joined: Joined, timing: Timing, runner_of: Callable[[Ready], str], environment: str = ""
+        self,
+        joined: Joined,
+        timing: Timing,
+        lives_until: Callable[[], int],
+        runner_of: Callable[[Ready], str],
+        environment: str = "",
+        adopted: Sequence[Ready] = (),
     ) -> None:
         self.joined = joined
         self.stopped: do.Stop | None = None
-        self.lease = Lease(timing)
         self._timing = timing
+        self._lives_until = lives_until
         self._runner_of = runner_of
         self._environment = environment
-        self._held: dict[str, _Held] = {}
+        self._held = {ready.token: _Held(ready, "adopted") for ready in adopted}
+        self._sent = 0  # when the joining was
+        self._until: int | None = None  # how far it reaches; None before it is acknowledged
+        self._backoff = Backoff()
+        self._trouble = False
         self._marks: Marks = {}
         self._unacked: dict[int, tuple[str, str]] = {}  # what each append was, of which token
         self._last_ref = 0
@@ -72,8 +95,20 @@ class ExecutorCore:
     def due(self) -> int | None:
         """When `tick` has something to do if nothing happens before; None: not by itself."""
         leaving = None if self._held else self._leaving
-        times = [time for time in (self.lease.deadline, self.lease.next(), leaving) if time is not None]
+        times = [time for time in (self.deadline(), leaving, self._backoff.until) if time]
         return min(times, default=None) if not self.stopped else None
+
+    def deadline(self) -> int | None:
+        """Past it the work is not its own any more; None before it has joined."""
+        return None if self._until is None else max(self._until, self._lives_until())
+
+    def identity(self) -> Alive:
+        """A sign of life that lists nothing."""
+        return Alive(pool=self.joined.pool, node=self.joined.node, incarnation=self.joined.incarnation)
+
+    def pauses(self, now: int) -> bool:
+        """Whether its node is to get nothing new."""
+        return self._trouble or self._backoff.pauses(now)
 
     def tokens(self) -> tuple[str, ...]:
         """What a sign of life lists: all that is held and whose slot is not given back yet."""
@@ -83,9 +118,9 @@ class ExecutorCore:
 
     def join(self, now: int) -> list[do.Action]:
         """Offer the node. The acknowledgement counts as that of the first sign of life."""
-        append = self._append(Topic.WORK, self.joined, "joined", "")
-        self.lease.sent(append.ref, now)
-        return [append]
+        self._sent = now
+        adopted = [do.AdoptWork(token, held.ready) for token, held in self._held.items()]
+        return [self._append(Topic.WORK, self.joined, "joined", ""), *adopted]
 
     def seen(self, body: Record, cause: Cause | None, now: int) -> list[do.Action]:
         """A record of `assignments`. Doubles are known by their cause; other nodes and incarnations are ignored."""
@@ -99,37 +134,42 @@ class ExecutorCore:
         return self._assigned(body.work, now) if isinstance(body, Assigned) else self._told_to_stop(body)
 
     def acked(self, ref: int, now: int) -> list[do.Action]:
-        """An append or a sign of life is durable."""
+        """An append is durable."""
         if self._is_over(now):
             return self._lapse()
-        self.lease.acked(ref)
-        if self._is_over(now):  # the acknowledgement took so long that what it granted has passed already
-            return self._lapse()
         what, token = self._unacked.pop(ref, ("", ""))
+        if what == "joined":
+            return self._has_joined(now)
         if what == "draining":
             self._leaving = now + self._timing.linger
         return self._acked_for(token, what) if token in self._held else []
-
-    def failed(self, ref: int, now: int) -> list[do.Action]:
-        """A sign of life could not be sent. It is not repeated: a new one with the tokens of then follows."""
-        if self._is_over(now):
-            return self._lapse()
-        self.lease.failed(ref, now)
-        return []
 
     def ended(self, token: str, report: do.Report | None, now: int) -> list[do.Action]:
         """Nothing of this work runs any more. `report` goes to `claims`; None where it was killed for good."""
         if self._is_over(now):
             return self._lapse()
         held = self._held[token]
-        if held.phase == "working":
+        if held.phase in ("working", "adopted"):
             assert report is not None, f"{token} ended by itself without a report"
-            held.phase = "reporting"
-            actions: list[do.Action] = [self._append(Topic.CLAIMS, report, "reported", token)]
+            is_ours, held.phase, held.report = held.phase == "working", "judged", report
+            actions = self._report(held, now) if is_ours else []
         else:
             assert held.phase in ("cancelling", "fencing"), f"{token} ended while {held.phase}"
             actions = self._drop(held, held.phase == "fencing")
         return actions + self._fill(held.ready.kind)
+
+    def retime(self, timing: Timing) -> None:
+        """The dispatcher keeps to another lease from now on."""
+        self._timing = timing
+        if self._until is not None:
+            self._until = min(self._until, timing.deadline(self._sent))
+
+    def trouble(self, is_there: bool, now: int) -> list[do.Action]:
+        """Whether something keeps the node from working now: then it takes nothing new, and finishes what it has."""
+        if self._is_over(now):
+            return self._lapse()
+        begins, self._trouble = is_there and not self._trouble, is_there
+        return [self._pause()] if begins else []
 
     def drain(self, now: int) -> list[do.Action]:
         """Take no new work and stop when what is held is done."""
@@ -143,17 +183,40 @@ class ExecutorCore:
             return self._lapse()
         if self._leaving is not None and now >= self._leaving and not self._held:
             return self._stop("drained", "drained: all that the node held is done")
-        due = self.lease.next()
-        return [self._sign_of_life(now)] if due is not None and now >= due else []
+        return []
 
     # --- Decisions ------------------------------------------------------------------------------------------------
 
+    def _has_joined(self, now: int) -> list[do.Action]:
+        self._until = self._timing.deadline(self._sent)
+        if self._is_over(now):  # the acknowledgement took so long that what it granted has passed already
+            return self._lapse()
+        return [do.Live(self._sent)]
+
     def _assigned(self, ready: Ready, now: int) -> list[do.Action]:
-        if ready.token in self._held:
-            return []
-        self._held[ready.token] = _Held(ready, "waiting")
-        self.lease.hurry(now)
-        return self._fill(ready.kind)
+        held = self._held.get(ready.token)
+        if held is None:
+            self._held[ready.token] = _Held(ready, "waiting")
+            return self._fill(ready.kind)
+        if held.phase == "adopted":
+            held.phase = "working"
+        return self._report(held, now) if held.phase == "judged" else []
+
+    def _report(self, held: _Held, now: int) -> list[do.Action]:
+        """Say what came of it."""
+        report, held.phase = held.report, "reporting"
+        assert report is not None, f"{held.ready.token} is reported without a report"
+        failure = report.failure if isinstance(report, Exited) else Failure.HANDED_OVER
+        said = self._append(Topic.CLAIMS, report, "reported", held.ready.token)
+        if failure in _OF_THE_NODE:
+            self._backoff.failed(now)
+            return [self._pause(), said]
+        if failure is not Failure.HANDED_OVER:
+            self._backoff.succeeded()
+        return [said]
+
+    def _pause(self) -> do.Append:
+        return self._append(Topic.WORK, Paused(**self._identity()), "paused", "")
 
     def _fill(self, kind: str) -> list[do.Action]:
         """Begin what waits, in the order it came, while there are slots of this kind."""
@@ -197,7 +260,7 @@ class ExecutorCore:
         if held is None or held.phase in ("reporting", "freeing"):
             return []
         fenced = stopped.cause == "fenced"
-        if held.phase in ("waiting", "announcing"):
+        if held.phase in ("waiting", "announcing", "judged"):
             return self._drop(held, fenced) + self._fill(held.ready.kind)
         if held.phase == "fencing" or (held.phase == "cancelling" and not fenced):
             return []
@@ -222,7 +285,8 @@ class ExecutorCore:
         return self._stop("replaced", f"node {self.joined.node} was joined anew by {body.incarnation}")
 
     def _is_over(self, now: int) -> bool:
-        return self.stopped is not None or self.lease.has_passed(now)
+        deadline = self.deadline()
+        return self.stopped is not None or (deadline is not None and now >= deadline)
 
     def _lapse(self) -> list[do.Action]:
         if self.stopped:
@@ -231,7 +295,7 @@ class ExecutorCore:
 
     def _stop(self, why: do.End, reason: str) -> list[do.Action]:
         self.stopped = do.Stop(why, reason)
-        running = [token for token, held in self._held.items() if held.phase in ("working", "cancelling", "fencing")]
+        running = [token for token, held in self._held.items() if held.phase in _RUNNING]
         return [*(do.KillWork(token, grace=False) for token in running), self.stopped]
 
     # --- Records --------------------------------------------------------------------------------------------------
@@ -240,11 +304,6 @@ class ExecutorCore:
         self._last_ref += 1
         self._unacked[self._last_ref] = (what, token)
         return do.Append(self._last_ref, topic, body)
-
-    def _sign_of_life(self, now: int) -> do.SignOfLife:
-        self._last_ref += 1
-        self.lease.sent(self._last_ref, now)
-        return do.SignOfLife(self._last_ref, Alive(**self._identity(), tokens=self.tokens()))
 
     def _identity(self) -> dict[str, str]:
         return {"pool": self.joined.pool, "node": self.joined.node, "incarnation": self.joined.incarnation}

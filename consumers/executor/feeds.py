@@ -1,4 +1,4 @@
-"""The three threads between an incarnation and the log, each with a connection of its own.
+"""The threads between an incarnation and the log, each with a connection of its own.
 
 A log that can't be reached is tried again until the incarnation ends: what the executor says may be said twice. Any
 other failure of the log ends the incarnation.
@@ -11,13 +11,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from consumers.executor.actions import Append, SignOfLife
+from consumers.executor.actions import Append
+from consumers.executor.leasesetting import LeaseSetting
 from schemas.codec import Undecodable, decode, encode
 from schemas.fields import Record
 from schemas.log import Cause
 from schemas.topics import Topic
 from streams import log as streams
-from streams.log import Log, LogError, LogUnreachable, Stored
+from streams.log import Log, LogUnreachable, Stored
 from streams.routes import Routes, key_of
 
 LOGGER = logging.getLogger(__name__)
@@ -136,41 +137,25 @@ class Appender(Feed):
         self._queue.put(None)
 
 
-class Pulse(Feed):
-    """Sends signs of life. One that can't be sent is forgotten."""
+class LeaseReader(Feed):
+    """Hands on the lease that the dispatcher keeps to, as often as the settings change it."""
 
     def __init__(
         self,
         log: Log,
-        routes: Routes,
-        acked: Callable[[int], object],
-        failed: Callable[[int], object],
+        settings: LeaseSetting,
+        changed: Callable[[int], object],
         fail: Callable[[BaseException], object],
     ) -> None:
-        super().__init__(log, "signs-of-life", fail)
-        self._routes = routes
-        self._acked = acked
-        self._failed = failed
-        self._queue: queue.SimpleQueue[SignOfLife | None] = queue.SimpleQueue()
-
-    def put(self, action: SignOfLife) -> None:
-        """From any thread. The core puts none before it has heard of the one before."""
-        self._queue.put(action)
+        super().__init__(log, "settings", fail)
+        self._settings = settings
+        self._changed = changed
 
     def _step(self) -> None:
-        action = self._queue.get()
-        if action is None:
-            return
-        try:
-            self._log.append([_record(self._routes, Topic.WORK, action.body)])
-        except LogError as error:
-            LOGGER.warning("%s: %s", self._thread.name, error)
-            self._failed(action.ref)
-        else:
-            self._acked(action.ref)
-
-    def _wake(self) -> None:
-        self._queue.put(None)
+        before = self._settings.lease
+        if self._settings.catch_up(self._log) != before:
+            self._changed(self._settings.lease)
+        self._log.wait(self._settings.position(), _WAIT_SECONDS)
 
 
 def _record(routes: Routes, topic: Topic, body: Any) -> streams.Append:

@@ -1,6 +1,8 @@
 """The executor's end of the pipe to its watchdog."""
 
+import fcntl
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -9,6 +11,9 @@ from pathlib import Path
 import msgspec
 
 import consumers
+from consumers.executor.lease import Timing
+from consumers.executor.pulse import Living
+from consumers.executor.until import Until
 from consumers.runners.reap import Hold
 from consumers.watchdog import Note
 
@@ -16,13 +21,20 @@ _END_SECONDS = 30
 
 
 class Guard:
-    """A watchdog process, told from any thread what to kill and when. One that died is replaced and told again."""
+    """A watchdog process, told from any thread what to kill and when. One that died is replaced and told again.
 
-    def __init__(self, engine: str = "") -> None:
+    `engine`: where the containers' engine listens. `lock`: a file that the watchdog holds locked as long as it lives,
+    so that who comes after us finds it (`end_former`).
+    """
+
+    def __init__(self, engine: str = "", lock: Path | None = None) -> None:
         self._engine = engine
+        self._lock_file = lock
         self._lock = threading.Lock()
         self._holds: dict[str, Hold] = {}
-        self._deadline: int | None = None
+        self._until = ""
+        self._living: Living | None = None
+        self._heard = Note()
         self._server = Note()
         self._process = self._start()
 
@@ -43,12 +55,36 @@ class Guard:
             if self._holds.pop(key, None):
                 self._tell(Note(drop=key))
 
-    def until(self, deadline: int) -> None:
-        """All work may go on until then, in milliseconds of the monotonic clock."""
+    def watch(self, until: Path) -> None:
+        """All work may go on until the moment that stands in this file."""
         with self._lock:
-            if deadline != self._deadline:
-                self._deadline = deadline
-                self._tell(Note(deadline=deadline))
+            self._until = str(until)
+            self._tell(Note(until=self._until))
+
+    def live(self, living: Living) -> None:
+        """Give signs of life from now on."""
+        with self._lock:
+            self._living = living
+            self._tell(_note(living))
+
+    def hear(self, tokens: tuple[str, ...], pausing: bool) -> None:
+        """What the executor holds now. To be said again and again: it shows that the executor goes on."""
+        with self._lock:
+            self._heard = Note(held=tokens, pausing=pausing)
+            self._tell(self._heard)
+
+    def retime(self, timing: Timing) -> None:
+        """The dispatcher keeps to another lease from now on."""
+        with self._lock:
+            if self._living is not None:
+                self._living = msgspec.structs.replace(self._living, timing=timing)
+                self._tell(Note(timing=msgspec.Raw(msgspec.json.encode(timing))))
+
+    def rest(self) -> None:
+        """Give no more signs of life."""
+        with self._lock:
+            self._living, self._heard = None, Note()
+            self._tell(Note(rest=True))
 
     def serve(self, process: int, folder: Path) -> None:
         """This Postgres on this data folder ends with us, even where we can't end it. 0: it has ended."""
@@ -66,12 +102,17 @@ class Guard:
     def _start(self) -> "subprocess.Popen[bytes]":
         root = str(Path(consumers.__file__).parent.parent)
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+        lock = _locked(self._lock_file) if self._lock_file else None
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "consumers.watchdog"],
             stdin=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
             start_new_session=True,
+            pass_fds=() if lock is None else (lock,),
         )
+        if lock is not None:
+            os.pwrite(lock, b"%-20d" % process.pid, 0)
+            os.close(lock)
         self._write(process, Note(engine=self._engine))
         return process
 
@@ -81,12 +122,48 @@ class Guard:
         except BrokenPipeError:
             self._process.wait()
             self._process = self._start()
-            for key, hold in self._holds.items():
-                self._write(self._process, Note(key=key, hold=hold))
-            self._write(self._process, self._server)
-            self._write(self._process, Note(deadline=self._deadline))
+            self._tell_again()
+
+    def _tell_again(self) -> None:
+        for key, hold in self._holds.items():
+            self._write(self._process, Note(key=key, hold=hold))
+        self._write(self._process, self._server)
+        self._write(self._process, Note(until=self._until))
+        if self._living is not None:
+            sent = Until(Path(self._living.until)).at - self._living.timing.deadline(0)
+            self._living = msgspec.structs.replace(self._living, sent=sent)
+            self._write(self._process, _note(self._living))
+            self._write(self._process, self._heard)
 
     def _write(self, process: "subprocess.Popen[bytes]", note: Note) -> None:
         assert process.stdin
         process.stdin.write(msgspec.json.encode(note) + b"\n")
         process.stdin.flush()
+
+
+def end_former(lock: Path) -> None:
+    """End the watchdog that a killed executor left with this lock, before it ends what is to be gone on with.
+
+    For who knows that the executor itself is gone. By force: it may be stopped.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            if told := file.read().strip():
+                os.kill(int(told), signal.SIGKILL)
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _locked(path: Path) -> int:
+    """The lock goes with the open file: our end is closed, the watchdog's lasts as long as it does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def _note(living: Living) -> Note:
+    return Note(live=msgspec.Raw(msgspec.json.encode(living)))

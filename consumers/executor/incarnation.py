@@ -1,13 +1,12 @@
 """One incarnation of the executor at work: drives the core with a clock, threads and the log.
 
 The thread that calls `run` owns the core; all others put events into its queue. Appends go out in order, by one
-thread; signs of life by another, with a connection of its own, so that no other append can hold them up.
+thread. Signs of life are given beside this process (`consumers.executor.heart`), which tells what it holds.
 """
 
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable
 
 import msgspec
@@ -15,7 +14,12 @@ import msgspec
 from consumers.executor import actions as do
 from consumers.executor.attempt import Attempt, not_understood
 from consumers.executor.core import ExecutorCore
-from consumers.executor.feeds import Appender, Pulse, Reader
+from consumers.executor.feeds import Appender, LeaseReader, Reader
+from consumers.executor.heart import Heart
+from consumers.executor.lease import Timing
+from consumers.executor.leasesetting import LeaseSetting
+from consumers.executor.left import Left
+from consumers.executor.pulse import milliseconds
 from consumers.executor.site import Site
 from consumers.verifier import Judged, Look, VerifierCore, look
 from schemas.fields import Record
@@ -33,11 +37,22 @@ Event = Callable[[int], list[do.Action]]
 
 
 class Incarnation:
-    """Runs one core until it says `Stop`. `stop` and `drain` may be called from any thread."""
+    """Runs one core until it says `Stop`. `stop`, `drain` and `trouble` may be called from any thread.
 
-    def __init__(self, core: ExecutorCore, log: Log, site: Site) -> None:
+    `left`: by token, what a former executor left of the work that the core adopts.
+    """
+
+    def __init__(
+        self, core: ExecutorCore, log: Log, site: Site, heart: Heart, settings: LeaseSetting, left: dict[str, Left]
+    ) -> None:
         self._core = core
         self._site = site
+        self._heart = heart
+        self._left = left
+        self._timing = Timing.of_lease(settings.lease)
+        self._told: tuple[tuple[str, ...], bool] = ((), False)
+        self._tell_again = 0  # when to say that we go on
+        self._hand_over_at: int | None = None
         self._verifier = VerifierCore()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._attempts: dict[str, Attempt] = {}
@@ -47,26 +62,36 @@ class Incarnation:
         # Before `Joined` is appended: what is assigned because of it can't stand below this.
         self._reader = Reader(log, routes, core.joined.node, self._seen, self._fail)
         self._appender = Appender(log, routes, self._acked, self._fail)
-        self._pulse = Pulse(log, routes, self._acked, self._failed, self._fail)
+        self._settings = LeaseReader(log, settings, self._retime, self._fail)
 
     def run(self) -> do.Stop:
         """Join, work, and say why it ended. Nothing runs any more when this returns. Raises LogError."""
-        feeds = (self._reader, self._appender, self._pulse)
+        feeds = (self._reader, self._appender, self._settings)
         try:
             for feed in feeds:
                 feed.start()
             self._perform(self._core.join(milliseconds()))
             return self._loop()
         finally:
+            self._heart.stop()
             self._kill_all()
             for feed in feeds:
                 feed.close()
             for thread in list(self._threads.values()):
                 thread.join()
 
-    def drain(self) -> None:
-        """Take nothing new, finish what is held, end."""
-        self._events.put(self._core.drain)
+    def drain(self, patience: int) -> None:
+        """Take nothing new, finish what is held, end. What is not done after so many ms is handed over."""
+
+        def drain(now: int) -> list[do.Action]:
+            self._hand_over_at = now + patience
+            return self._core.drain(now)
+
+        self._events.put(drain)
+
+    def trouble(self, is_there: bool) -> None:
+        """Whether something keeps the node from working."""
+        self._events.put(lambda now: self._core.trouble(is_there, now))
 
     def stop(self) -> None:
         """End within seconds; what runs is killed and given back, so that it is done anew."""
@@ -87,22 +112,35 @@ class Incarnation:
                 self._perform(event(milliseconds()))
             self._perform(self._core.tick(milliseconds()))
             self._look_again()
-            if self._core.lease.deadline is not None:
-                self._site.guard.until(self._core.lease.deadline)
+            self._hand_over_in_time(milliseconds())
+            self._beat(milliseconds())
         return self._core.stopped
 
-    def _pause(self, now: int) -> float | None:
-        due = [time for time in (self._core.due(), self._verifier.due(), self._stop_by) if time is not None]
-        return max(min(due) - now, 0) / 1000 if due else None
+    def _pause(self, now: int) -> float:
+        ours = (self._tell_again, self._stop_by, self._hand_over_at)
+        due = [time for time in (self._core.due(), self._verifier.due(), *ours) if time is not None]
+        return max(min(due) - now, 0) / 1000
+
+    def _beat(self, now: int) -> None:
+        held = self._core.tokens(), self._core.pauses(now)
+        if held != self._told or now >= self._tell_again:
+            self._told, self._tell_again = held, now + self._timing.interval
+            self._heart.beat(*held)
+
+    def _hand_over_in_time(self, now: int) -> None:
+        if self._hand_over_at is not None and now >= self._hand_over_at:
+            self._hand_over_at = None
+            self._perform(self._hand_over(now))
 
     def _perform(self, actions: list[do.Action]) -> None:
         for action in actions:
             match action:
                 case do.Append():
                     self._appender.put(action)
-                case do.SignOfLife():
-                    self._pulse.put(action)
-                case do.StartWork():
+                case do.Live():
+                    self._heart.begin(self._core.identity(), self._timing, action.sent)
+                    self._tell_again = 0
+                case do.StartWork() | do.AdoptWork():
                     self._start_work(action.ready)
                 case do.StartVerify():
                     self._start_look(self._verifier.begin(action.ready))
@@ -115,7 +153,7 @@ class Incarnation:
 
     def _start_work(self, ready: Ready) -> None:
         try:
-            attempt = Attempt(ready, self._site)
+            attempt = Attempt(ready, self._site, self._left.get(ready.token))
         except msgspec.MsgspecError as error:
             report = not_understood(ready, self._site.node, error)
             self._events.put(lambda now: self._ended(ready.token, report, now))
@@ -176,8 +214,14 @@ class Incarnation:
     def _acked(self, ref: int) -> None:
         self._events.put(lambda now: self._core.acked(ref, now))
 
-    def _failed(self, ref: int) -> None:
-        self._events.put(lambda now: self._core.failed(ref, now))
+    def _retime(self, lease: int) -> None:
+        def retime(_: int) -> list[do.Action]:
+            self._timing = Timing.of_lease(lease)
+            self._core.retime(self._timing)
+            self._heart.retime(self._timing)
+            return []
+
+        self._events.put(retime)
 
     def _fail(self, error: BaseException) -> None:
         def raise_it(_: int) -> list[do.Action]:
@@ -195,8 +239,3 @@ class Incarnation:
         thread = threading.Thread(target=guarded, name=f"work-{token[-8:]}", daemon=True)
         self._threads[token] = thread
         thread.start()
-
-
-def milliseconds() -> int:
-    """The node's monotonic clock, which the watchdog reads too."""
-    return time.monotonic_ns() // 1_000_000

@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,21 +19,28 @@ _EXECUTABLE_STARTS = (b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe
 
 
 class InputCache:
-    """Extracted collections under `root`, shared by the tasks that use them. `max_bytes`: kept when nobody does."""
+    """Extracted collections under `root`, shared by the tasks that use them. `max_bytes`: kept when nobody does.
 
-    def __init__(self, collections: CollectionStore, root: Path, max_bytes: int = MAX_IDLE_BYTES) -> None:
+    `spare`: entries (`shown_as`) that a running task has before it already.
+    """
+
+    def __init__(
+        self, collections: CollectionStore, root: Path, max_bytes: int = MAX_IDLE_BYTES, spare: Collection[str] = ()
+    ) -> None:
         self._collections = collections
         self._root = root
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._entries: dict[str, _Entry] = {}  # in order of last use
-        shutil.rmtree(root, ignore_errors=True)
-        root.mkdir(parents=True)
+        root.mkdir(parents=True, exist_ok=True)
+        for past in root.iterdir():
+            if past.name not in spare:
+                remove_tree(past)
 
     @contextmanager
     def shown(self, pdh: str, executable: bool = False) -> Iterator[Path]:
         """The directory that shows a collection, there while the context is. `executable`: its programs can be run."""
-        entry = self._take(f"{pdh}.code" if executable else pdh)
+        entry = self._take(shown_as(pdh, executable))
         try:
             with entry.lock:
                 if not entry.path.exists():
@@ -77,6 +84,11 @@ class _Entry:
         self.size = 0
 
 
+def shown_as(pdh: str, executable: bool) -> str:
+    """Name of a collection's directory in the cache."""
+    return f"{pdh}.code" if executable else pdh
+
+
 def extract(collections: CollectionStore, pdh: str, destination: Path, executable: bool) -> int:
     """Write a collection out; its bytes. `executable`: what looks like a program is made one, as Keep has no modes.
 
@@ -94,8 +106,11 @@ def extract(collections: CollectionStore, pdh: str, destination: Path, executabl
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory, also where a task took its own permissions away."""
+    """Remove a directory or a file, also where a task took its own permissions away."""
     if not os.path.lexists(path):
+        return
+    if not path.is_dir() or path.is_symlink():
+        path.unlink()
         return
     try:
         shutil.rmtree(path)

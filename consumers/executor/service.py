@@ -9,6 +9,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,34 +17,38 @@ import msgspec
 
 from consumers.executor.actions import Stop
 from consumers.executor.core import ExecutorCore
-from consumers.executor.guard import Guard
+from consumers.executor.guard import Guard, end_former
+from consumers.executor.heart import Heart
 from consumers.executor.incarnation import Incarnation
+from consumers.executor.lazyanswers import LazyAnswers
 from consumers.executor.lease import Timing
+from consumers.executor.leasesetting import LeaseSetting
+from consumers.executor.left import Left, recall
+from consumers.executor.pulse import milliseconds
 from consumers.executor.site import Site, site_key
 from consumers.runners.choose import AUTO, Choice, Runners
 from consumers.runners.port import MIB, CannotRun
-from coordinator.config import Config
-from schemas.facts import Answered
-from schemas.fields import Record
 from schemas.spec import TaskSpec
-from schemas.topics import Topic
 from schemas.work import Joined, Ready
 from store.collections import CollectionStore
 from store.environment import host_summary
-from streams.answers import Answers
-from streams.log import Log, LogError, LogUnreachable
+from streams.lockfile import FolderLock
+from streams.log import Log, LogUnreachable
 
 LOGGER = logging.getLogger(__name__)
 CONTAINERS_NOTE = "containers-were-made"  # a file below the executor's root: it has used an engine
+
+WATCHDOG_LOCK = "watchdog.lock"
 
 _RETRY_SECONDS = 1.0
 _LOOK_SECONDS = 1.0  # between two looks whether this node can work
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node offers. 0: as much as the machine has; `memory` and `scratch` in MiB. `lease`: ms, the dispatcher's.
+    """What a node offers. 0: as much as the machine has; `memory` and `scratch` in MiB.
 
     `runner`: auto, docker, bubblewrap or process. `engine`: the Docker engine's address; empty: the environment says.
+    `drain`: ms that work may go on after the executor was told to end, before it is handed over.
     """
 
     node: str = "local"
@@ -55,7 +60,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     scratch: int = 0
     runner: str = AUTO
     engine: str = ""
-    lease: int = Config().lease
+    drain: int = 30_000
 
 
 class Replaced(Exception):
@@ -66,7 +71,7 @@ class Executor:
     """Runs tasks that `assignments` gives this node. `root`: a folder of its own; what is in it may be removed.
 
     `trouble`: why this node can't work now, in one line, None if it can; asked often, so it answers at once. While
-    there is one the node does not join; when one comes up, it takes nothing new, ends what it holds, and joins anew.
+    there is one the node does not join, or, if it has, takes nothing new and goes on with what it holds.
     `run` returns after `stop` or `drain`, both for any thread. `run` raises LogError, Replaced, and whatever else ends
     it.
     """
@@ -88,6 +93,7 @@ class Executor:
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._present: Incarnation | None = None
+        self._settings = LeaseSetting()
 
     def choice(self, image_named: bool = False) -> Choice:
         """Which runner a task gets here, and why. Raises CannotRun."""
@@ -95,12 +101,13 @@ class Executor:
 
     def run(self) -> None:
         """Work until it is told to end."""
-        answers = _LazyAnswers(self._log)
-        key = site_key(self.offer.node, self._root)
-        if left := self._runners.sweep(key):
-            LOGGER.warning("%s: removed %d tasks that a former executor had left running", self.offer.node, left)
-        guard = Guard(self.offer.engine)
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._log.close)
+            stack.enter_context(FolderLock(self._root))
+            end_former(self._root / WATCHDOG_LOCK)
+            left = self._take_over()
+            answers = stack.enter_context(closing(LazyAnswers(self._log)))
+            guard = stack.enter_context(closing(Guard(self.offer.engine, self._root / WATCHDOG_LOCK)))
             site = Site(
                 node=self.offer.node,
                 root=self._root,
@@ -108,19 +115,24 @@ class Executor:
                 runners=self._runners,
                 guard=guard,
                 answers=answers,
+                left=left.values(),
             )
-            try:
-                self._work(site)
-            finally:
-                site.close()
-        finally:
-            guard.close()
-            answers.close()
-            self._log.close()
+            stack.callback(site.close)
+            self._work(site, left)
+
+    def _take_over(self) -> dict[str, Left]:
+        """What a killed executor left running and can be gone on with, by token; all else that it left is ended."""
+        key = site_key(self.offer.node, self._root)
+        names = [mark.removeprefix(f"{key}.") for mark in self._runners.find(key)]
+        left = recall(self._root / "attempts", names, milliseconds())
+        spare = [f"{key}.{one.name}" for one in left.values()]
+        if ended := self._runners.sweep(key, spare):
+            LOGGER.warning("%s: removed %d tasks that a former executor had left running", self.offer.node, ended)
+        return left
 
     def drain(self) -> None:
-        """Take nothing new, finish what is held, end."""
-        self._end(lambda present: present.drain())
+        """Take nothing new, finish what is held, end. What is not done in `Offer.drain` ms is handed over."""
+        self._end(lambda present: present.drain(self.offer.drain))
 
     def stop(self) -> None:
         """End within seconds; what runs is killed and given back, to be done anew."""
@@ -132,10 +144,13 @@ class Executor:
             if self._present is not None:
                 how(self._present)
 
-    def _work(self, site: Site) -> None:
+    def _work(self, site: Site, left: dict[str, Left]) -> None:
         while self._can_work():
+            if left:  # it may have been the node's no more for a while
+                left = self._take_over()
             try:
-                ended = self._incarnate(site)
+                ended = self._incarnate(site, left)
+                left = {}
             except LogUnreachable as error:
                 LOGGER.warning("%s: %s", self.offer.node, error)
                 self._ending.wait(_RETRY_SECONDS)
@@ -151,12 +166,22 @@ class Executor:
                 pass
         return not self._ending.is_set()
 
-    def _incarnate(self, site: Site) -> Stop:
-        core = ExecutorCore(self._joined(), Timing.of_lease(self.offer.lease), self._runner_of, host_summary())
+    def _incarnate(self, site: Site, left: dict[str, Left]) -> Stop:
+        self._settings.catch_up(self._log)
+        joined = self._joined(tuple(left))
+        if left:
+            LOGGER.warning("%s: goes on with %d tasks that a former executor left running", self.offer.node, len(left))
+        for one in left.values():  # until this incarnation has a moment of its own
+            site.guard.watch(Path(one.moment))
+        site.moment = site.moments / joined.incarnation
+        heart = Heart(self._log, site.guard, site.moment)
+        timing = Timing.of_lease(self._settings.lease)
+        adopted = [one.ready for one in left.values()]
+        core = ExecutorCore(joined, timing, heart.until, self._runner_of, host_summary(), adopted)
         with self._lock:
             if self._ending.is_set():
                 return Stop("drained", "told to stop")
-            self._present = Incarnation(core, self._log, site)
+            self._present = Incarnation(core, self._log, site, heart, self._settings, left)
         over = threading.Event()
         threading.Thread(target=self._watch, args=(self._present, over), name="trouble", daemon=True).start()
         try:
@@ -167,14 +192,16 @@ class Executor:
                 self._present = None
 
     def _watch(self, present: Incarnation, over: threading.Event) -> None:
-        """Let the incarnation take nothing new once this node can't work any more."""
+        """Let the incarnation take nothing new while this node can't work."""
+        was = ""
         while not over.wait(_LOOK_SECONDS):
-            if trouble := self._trouble():
-                LOGGER.warning("%s takes no more work: %s", self.offer.node, trouble)
-                present.drain()
-                return
+            trouble = self._trouble() or ""
+            if bool(trouble) != bool(was):
+                LOGGER.warning("%s takes %s", self.offer.node, f"no more work: {trouble}" if trouble else "work again")
+                present.trouble(bool(trouble))
+            was = trouble
 
-    def _joined(self) -> Joined:
+    def _joined(self, adopts: tuple[str, ...]) -> Joined:
         offer = self.offer
         return Joined(
             pool=offer.pool,
@@ -185,6 +212,7 @@ class Executor:
             cores=offer.cores,
             memory=offer.memory,
             scratch=offer.scratch,
+            adopts=adopts,
         )
 
     def _runner_of(self, ready: Ready) -> str:
@@ -193,40 +221,6 @@ class Executor:
             return self.choice(bool(msgspec.json.decode(ready.spec, type=TaskSpec).image)).name
         except (CannotRun, msgspec.MsgspecError):
             return ""
-
-
-class _LazyAnswers:
-    """Reads the facts only once a task has asked for something, most tasks never do; and anew after the log failed."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log.clone()
-        self._lock = threading.Lock()
-        self._answers: Answers | None = None
-
-    def append_and_wait(self, topic: Topic, body: Record, timeout: float) -> Answered:
-        """As `Answers.append_and_wait`."""
-        with self._lock:
-            if self._answers is None:
-                self._answers = Answers(self._log)
-            answers = self._answers
-        try:
-            return answers.append_and_wait(topic, body, timeout)
-        except LogError:
-            self._give_up(answers)
-            raise
-
-    def close(self) -> None:
-        """End the thread that reads, if there is one."""
-        if self._answers is not None:
-            self._give_up(self._answers)
-        self._log.close()
-
-    def _give_up(self, answers: Answers) -> None:
-        with self._lock:
-            if self._answers is not answers:
-                return
-            self._answers = None
-        answers.close()
 
 
 def measured(offer: Offer, root: Path) -> Offer:

@@ -5,16 +5,21 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Collection, Iterator
 from pathlib import Path
+
+import msgspec
 
 import consumers
 from consumers.executor.guard import Guard
-from consumers.executor.inputs import InputCache, remove_tree
+from consumers.executor.inputs import InputCache, remove_tree, shown_as
+from consumers.executor.left import Left
 from consumers.executor.requests import Asks
 from consumers.executor.way import Way
 from consumers.runners.choose import Runners
 from consumers.runners.port import MAX_PROCESSES
 from consumers.runners.supervise import GRACE_SECONDS
+from schemas.spec import TaskSpec
 from store.collections import CollectionStore
 
 # What tasks find in CRUNCH_BIN: each a module of ours that runs alone, under the first Python that there is.
@@ -33,7 +38,8 @@ class Site:
     """Folders under `root` (the executor's own) and a short one for sockets, whose paths may have 107 bytes at most.
 
     `node`: the node's name. `key`: tells this node and folder from any other on the machine; what its tasks leave is
-    found by it. `way`: how tasks reach the API; None: there is none.
+    found by it. `way`: how tasks reach the API; None: there is none. `left`: what a former executor left running, and
+    whose folders stay as they are. `moment`: the file in which the present incarnation's deadline stands.
     """
 
     def __init__(
@@ -46,6 +52,7 @@ class Site:
         guard: Guard,
         answers: Asks,
         way: Way | None = None,
+        left: Collection[Left] = (),
     ) -> None:
         self.node = node
         self.key = site_key(node, root)
@@ -59,27 +66,38 @@ class Site:
         self.attempts = root / "attempts"
         self.sockets = socket_folder(self.key)
         self.bin = root / "bin"
-        self._clear()
-        self.inputs = InputCache(collections, root / "inputs")
+        self.moments = root / "moments"
+        self.moment = self.moments / "none"
+        self._clear({name for one in left for name in (one.name, Path(one.moment).name)})
+        self.inputs = InputCache(collections, root / "inputs", spare={name for one in left for name in _shown_to(one)})
 
     def close(self) -> None:
         """Remove what is only of use while the executor runs."""
         remove_tree(self.sockets)
         remove_tree(self.attempts)
 
-    def _clear(self) -> None:
-        """Begin anew: what a former executor left was of attempts that are over."""
-        for folder in (self.attempts, self.bin):
-            remove_tree(folder)
-            folder.mkdir(parents=True)
+    def _clear(self, spare: set[str]) -> None:
+        """Begin anew: what a former executor left was of attempts that are over, but for those to spare."""
+        for folder in (self.attempts, self.bin, self.moments):
+            folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o755)
-        for left in self.sockets.iterdir():
-            remove_tree(left)
+        for folder in (self.attempts, self.sockets, self.moments):
+            for past in folder.iterdir():
+                if past.name not in spare:
+                    remove_tree(past)
         for name, module in _HELPERS.items():
             shutil.copyfile(Path(consumers.__file__).with_name(module), self.bin / module)
             (self.bin / name).write_text(_HELPER_SCRIPT.format(module=module))
         for file in self.bin.iterdir():
             file.chmod(0o755)
+
+
+def _shown_to(left: Left) -> Iterator[str]:
+    """Entries of the input cache that it has before it."""
+    spec = msgspec.json.decode(left.ready.spec, type=TaskSpec)
+    yield from (shown_as(pdh, executable=False) for pdh in spec.inputs.values())
+    if spec.code:
+        yield shown_as(spec.code, executable=True)
 
 
 def site_key(node: str, root: Path) -> str:

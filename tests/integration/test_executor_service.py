@@ -23,6 +23,7 @@ from schemas.codec import decode, encode
 from schemas.facts import Answered
 from schemas.log import Cause
 from schemas.reasons import Failure, Outcome
+from schemas.settings import ConfigSet
 from schemas.topics import Topic
 from schemas.work import Alive, Draining, Freed, Joined, Ready
 from store.blocks import BlockStore
@@ -38,10 +39,11 @@ PATIENCE = 60.0
 class Desk:
     """A log, an executor on it, and the test in the dispatcher's place."""
 
-    def __init__(self, folder: Path, offer: Offer) -> None:
+    def __init__(self, folder: Path, offer: Offer, lease: int) -> None:
         self.folder = folder
         self.log = MemoryLog()
         self.log.create(dict.fromkeys(Topic, 1))
+        self.set_lease(lease)
         self.store = CollectionStore(BlockStore.create(folder / "store"))
         self.executor = Executor(self.log, self.store, folder / "executor", offer)
         self.failure: BaseException | None = None
@@ -54,6 +56,9 @@ class Desk:
             self.executor.run()
         except BaseException as error:  # noqa: BLE001 - looked at when the test ends
             self.failure = error
+
+    def set_lease(self, milliseconds: int) -> None:
+        self.log.append([Append(Place(Topic.SETTINGS, 0), "", encode(ConfigSet(name="lease", value=milliseconds)))])
 
     def said(self, *topics: Topic) -> list[Any]:
         """What the executor has said so far."""
@@ -104,8 +109,8 @@ class Desk:
 
 
 @contextmanager
-def desk(folder: Path, **offer: Any) -> Iterator[Desk]:
-    made = Desk(folder, Offer(**{"runner": "process", "slots": 2, **offer}))
+def desk(folder: Path, lease: int = 15_000, **offer: Any) -> Iterator[Desk]:
+    made = Desk(folder, Offer(**{"runner": "process", "slots": 2, **offer}), lease)
     try:
         yield made
     finally:

@@ -7,7 +7,7 @@ from pathlib import Path
 from consumers.executor.service import Executor, Offer
 from schemas.codec import decode
 from schemas.topics import Topic
-from schemas.work import Draining, Joined
+from schemas.work import Alive, Joined, Paused
 from store.blocks import BlockStore
 from store.collections import CollectionStore
 from streams.log import Place
@@ -17,18 +17,22 @@ PATIENCE = 60.0
 WORK = Place(Topic.WORK, 0)
 
 
-def count(log: MemoryLog, kind: type) -> int:
+def count(log: MemoryLog, kind: type, **fields: object) -> int:
     bodies = [decode(Topic.WORK, record.value).body for record in log.read(WORK, 0, 10_000)]
-    return sum(isinstance(body, kind) for body in bodies)
+    alike = [body for body in bodies if isinstance(body, kind)]
+    return sum(all(getattr(body, name) == value for name, value in fields.items()) for body in alike)
 
 
-def until(log: MemoryLog, kind: type, number: int) -> None:
+def until(log: MemoryLog, kind: type, number: int, **fields: object) -> None:
     end = time.monotonic() + PATIENCE
-    while count(log, kind) < number:
-        assert log.wait({WORK: log.end(WORK)}, end - time.monotonic()), f"no {kind.__name__}"
+    while True:
+        position = log.end(WORK)
+        if count(log, kind, **fields) >= number:
+            return
+        assert log.wait({WORK: position}, end - time.monotonic()), f"no {kind.__name__}"
 
 
-def test_it_joins_when_it_can_work_drains_when_it_can_not_and_comes_back(tmp_path: Path) -> None:
+def test_it_joins_when_it_can_work_pauses_when_it_can_not_and_takes_work_again(tmp_path: Path) -> None:
     log = MemoryLog()
     log.create(dict.fromkeys(Topic, 1))
     trouble: list[str] = ["the store is not mounted"]
@@ -49,9 +53,11 @@ def test_it_joins_when_it_can_work_drains_when_it_can_not_and_comes_back(tmp_pat
         trouble.clear()
         until(log, Joined, 1)
         trouble.append("the store is not mounted")
-        until(log, Draining, 1)
+        until(log, Paused, 1)
+        until(log, Alive, 1, pausing=True)
         trouble.clear()
-        until(log, Joined, 2)
+        until(log, Alive, 1 + count(log, Alive, pausing=False), pausing=False)
+        assert count(log, Joined) == 1, "it gave up what it held"
     finally:
         executor.stop()
         thread.join(PATIENCE)

@@ -1,6 +1,6 @@
 """The executor's rules: what it says, in which order, and what it never does, whatever order things happen in."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -13,10 +13,11 @@ from consumers.executor.lease import Timing
 from schemas.assignments import Assigned, Stopped
 from schemas.claims import Exited, Started, Verified
 from schemas.log import Cause
+from schemas.reasons import Failure
 from schemas.topics import Topic
-from schemas.work import Alive, Draining, Freed, Joined, Ready
+from schemas.work import Alive, Draining, Freed, Joined, Paused, Ready
 
-TIMING = Timing(lease=15_000, margin=3_000, interval=3_000, promptly=500, linger=300)
+TIMING = Timing.of_lease(15_000)
 NODE, ME = "node-1", "incarnation-1"
 
 
@@ -32,22 +33,25 @@ def stopped(token: str, cause: Any) -> Stopped:
     return Stopped(node=NODE, incarnation=ME, token=token, cause=cause)
 
 
-def exited(token: str) -> Exited:
-    return Exited(fingerprint=f"print-{token}", token=token, node=NODE, exit_code=0)
+def exited(token: str, **how: Any) -> Exited:
+    return Exited(fingerprint=f"print-{token}", token=token, node=NODE, **{"exit_code": 0, **how})
 
 
 class Node:
     """A core, a clock that is moved by hand, and what it asked for and was not done yet."""
 
-    def __init__(self, slots: int = 2, verify_slots: int = 1) -> None:
+    def __init__(self, slots: int = 2, verify_slots: int = 1, adopted: Sequence[Ready] = ()) -> None:
         joined = Joined(
             pool="default", node=NODE, incarnation=ME, slots=slots, verify_slots=verify_slots,
-            cores=4, memory=4096, scratch=4096,
+            cores=4, memory=4096, scratch=4096, adopts=tuple(work.token for work in adopted),
         )  # fmt: skip
-        self.core = ExecutorCore(joined, TIMING, lambda work: "bubblewrap", "debian 12")
+        self.lives_until = 0
+        self.core = ExecutorCore(
+            joined, TIMING, lambda: self.lives_until, lambda work: "bubblewrap", "debian 12", adopted
+        )
         self.now = 1_000
         self.todo: list[Any] = []
-        self._did(self.core.join(self.now))
+        self.begun = self._did(self.core.join(self.now))
 
     def joined(self) -> "Node":
         self.ack(Joined)
@@ -57,8 +61,8 @@ class Node:
         return self._did(self.core.seen(body, cause, self.now))
 
     def ack(self, kind: type) -> list[Any]:
-        """The oldest append or sign of life of this type is durable."""
-        action = next(a for a in self.todo if isinstance(a, do.Append | do.SignOfLife) and isinstance(a.body, kind))
+        """The oldest append of this type is durable."""
+        action = next(a for a in self.todo if isinstance(a.body, kind))
         self.todo.remove(action)
         return self._did(self.core.acked(action.ref, self.now))
 
@@ -81,12 +85,12 @@ class Node:
 
     def _did(self, actions: Iterable[Any]) -> list[Any]:
         new = list(actions)
-        self.todo += [action for action in new if isinstance(action, do.Append | do.SignOfLife)]
+        self.todo += [action for action in new if isinstance(action, do.Append)]
         return new
 
 
 def bodies(actions: list[Any]) -> list[Any]:
-    return [action.body for action in actions if isinstance(action, do.Append | do.SignOfLife)]
+    return [action.body for action in actions if isinstance(action, do.Append)]
 
 
 def test_work_goes_from_grant_to_free_slot_each_step_after_the_acknowledgement_of_the_one_before():
@@ -108,7 +112,7 @@ def test_work_goes_from_grant_to_free_slot_each_step_after_the_acknowledgement_o
 def test_the_slot_is_not_free_before_the_exit_is_in_the_log():
     node = Node().joined().working("t")
     assert bodies(node.end("t", exited("t"))) == [exited("t")]
-    assert [type(body) for body in bodies(node.after(2_999))] == [Alive]
+    assert node.after(2_999) == []
     assert node.core.tokens() == ("t",)
 
 
@@ -192,32 +196,21 @@ def test_work_waits_while_what_was_fenced_is_still_being_killed():
     assert [type(body) for body in bodies(node.end("a"))] == [Started]
 
 
-def test_a_new_token_shows_promptly_in_a_sign_of_life():
+def test_signs_of_life_begin_when_it_has_joined_and_the_deadline_counts_from_before_that_was_sent():
+    node = Node()
+    assert node.core.deadline() is None
+    node.now += 2_000
+    assert node.ack(Joined) == [do.Live(1_000)]
+    assert node.core.deadline() == 1_000 + 12_000
+    assert node.core.identity() == Alive(pool="default", node=NODE, incarnation=ME)
+    node.lives_until = 20_000
+    assert node.core.deadline() == node.core.due() == 20_000
+
+
+def test_another_lease_counts_at_once():
     node = Node().joined()
-    node.see(assigned("t"))
-    assert node.after(499) == []
-    [life] = node.after(1)
-    assert isinstance(life, do.SignOfLife)
-    assert life.body == Alive(pool="default", node=NODE, incarnation=ME, tokens=("t",))
-
-
-def test_one_sign_of_life_is_on_its_way_at_a_time_and_a_failed_one_is_not_repeated():
-    node = Node().joined()
-    [life] = node.after(3_000)
-    assert node.after(3_000) == []
-    node.see(assigned("t"))
-    assert node.core.failed(life.ref, node.now) == []
-    [again] = node.after(500)
-    assert (again.ref != life.ref, again.body.tokens) == (True, ("t",))
-
-
-def test_the_deadline_counts_from_before_sending():
-    node = Node().joined()
-    assert node.core.lease.deadline == 1_000 + 12_000
-    node.after(3_000)
-    node.now += 5_000
-    node.ack(Alive)
-    assert node.core.lease.deadline == 4_000 + 12_000
+    node.core.retime(Timing.of_lease(5_000))
+    assert node.core.deadline() == 1_000 + 4_000
 
 
 def test_past_the_deadline_everything_is_killed_and_nothing_more_is_said():
@@ -237,14 +230,6 @@ def test_a_frozen_node_says_nothing_of_what_ended_meanwhile():
     actions = node.end("t", exited("t"))
     assert bodies(actions) == []
     assert actions[-1].why == "lapsed"
-
-
-def test_an_acknowledgement_that_comes_too_late_does_not_revive_it():
-    node = Node().joined()
-    node.after(3_000)
-    node.now += 9_000
-    [stop] = node.ack(Alive)
-    assert stop.why == "lapsed"
 
 
 def test_a_node_whose_joining_was_acknowledged_too_late_says_nothing_more():
@@ -288,6 +273,112 @@ def test_work_given_before_the_node_said_that_it_drains_is_done():
     node.after(299)
     assert [type(body) for body in bodies(node.see(assigned("t")))] == [Started]
     assert not [action for action in node.after(1_000) if isinstance(action, do.Stop)]
+
+
+# --- What a former executor left running ------------------------------------------------------------------------------
+
+
+def adopting() -> Node:
+    return Node(slots=1, adopted=[ready("t")])
+
+
+def test_it_goes_on_at_once_and_says_nothing_before_the_work_is_given_to_it_again():
+    node = adopting()
+    joined, adopt = node.begun
+    assert joined.body.adopts == ("t",)
+    assert adopt == do.AdoptWork("t", ready("t"))
+    node.joined()
+    assert node.core.tokens() == ("t",)
+    assert node.end("t", exited("t")) == []
+    assert bodies(node.see(assigned("t"))) == [exited("t")]
+
+
+def test_adopted_work_is_reported_when_it_ends_and_was_not_started_again():
+    node = adopting().joined()
+    assert node.see(assigned("t")) == []
+    assert node.see(assigned("t")) == []
+    assert bodies(node.end("t", exited("t"))) == [exited("t")]
+    assert [type(body) for body in bodies(node.ack(Exited))] == [Freed]
+
+
+def test_adopted_work_takes_its_slot():
+    node = adopting().joined()
+    assert node.see(assigned("u")) == []
+    node.see(assigned("t"))
+    assert [type(body) for body in bodies(node.end("t", exited("t")))] == [Exited, Started]
+
+
+def test_what_was_given_away_meanwhile_is_killed_and_not_spoken_of():
+    node = adopting().joined()
+    assert node.see(stopped("t", "fenced")) == [do.KillWork("t", grace=False)]
+    assert node.end("t", exited("t")) == []
+    assert node.core.tokens() == ()
+
+
+def test_what_was_given_away_and_has_ended_is_not_spoken_of():
+    node = adopting().joined()
+    node.end("t", exited("t"))
+    assert node.see(stopped("t", "fenced")) == []
+    assert node.core.tokens() == ()
+
+
+def test_what_nobody_wants_any_more_ends_with_grace_and_frees_its_slot():
+    node = adopting().joined()
+    assert node.see(stopped("t", "cancelled")) == [do.KillWork("t", grace=True)]
+    assert [type(body) for body in bodies(node.end("t", exited("t")))] == [Freed]
+
+
+def test_what_is_adopted_is_killed_when_it_lapses():
+    node = adopting().joined()
+    assert do.KillWork("t", grace=False) in node.after(12_000)
+
+
+# --- A node that can't work for now -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failure", [Failure.NODE, Failure.STORE])
+def test_what_failed_for_the_nodes_sake_is_reported_after_that_it_pauses(failure):
+    node = Node().joined().working("t")
+    failed = exited("t", exit_code=-1, failure=failure)
+    assert bodies(node.end("t", failed)) == [Paused(pool="default", node=NODE, incarnation=ME), failed]
+    assert node.core.pauses(node.now)
+    assert not node.core.pauses(node.now + 2_000)
+
+
+def test_it_pauses_longer_each_time_until_something_works():
+    node, pauses = Node().joined(), []
+    for token in "abcdefgh":
+        node.working(token)
+        node.end(token, exited(token, exit_code=-1, failure=Failure.NODE))
+        begin = node.now
+        while node.core.pauses(node.now):
+            node.now += 1_000
+            node.lives_until = node.now + 12_000
+        pauses.append((node.now - begin) // 1_000)
+    assert pauses == [2, 4, 8, 16, 32, 60, 60, 60]
+    node.working("z")
+    node.end("z", exited("z", exit_code=1))
+    node.working("y")
+    node.end("y", exited("y", exit_code=-1, failure=Failure.NODE))
+    assert not node.core.pauses(node.now + 2_000)
+
+
+@pytest.mark.parametrize("failure", [Failure.EXIT, Failure.OUT_OF_MEMORY, Failure.HANDED_OVER, Failure.TEMPORARY])
+def test_other_failures_are_no_reason_to_pause(failure):
+    node = Node().joined().working("t")
+    failed = exited("t", exit_code=1, failure=failure)
+    assert bodies(node.end("t", failed)) == [failed]
+    assert not node.core.pauses(node.now)
+
+
+def test_trouble_is_said_once_and_ends_when_it_is_over():
+    node = Node().joined().working("t")
+    assert [type(body) for body in bodies(node.core.trouble(True, node.now))] == [Paused]
+    assert node.core.trouble(True, node.now) == []
+    assert node.core.pauses(node.now)
+    assert node.core.trouble(False, node.now) == []
+    assert not node.core.pauses(node.now)
+    assert node.core.tokens() == ("t",)
 
 
 # --- Whatever happens, in whatever order -----------------------------------------------------------------------------
@@ -342,7 +433,6 @@ class Watched(Node):
         for action in new:
             self.check(action)
         assert len(self.running) <= self.core.joined.slots
-        assert sum(isinstance(action, do.SignOfLife) for action in self.todo) <= 1
         return new
 
     def check(self, action: Any) -> None:

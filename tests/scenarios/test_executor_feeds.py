@@ -2,19 +2,20 @@
 
 from queue import SimpleQueue
 
-from consumers.executor.actions import SignOfLife
-from consumers.executor.feeds import Pulse
+from consumers.executor.actions import Append
+from consumers.executor.feeds import Appender
+from schemas.topics import Topic
 from streams.admin import create_topics
 from streams.memory import MemoryLog
 from streams.routes import Routes
 
 
-def test_what_nobody_foresaw_in_a_sign_of_life_is_told():
+def test_what_nobody_foresaw_in_an_append_is_told():
     log = MemoryLog()
     create_topics(log)
     told: SimpleQueue[BaseException] = SimpleQueue()
-    pulse = Pulse(log, Routes(log), acked=lambda ref: None, failed=lambda ref: None, fail=told.put)
-    pulse.start()
-    pulse.put(SignOfLife(1, "no record"))  # type: ignore[arg-type]
+    appender = Appender(log, Routes(log), acked=lambda ref: None, fail=told.put)
+    appender.start()
+    appender.put(Append(1, Topic.WORK, "no record"))  # type: ignore[arg-type]
     assert isinstance(told.get(timeout=10), Exception)
-    pulse.close()
+    appender.close()

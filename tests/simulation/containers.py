@@ -69,7 +69,7 @@ class Containers:
 
     def _say(self, node: "Node", core: ExecutorCore, record: Record, times: int = 1) -> None:
         """The task speaks through its executor, and repeats what was not acknowledged, while it runs."""
-        if node.core is not core or node.frozen or record.token not in node.running:
+        if not node.carries(core, record.token):
             return
         acknowledged = node.append(to_append(Topic.CLAIMS, record))
         if times > 1 or not acknowledged:

@@ -5,7 +5,8 @@ FAULTS = (
     "clock set forward", "container failed", "container hung", "death before the floor", "delayed append",
     "duplicated append", "entries aged", "executor's ack lost", "executor's append delayed",
     "executor's append refused", "floors taken back", "grant", "inactive user", "invalidated", "lost ack", "node deaf",
-    "node drained", "node frozen", "node joined", "node lost", "old code stops", "output disagreed", "output lost",
+    "executor lost", "node drained", "node frozen", "node held up", "node joined", "node lost",
+    "old code stops", "output disagreed", "output lost",
     "partial append", "purity taken back", "quarantined", "released", "revocation", "runner frozen", "runner killed",
     "store unreachable", "task added", "work trimmed", "zombie runner",
 )  # fmt: skip
@@ -32,7 +33,8 @@ JOBS = (
     "task refused: parameter_unset",
 )  # fmt: skip
 WORK = (
-    "assigned: execute", "assigned: verify", "container started", "freed", "node drains", "stopped: cancelled",
+    "adopted", "assigned: execute", "assigned: verify", "container started", "freed", "node drains", "node pauses",
+    "stopped: cancelled",
     "stopped: fenced", "node turned away",
 )  # fmt: skip
 LOG = ("setting forwarded", "rules raised", "decided again", "truncation refused", "recreation refused")

@@ -25,9 +25,11 @@ class WorkModel:
         self.fired = fired
         self.ready: dict[str, w.Ready] = {}
         self.assigned: dict[str, str] = {}
+        self.adopts: dict[str, tuple[str, ...]] = {}
         self.announced: dict[tuple[str, str], None] = {}
         self.containers: dict[tuple[str, str], None] = {}
         self.over: dict[str, None] = {}
+        self.nodes: dict[str, str] = {}  # by incarnation
 
     # --- As it lands ----------------------------------------------------------------------------------------------
 
@@ -42,9 +44,12 @@ class WorkModel:
         self.ready[body.token] = body
 
     def _assigned(self, body: a.Assigned) -> None:
-        token = body.work.token
+        token, before = body.work.token, self.assigned.get(body.work.token)
         self._must(11, self.ready.get(token) == body.work, body.work, f"{token} was assigned and was not ready")
-        self._must(11, token not in self.assigned, body.work, f"{token} was assigned twice")
+        adopted = token in self.adopts.get(body.incarnation, ()) and before != body.incarnation
+        same_node = before is not None and self.nodes.get(before) == body.node
+        self._must(11, before is None or (adopted and same_node), body.work, f"{token} was assigned twice")
+        self.fired["adopted"] += before is not None
         self.assigned[token] = body.incarnation
         self.fired[f"assigned: {body.work.kind}"] += 1
 
@@ -63,14 +68,23 @@ class WorkModel:
         self._must(10, body.token in self.over, ready, f"{body.token} is freed before its end is in the log")
         self.fired["freed"] += 1
 
+    def _joined(self, body: w.Joined) -> None:
+        self.nodes[body.incarnation] = body.node
+        self.adopts[body.incarnation] = body.adopts
+
     def _draining(self, body: w.Draining) -> None:
         self.fired["node drains"] += 1
+
+    def _paused(self, body: w.Paused) -> None:
+        self.fired["node pauses"] += 1
 
     # --- Beside the nodes -----------------------------------------------------------------------------------------
 
     def container_starts(self, ready: w.Ready, incarnation: str) -> None:
         """Counted outside: the container of a grant is about to start."""
         key = (ready.token, incarnation)
+        again = [other for token, other in self.containers if token == ready.token]
+        self._must(11, not again, ready, f"{ready.token} was started by {again} before {incarnation}")
         self._must(11, self.ready.get(ready.token) == ready, ready, f"{ready.token} runs and was never ready")
         self._must(11, self.assigned.get(ready.token) == incarnation, ready, f"{ready.token} is not {incarnation}'s")
         self._must(11, key in self.announced, ready, f"{ready.token} runs and was not announced")
@@ -121,20 +135,21 @@ class WorkModel:
                     unlisted.pop(token, None)
                 elif incarnation == body.incarnation:
                     unlisted.setdefault(token, now)
-        for token in _given_back(body, holder):
+        for token in _given_back(body, holder, self.nodes):
             unlisted.pop(token, None)
             holder.pop(token, None)
 
 
-def _given_back(body: Any, holder: dict[str, str]) -> list[str]:
+def _given_back(body: Any, holder: dict[str, str], nodes: dict[str, str]) -> list[str]:
     """Tokens that nobody holds any more because of this record."""
     match body:
         case w.Cancelled(token=token):
             return [token]
         case w.Freed(token=token, incarnation=incarnation) if holder.get(token) == incarnation:
             return [token]
-        case w.Joined(node=node, incarnation=new):
-            return [t for t, old in holder.items() if old.rsplit("-", 1)[0] == node and old != new]
+        case w.Joined(node=node, incarnation=new, adopts=adopts):
+            lost = [t for t, old in holder.items() if nodes.get(old) == node and old != new]
+            return [token for token in lost if token not in adopts]
     return []
 
 
@@ -171,6 +186,8 @@ LANDED: dict[tuple[Topic, type], Any] = {
     (Topic.WORK, w.Ready): WorkModel._ready,
     (Topic.WORK, w.Freed): WorkModel._freed,
     (Topic.WORK, w.Draining): WorkModel._draining,
+    (Topic.WORK, w.Paused): WorkModel._paused,
+    (Topic.WORK, w.Joined): WorkModel._joined,
     (Topic.ASSIGNMENTS, a.Assigned): WorkModel._assigned,
     (Topic.ASSIGNMENTS, a.Stopped): WorkModel._stopped,
     (Topic.CLAIMS, c.Started): WorkModel._started,

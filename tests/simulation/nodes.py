@@ -1,4 +1,4 @@
-"""Nodes: the shipped executor and verifier rules, simulated containers and an unreliable way to the log."""
+"""Nodes: the shipped rules of executor, signs of life and verifier; simulated containers; a bad way to the log."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from consumers.executor import actions as do
 from consumers.executor.core import ExecutorCore
 from consumers.executor.lease import Timing
+from consumers.executor.life import Life
 from consumers.verifier import Judged, Look, VerifierCore
 from schemas.claims import Exited
 from schemas.codec import decode
@@ -36,9 +37,14 @@ class Node:
         self.cores = cores
         self.faults = 0.0
         self.frozen = False
+        self.held_up = False
         self.deaf = False
         self.mute = False
+        self.survival = 0.0  # how often containers outlive a killed executor
         self.core: ExecutorCore | None = None
+        self.life: Life | None = None
+        self.left: dict[str, tuple[Ready, Any]] = {}  # what a killed executor left, and the report of what has ended
+        self.adopted: dict[str, None] = {}
         self.running: dict[str, Ready] = {}
         self._late: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._incarnations = 0
@@ -64,10 +70,19 @@ class Node:
             cores=self.cores,
             memory=4096,
             scratch=8192,
+            adopts=tuple(self.left),
         )
-        self.core = core = ExecutorCore(joined, TIMING, lambda ready: self.containers.runner())
+        self.life = None
+        self.core = core = ExecutorCore(
+            joined,
+            TIMING,
+            lambda: self.life.deadline if self.life else 0,
+            lambda ready: self.containers.runner(),
+            adopted=[ready for ready, _ in self.left.values()],
+        )
         self.verifier = VerifierCore()
         self.running = {}
+        self.adopted = {}
         self._outbox: list[tuple[int, Append, Record]] = []
         self._renewed = self.world.now  # when the last sign of life that was acknowledged was sent
         self._position = self.world.log.end(ASSIGNMENTS)
@@ -75,12 +90,24 @@ class Node:
         self._wake()
 
     def kill(self) -> None:
-        """kill -9 of the executor; its containers go with it. Another incarnation joins after a while."""
-        if self.core is not None:
-            self.world.strike("node lost")
-            self.world.tell(f"{self.name} is killed with {len(self.running)} containers")
-            self.core = None
-            self.world.after(self.world.random.choice((50, 2_000, 20_000)), self.join)
+        """kill -9 of the executor; its containers may outlive it. Another incarnation joins after a while."""
+        if self.core is None:
+            return
+        self.world.strike("node lost")
+        self.world.tell(f"{self.name} is killed with {len(self.running)} containers")
+        survives = self.life is not None and self.world.chance(self.survival)
+        executing = {token: ready for token, ready in self.running.items() if ready.kind == "execute"}
+        self.left = {token: (ready, None) for token, ready in executing.items()} if survives else {}
+        if self.life and self.left:
+            self.world.strike("executor lost")
+            self.world.after(max(self.life.deadline - self.world.now, 0), self._kill_left, self.life)
+        self.core = None
+        self.world.after(self.world.random.choice((50, 2_000, 20_000)), self.join)
+
+    def _kill_left(self, life: Life) -> None:
+        """The deadline has passed and nobody has gone on with it."""
+        if self.life is life:
+            self.left = {}
 
     def freeze(self, milliseconds: int) -> None:
         """SIGSTOP of the executor; its containers run on."""
@@ -92,11 +119,18 @@ class Node:
             self.deafen(milliseconds + 3_000)
 
     def _thaw(self) -> None:
-        self.frozen = False
+        self.frozen = self.held_up = False
         late, self._late = self._late, []
         for action, arguments in late:
             action(*arguments)
         self._wake()
+
+    def hold_up(self, milliseconds: int) -> None:
+        """A step of the executor keeps its interpreter to itself; the process beside it goes on."""
+        self.world.strike("node held up")
+        self.world.tell(f"{self.name} is held up for {milliseconds} ms")
+        self.frozen = self.held_up = True
+        self.world.after(milliseconds, self._thaw)
 
     def deafen(self, milliseconds: int) -> None:
         """It can't read `assignments` for a while, and goes on giving signs of life."""
@@ -147,10 +181,13 @@ class Node:
         if looks is not None and looks <= now:
             for look in self.verifier.tick(now):
                 self._look(core, look)
+        if self.life is not None:
+            self.life.hear(core.tokens(), core.pauses(now), now)
         self._set_timer(core)
 
     def _set_timer(self, core: ExecutorCore) -> None:
-        times = [time for time in (core.due(), self.verifier.due()) if time is not None]
+        beat = self.world.now + TIMING.interval
+        times = [time for time in (core.due(), self.verifier.due(), beat) if time is not None]
         if self._outbox:
             times.append(self.world.now + 20)
         if times and self.core is core:
@@ -204,13 +241,11 @@ class Node:
                 case do.Append(ref, topic, body):
                     self._outbox.append((ref, to_append(topic, body), body))
                     self._wake()
-                case do.SignOfLife(ref, body):
-                    self._say_alive(core, ref, body)
-                case do.StartWork(token, ready):
-                    self.world.show()
-                    self.watch.container_starts(ready, core.joined.incarnation)
-                    self.running[token] = ready
-                    self.containers.run(self, core, ready)
+                case do.Live(sent):
+                    self.life = Life(core.identity(), TIMING, sent)
+                    self._pulse(self.life)
+                case do.StartWork() | do.AdoptWork():
+                    self._start(core, action.ready, action.token in self.left)
                 case do.StartVerify(_, ready):
                     self._look(core, self.verifier.begin(ready))
                 case do.KillWork(token, _):
@@ -218,12 +253,37 @@ class Node:
                 case do.Stop(why, _):
                     self._stopped(why)
 
-    def _say_alive(self, core: ExecutorCore, ref: int, body: Alive) -> None:
-        self.watch.alive_is_sent(body, list(self.running))
-        landed = self.append(to_append(Topic.WORK, body))
-        if landed:
-            self._renewed = self.world.now
-        self._do(core, core.acked(ref, self.world.now) if landed else core.failed(ref, self.world.now))
+    def _start(self, core: ExecutorCore, ready: Ready, is_left: bool) -> None:
+        self.world.show()
+        if is_left:
+            self._adopt(core, ready.token, ready)
+            return
+        self.watch.container_starts(ready, core.joined.incarnation)
+        self.running[ready.token] = ready
+        self.containers.run(self, core, ready)
+
+    def _adopt(self, core: ExecutorCore, token: str, ready: Ready) -> None:
+        """The container goes on; one that ended meanwhile tells how."""
+        self.running[token] = ready
+        self.adopted[token] = None
+        _, report = self.left.pop(token)
+        if report is not None:
+            self.world.after(1, self._ended, core, token, report)
+
+    def _pulse(self, life: Life) -> None:
+        """The process beside the executor: gives its signs of life, as long as one is due."""
+        now = self.world.now
+        if self.life is not life or self.core is None or life.has_passed(now):
+            self._wake()
+            return
+        if (sign := life.tick(now, able=not self.frozen or self.held_up)) is not None:
+            self.watch.alive_is_sent(sign, list(self.running))
+            if self.append(to_append(Topic.WORK, sign)):
+                life.acked(now)
+                self._renewed = now
+            else:
+                life.failed(now)
+        self.world.after(max(life.due() - now, 1), self._pulse, life)
 
     def _stopped(self, why: str) -> None:
         self.world.tell(f"{self.name} stops: {why}")
@@ -235,9 +295,18 @@ class Node:
         exited = Exited(**{"fingerprint": ready.fingerprint, "token": ready.token, "node": self.name} | how)
         self._ended(core, ready.token, exited)
 
+    def carries(self, core: ExecutorCore, token: str) -> bool:
+        """Whether what this core started runs here and is heard of."""
+        goes_on = self.core is core or (self.core is not None and token in self.adopted)
+        return goes_on and not self.frozen and token in self.running
+
     def _ended(self, core: ExecutorCore, token: str, report: Any) -> None:
-        if self.core is not core:
+        if self.core is not core and token in self.left and report is not None:
+            self.left[token] = (self.left[token][0], report)
             return
+        if self.core is not core and (self.core is None or token not in self.adopted):
+            return
+        core = self.core
         if self.frozen:
             self._late.append((self._ended, (core, token, report)))
             return

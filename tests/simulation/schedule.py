@@ -87,8 +87,9 @@ class Schedule:
         containers.hanging = self._one_in(12, 0.2)
         containers.unheld = self._one_in(5, 0.5)
         faults = self._one_in(4, 0.2)
+        survival = self._one_in(2, 0.8)
         for node in self.nodes:
-            node.faults = faults
+            node.faults, node.survival = faults, survival
 
     def _config(self) -> dict[str, int]:
         """The numbers of this schedule, and the trouble without which one of them means nothing."""
@@ -126,7 +127,7 @@ class Schedule:
             people.cancel, people.cancel, people.revoke, people.revoke, people.grant, people.change_standing,
             people.take_purity_back, people.operate, people.operate, people.age, people.age, people.babble,
             people.add_task, people.raise_rules, self._kill_process, self._freeze_process, self._zombie, self._zombie,
-            self._kill_node, self._freeze_node, self._deafen_node, self._cut_node_off,
+            self._kill_node, self._freeze_node, self._hold_node_up, self._deafen_node, self._cut_node_off,
             self._drain_node, self._big_node, people.assume_pure,
             self._clock_jump, self._lose_output, self._store_away, self._forget_floor, self._trim,
         ]  # fmt: skip
@@ -156,6 +157,9 @@ class Schedule:
 
     def _freeze_node(self) -> None:
         self.world.random.choice(self.nodes).freeze(self.world.random.choice((500, 8_000, 13_000, 20_000)))
+
+    def _hold_node_up(self) -> None:
+        self.world.random.choice(self.nodes).hold_up(self.world.random.choice((500, 8_000, 30_000, 90_000)))
 
     def _deafen_node(self) -> None:
         self.world.random.choice(self.nodes).deafen(self.world.random.choice((1_000, 12_000, 30_000)))

@@ -15,6 +15,7 @@ from schemas.codec import decode, encode
 from schemas.facts import Answered
 from schemas.log import Cause
 from schemas.reasons import Outcome
+from schemas.settings import ConfigSet
 from schemas.topics import Topic
 from store.blocks import BlockStore
 from store.collections import CollectionStore
@@ -45,9 +46,11 @@ class Told(MemoryLog):
 def main(folder: str, runner: str, engine: str, image: str, lease: str, command: str) -> None:
     log = Told()
     log.create(dict.fromkeys(Topic, 1))
+    lease_of = encode(ConfigSet(name="lease", value=int(lease)))
+    log.append([Append(Place(Topic.SETTINGS, 0), "", lease_of)])
     collections = CollectionStore(BlockStore.create(Path(folder, "store")))
     Told.task = ready(Bench.spec(None, command, image=image), "token-1")
-    offer = Offer(runner=runner, engine=engine, slots=1, lease=int(lease))
+    offer = Offer(runner=runner, engine=engine, slots=1)
     Executor(log, collections, Path(folder, "executor"), offer).run()
 
 
