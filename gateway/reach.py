@@ -9,7 +9,9 @@ from gateway.config import Config
 from gateway.runtime import Running
 from gateway.session import Session
 from schemas.topics import Topic
+from streams.admin import create_topics
 from streams.log import Log, Place
+from streams.postgres import PostgresLog
 
 PATIENCE = 15.0  # seconds in which a log that went away may come back
 
@@ -44,9 +46,19 @@ def open_log(config: Config, dsn: str, patience: float = PATIENCE) -> Log:
         from streams.kafka import KafkaLog
 
         return KafkaLog(config.kafka.settings(patience))
-    from streams.postgres import PostgresLog
-
     return PostgresLog(dsn, patience=patience)
+
+
+def make_topics(log: Log) -> None:
+    """Make the topics that are missing. Raises LogError."""
+    if isinstance(log, PostgresLog):
+        create_topics(log)
+    else:
+        from gateway.topics import make_missing
+        from streams.kafka import KafkaLog
+
+        assert isinstance(log, KafkaLog)
+        make_missing(log, {})
 
 
 def store_identity(log: Log) -> str:

@@ -1,6 +1,6 @@
 """`topics create` and `topics check`: the topics of a log in Kafka."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 
 import msgspec
@@ -26,10 +26,14 @@ def create(session: Session, partitions: list[str], replication: int | None) -> 
     if replication is not None:
         settings = msgspec.structs.replace(settings, replication=replication)
     with closing(KafkaLog(settings)) as log:
-        present = {topic: found.partitions for topic, found in log.survey().items() if found.partitions}
-        counts = {**DISTRIBUTED, **present, **chosen}
-        create_topics(log, counts)
+        make_missing(log, chosen)
         _tell(session, log)
+
+
+def make_missing(log: KafkaLog, chosen: Mapping[Topic, int]) -> None:
+    """Make the topics that are missing, with so many partitions; what nobody chose is as it is, or as we think best."""
+    present = {topic: found.partitions for topic, found in log.survey().items() if found.partitions}
+    create_topics(log, {**DISTRIBUTED, **present, **chosen})
 
 
 def check(session: Session) -> int:

@@ -25,11 +25,10 @@ from gateway.folders import Folders
 from gateway.machines import machines
 from gateway.parts import Event, Part, Parts
 from gateway.problems import Refused
-from gateway.reach import open_log, store_identity
+from gateway.reach import make_topics, open_log, store_identity
 from gateway.serverwatch import ServerWatch
 from gateway.storewatch import StoreWatch
 from store import identity
-from streams.admin import create_topics
 from streams.checkpoints import DirectoryCheckpoints
 from streams.embedded import EmbeddedPostgres, process_on
 from streams.log import Log
@@ -58,7 +57,7 @@ def running(config: Config, folders: Folders, events: "SimpleQueue[Event]", *, d
         dsn = config.postgres.dsn or stack.enter_context(_own_postgres(folders))
         log = open_log(config, dsn, PATIENCE_WITH_YOURS if config.postgres.dsn else PATIENCE_WITH_OURS)
         stack.callback(log.close)
-        create_topics(log)
+        make_topics(log)
         if folders.shared_store is None:  # a store in the data folder is this log's from now on
             identity.claim(folders.store, store_identity(log), anew=True)
         executor = _executor(config, folders, log, stack) if dispatch else None

@@ -15,7 +15,7 @@ from gateway.machines import machines
 from gateway.parts import Event, Part, Parts
 from gateway.problems import Problem, Refused
 from gateway.process import CHANGED, Role, Stands
-from gateway.reach import PATIENCE, find, open_log, store_identity
+from gateway.reach import PATIENCE, find, make_topics, open_log, store_identity
 from gateway.session import Session
 from gateway.storewatch import StoreWatch
 from schemas.topics import Topic
@@ -190,6 +190,8 @@ def _opened(config: Config, stack: ExitStack) -> Log:
     """The log, with its topics. Problem where they are missing."""
     log = open_log(config, config.postgres.dsn if config.kafka.servers else _dsn(config))
     stack.callback(log.close)
+    if not config.kafka.servers:  # nothing is to be chosen there
+        make_topics(log)
     try:
         machines(log)
     except LogMismatch as error:
