@@ -1,7 +1,9 @@
 """Writing the log into an archive, and writing on where one was begun. What its files are: streams/archive.py."""
 
+import shutil
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -26,10 +28,11 @@ from streams.archive import (
 )
 from streams.audit import Progress
 from streams.caused import records
-from streams.checkpoints import DirectoryCheckpoints, write_whole
-from streams.kept import Damaged, KeptStates, nothing_kept
+from streams.checkpoints import Checkpoint, DirectoryCheckpoints, Saved, write_whole
+from streams.kept import Damaged, KeptStates, kept_in_folder, nothing_kept
 from streams.log import Log, LogMismatch, Place, Stored
 from streams.replaying import places_of
+from streams.snapshots import Snapshot
 
 SEGMENT_RECORDS = 20_000
 SEGMENT_BYTES = 16 * 1024 * 1024
@@ -140,14 +143,20 @@ def _chunks(found: Iterable[Stored]) -> Iterator[list[Stored]]:
 
 def _keep_state(folder: Path, place: Place, shelf: Shelf, kept: KeptStates) -> None:
     """The oldest state from which what is archived can be decided again, if none is there yet."""
-    store = DirectoryCheckpoints(folder / CHECKPOINTS)
-    if any(True for _ in store.load(place)):
+    if any(kept_in_folder(folder / CHECKPOINTS)(place)):
         return
     for one in sorted(kept(place), key=lambda one: one.offset):
-        try:
-            state = one.load() if one.offset >= shelf.start else None
-        except Damaged:
-            continue  # the audit of the log itself names it
-        if state is not None:
-            store.save(state)
-            return
+        with suppress(Damaged):  # the audit of the log itself names it
+            loaded = one.load() if one.offset >= shelf.start else None
+            if loaded is not None:
+                _copy(loaded.saved, folder / CHECKPOINTS, place)
+                return
+
+
+def _copy(saved: Saved, folder: Path, place: Place) -> None:
+    if isinstance(saved, Snapshot):
+        target = folder / f"{place.topic}-{place.partition}" / saved.path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(saved.path, target)
+    elif isinstance(saved, Checkpoint):
+        DirectoryCheckpoints(folder).save(saved)

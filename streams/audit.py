@@ -10,9 +10,8 @@ as they are needed, so what it holds in memory grows with the states and not wit
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from hashlib import sha256
 from itertools import chain
 
 import msgspec
@@ -21,16 +20,17 @@ from coordinator.audit import TARGETS, AnswersOnce, Checker
 from coordinator.audit_claims import ClaimsChecker
 from coordinator.audit_digests import DigestsChecker
 from coordinator.audit_jobs import JobsChecker
-from coordinator.machine import RULES_VERSION
+from coordinator.machine import RULES_VERSION, Machine
 from schemas.codec import NewerSchema
 from schemas.topics import Topic
 from streams.caused import ends_of, steps
-from streams.checkpoints import Checkpoint, MemoryCheckpoints
+from streams.checkpoints import Saved
 from streams.comparing import Comparison, Difference, Findings, Repeats, Span, survey
-from streams.kept import Damaged, Kept, KeptStates, nothing_kept
+from streams.kept import Damaged, Kept, KeptStates, Loaded, nothing_kept
 from streams.log import Floor, Log, LogMismatch, Place
 from streams.loop import BATCH, MachineStopped, MachineType, Runner
 from streams.replaying import ReplayingLog, places_of
+from streams.state import Header, state_hash
 
 Checkers = Mapping[Topic, Sequence[Callable[[], Checker]]]
 CHECKERS: Checkers = {
@@ -38,7 +38,7 @@ CHECKERS: Checkers = {
     Topic.TASKS: [JobsChecker],
     Topic.CLAIMS: [ClaimsChecker, DigestsChecker],
 }
-COMPARED = ("log_id", "targets", "digest", "marks", "state")  # of a checkpoint
+COMPARED = ("log_id", "targets", "digest", "marks")  # of the header of a state
 Progress = Callable[[str, int], None]
 """Called with what is being looked at, and how many records of it were read since the last call."""
 
@@ -103,7 +103,7 @@ class _Audit:
         # Floors before ends: what a floor has passed stands before the ends that are read after it.
         sources = [source for machine in machines for source in places_of(log, machine.topic)]
         self._kept = {source: sorted(kept(source), key=lambda one: one.offset) for source in sources}
-        self._begin: dict[Place, Checkpoint] = {}
+        self._begin: dict[Place, Saved] = {}
         self.spans = {source: self._span(source) for source in sources}
         self._ends = ends_of(log, [place for topic in Topic for place in places_of(log, topic)])
 
@@ -118,14 +118,15 @@ class _Audit:
         start = self._log.start(source)
         for one in self._kept[source]:
             with suppress(Damaged):  # told when the replay comes there
-                if start <= one.offset <= until and (state := one.load()) and state.rules <= RULES_VERSION:
-                    self._begin[source] = state
+                loaded = one.load() if start <= one.offset <= until else None
+                if loaded and loaded.saved.header.rules <= RULES_VERSION:
+                    self._begin[source] = loaded.saved
                     self.report.notes.append(f"{source} was trimmed: decided again from offset {one.offset} on")
                     return one.offset
         self.report.notes.append(f"{source} was trimmed and no state of it is kept: not decided again")
         return until
 
-    def _load(self, source: Place, one: Kept) -> Checkpoint | None:
+    def _load(self, source: Place, one: Kept) -> Loaded | None:
         try:
             return one.load()
         except Damaged as error:
@@ -171,9 +172,8 @@ class _Audit:
             self._findings.add(9, source, begin, f"it can't be decided again: {error}")
 
     def _replay(self, machine: MachineType, source: Place, comparison: Comparison) -> None:
-        span, begin, own = self.spans[source], self._begin.pop(source, None), MemoryCheckpoints(keep=1)
-        if begin is not None:
-            own.save(begin)
+        span, own = self.spans[source], _Witness(self._begin.pop(source, None))
+        begin = own.header
         floor = Floor(begin.offset, begin.digest, begin.log_id) if begin else None
         replaying = ReplayingLog(self._log, source, span.until, comparison.take, floor)
         runner = Runner(replaying, machine, source.partition, own, every=2**62)
@@ -183,7 +183,7 @@ class _Audit:
                 self._run_to(runner, one.offset)
                 self._compare_state(runner, one.name, there, own)
         self._run_to(runner, span.until)
-        self.report.states[str(source)] = sha256(runner.machine.snapshot()).hexdigest()
+        self.report.states[str(source)] = state_hash(runner.machine)
 
     def _run_to(self, runner: Runner, offset: int) -> None:
         while runner.position < offset:
@@ -191,15 +191,17 @@ class _Audit:
             self.report.commands += count
             self._progress(f"deciding {runner.place} again", count)
 
-    def _compare_state(self, runner: Runner, name: str, there: Checkpoint, own: MemoryCheckpoints) -> None:
+    def _compare_state(self, runner: Runner, name: str, there: Loaded, own: "_Witness") -> None:
         """Hold a kept state against the runner's, in all that a runner would take from it."""
         self.report.checkpoints += 1
         runner.checkpoint()
-        [mine] = own.load(runner.place)
-        differing = [field for field in COMPARED if getattr(there, field) != getattr(mine, field)]
+        header = there.saved.header
+        differing = [field for field in COMPARED if getattr(header, field) != getattr(own.header, field)]
+        if not there.is_of(runner.machine):
+            differing.append("state")
         if differing:
             text = f"{name} holds another {', '.join(differing)} than the replay"
-            self._findings.add(9, runner.place, there.offset, text)
+            self._findings.add(9, runner.place, header.offset, text)
 
     def find_repeats_of_nothing(self) -> None:
         """What is marked as said before, and was not."""
@@ -227,3 +229,23 @@ class _Audit:
 
     def _count(self) -> None:
         self.report.wrong = self._findings.count
+
+
+class _Witness:
+    """Keeps of a replay's states no more than what they are of. `begin`: the one to begin with; None: the first."""
+
+    def __init__(self, begin: Saved | None) -> None:
+        self._begin = begin
+        self.header = begin.header if begin else None
+
+    def keep(self, header: Header, _machine: Machine) -> None:
+        """Note that the replay has come here; its state is compared, not kept."""
+        self.header = header
+
+    def load(self, _place: Place) -> Iterator[Saved]:
+        """Where to begin."""
+        return iter([self._begin] if self._begin else [])
+
+    def offsets(self, _place: Place) -> list[int]:
+        """The same, by its offset."""
+        return [self._begin.header.offset] if self._begin else []

@@ -9,12 +9,22 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from streams.checkpoints import Checkpoint, MemoryCheckpoints, is_whole, read_checkpoint
+from coordinator.machine import Machine
+from streams.checkpoints import Checkpoint, MemoryCheckpoints, Saved, is_whole, read_checkpoint
 from streams.log import Place
+from streams.snapshots import SUFFIX, DamagedSnapshot, Snapshot
+from streams.state import LAYOUT, state_hash
 
 
 class Damaged(Exception):
     """What is kept there is not what was written; one line that names it."""
+
+
+class Loaded(NamedTuple):
+    """A state that was read. `is_of`: whether it is that of a machine."""
+
+    saved: Saved
+    is_of: Callable[[Machine], bool]
 
 
 class Kept(NamedTuple):
@@ -25,7 +35,7 @@ class Kept(NamedTuple):
 
     offset: int
     name: str
-    load: Callable[[], Checkpoint | None]
+    load: Callable[[], Loaded | None]
 
 
 KeptStates = Callable[[Place], Iterable[Kept]]
@@ -42,31 +52,46 @@ def kept_in_memory(store: MemoryCheckpoints) -> KeptStates:
 
     def kept(place: Place) -> Iterator[Kept]:
         for one in store.load(place):
-            yield Kept(one.offset, f"checkpoint {place} at {one.offset}", partial(_itself, one))
+            yield Kept(one.offset, f"checkpoint {place} at {one.offset}", partial(_checkpoint, one))
 
     return kept
 
 
 def kept_in_folder(root: Path) -> KeptStates:
-    """Those that DirectoryCheckpoints keeps below `root`, meanwhile too. Nothing is touched."""
+    """Checkpoints and snapshots below `root`, which others may add to and remove meanwhile. Nothing is touched."""
 
     def kept(place: Place) -> Iterator[Kept]:
-        for path in (root / f"{place.topic}-{place.partition}").glob("*.json"):
-            if path.stem.isdecimal():
-                yield Kept(int(path.stem), str(path), partial(_read, path))
+        folder = root / f"{place.topic}-{place.partition}"
+        for suffix, read in ((".json", _read_checkpoint), (SUFFIX, _read_snapshot)):
+            for path in folder.glob(f"*{suffix}"):
+                if path.stem.isdecimal():
+                    yield Kept(int(path.stem), str(path), partial(read, path))
 
     return kept
 
 
-def _itself(checkpoint: Checkpoint) -> Checkpoint:
-    return checkpoint
+def _checkpoint(checkpoint: Checkpoint) -> Loaded:
+    return Loaded(checkpoint, lambda machine: bytes(checkpoint.state) == machine.snapshot())
 
 
-def _read(path: Path) -> Checkpoint | None:
+def _read_checkpoint(path: Path) -> Loaded | None:
     try:
         checkpoint = read_checkpoint(path)
         if checkpoint is None and not is_whole(path):
             raise Damaged(f"{path} is damaged: its bytes are not those that were kept; remove it")
     except FileNotFoundError:
         return None
-    return checkpoint
+    return _checkpoint(checkpoint) if checkpoint else None
+
+
+def _read_snapshot(path: Path) -> Loaded | None:
+    try:
+        snapshot = Snapshot(path)
+        if snapshot.header.layout > LAYOUT:
+            return None
+        snapshot.check()
+    except DamagedSnapshot as error:
+        raise Damaged(str(error)) from error
+    except FileNotFoundError:
+        return None
+    return Loaded(snapshot, lambda machine: state_hash(machine) == snapshot.header.state_hash)

@@ -128,7 +128,8 @@ class Runner:
                 f"{self.place} has another record at {before[0].offset} than was read there: the log was truncated and"
                 " has grown again; restore it from a backup"
             )
-        return before[1:]
+        # A read may be short: that it ended with the record before says nothing of those that follow.
+        return before[1:] or self._log.read(self.place, self.position, limit)
 
     def _read_from_before(self, limit: int) -> list[Stored]:
         try:

@@ -5,7 +5,6 @@ Nothing is looked up in what was decided then, so it is also what should have be
 """
 
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from types import MappingProxyType
 
 from coordinator.picture import Picture
@@ -17,6 +16,7 @@ from streams.log import Append, Log, Place
 from streams.loop import MachineType, Runner
 from streams.moments import first_at, time_of
 from streams.replaying import ReplayingLog, places_of
+from streams.state import state_hash
 
 DECIDED = (Topic.SETTINGS, Topic.TASKS, Topic.CLAIMS)
 """Not `work`: nothing that people are shown follows from it, and it is trimmed."""
@@ -48,7 +48,7 @@ def replay(
             while count := runner.poll():
                 progress(f"deciding {source} again", count)
             picture.offsets[str(source)] = end
-            picture.states[str(source)] = sha256(runner.machine.snapshot()).hexdigest()
+            picture.states[str(source)] = state_hash(runner.machine)
     return picture
 
 

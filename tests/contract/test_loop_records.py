@@ -13,8 +13,9 @@ from schemas.settings import Forwarded, RulesSet
 from schemas.topics import Topic, members
 from schemas.topics import key_of as key_by_topic
 from schemas.work import Ready
-from streams.log import Append, Place
+from streams.log import Append, Place, Stored
 from streams.loop import BATCH, REFUSALS, MachineStopped
+from streams.memory import MemoryLog
 from streams.routes import Routes, key_of
 from tests.support.examples import full, minimal
 from tests.support.log_world import COUNTS, FINGERPRINTS, World, finish, request
@@ -191,3 +192,21 @@ def test_an_output_goes_where_its_key_belongs_or_where_it_is_told() -> None:
         fact = Answered(outcome=Outcome.DONE, about=f"a{number}")
         place, key = routes.place_of(Output(Topic.FACTS, fact))
         assert (place.partition, key) == (partition_of(f"a{number}", 2), f"a{number}")
+
+
+class Short(MemoryLog):
+    """A log whose reads give one record at a time: large ones come like that."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        vars(self).update(vars(log))
+
+    def read(self, place: Place, offset: int, limit: int) -> list[Stored]:
+        return super().read(place, offset, min(limit, 1))
+
+
+def test_a_short_read_is_not_the_end() -> None:
+    world = World([request(number) for number in range(12)])
+    expected = World([request(number) for number in range(12)]).run().accepted()
+    for partition in range(COUNTS[Topic.CLAIMS]):
+        finish(world.runner(partition, log=Short(world.log)))
+    assert world.accepted() == expected
