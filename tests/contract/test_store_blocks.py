@@ -323,3 +323,61 @@ def test_a_full_disk_is_said_and_leaves_whole_blocks_only(tmp_path: Path) -> Non
 
 def test_store_full_is_never_taken_for_missing() -> None:
     assert not issubclass(StoreFull, StoreUnreachable | BlockMissing)
+
+
+# --- A part at a time ------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=50)
+@given(parts=st.lists(st.binary(max_size=100), max_size=5))
+def test_parts_are_one_block(tmp_path_factory: pytest.TempPathFactory, parts: list[bytes]) -> None:
+    store = BlockStore.create(tmp_path_factory.getbasetemp() / "parts-store")
+    incoming = store.receive()
+    for part in parts:
+        store.add(incoming, part)
+    locator = store.finish(incoming, hashlib.md5(b"".join(parts)).hexdigest())
+    store.drop(incoming)
+    assert locator == store.put(b"".join(parts))
+    with store.open(locator) as file:
+        assert file.read() == b"".join(parts)
+
+
+def test_parts_that_are_not_what_the_sender_says_leave_nothing(store: BlockStore) -> None:
+    incoming = store.receive()
+    store.add(incoming, b"bar")
+    with pytest.raises(BlockCorrupt):
+        store.finish(incoming, FOO[:32])
+    store.drop(incoming)
+    assert [path for path in store.root.rglob("*") if path.is_file() and path.name != ".crunch-reuse-store"] == []
+
+
+def test_parts_replace_a_damaged_block_and_leave_a_good_one(store: BlockStore) -> None:
+    def arrive(data: bytes) -> str:
+        incoming = store.receive()
+        try:
+            store.add(incoming, data)
+            return store.finish(incoming)
+        finally:
+            store.drop(incoming)
+
+    assert arrive(b"foo") == FOO
+    first = block_file(store, FOO).stat().st_ino
+    assert arrive(b"foo") == FOO
+    assert block_file(store, FOO).stat().st_ino == first
+    spoil(store, FOO, b"fox")
+    with pytest.raises(BlockCorrupt):
+        store.open(FOO)
+    assert arrive(b"foo") == FOO
+    assert store.get(FOO) == b"foo"
+    locator = arrive(WANG)
+    with pytest.raises(BlockCollision):
+        arrive(bytes(YU))
+    assert store.get(locator) == WANG
+
+
+def test_too_many_parts_are_too_large(store: BlockStore) -> None:
+    incoming = store.receive()
+    incoming.size = MAX_BLOCK_BYTES
+    with pytest.raises(BlockTooLarge):
+        store.add(incoming, b"x")
+    store.drop(incoming)

@@ -1,0 +1,303 @@
+"""The API as HTTP: who may, what form a request can have, what becomes of bad ones. Never a 500, never a 409."""
+
+import socket
+import ssl
+import stat
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.api.schema import RESOURCES
+from gateway.people import user_set
+from readmodel import registry
+from tests.support.api import Person, Site
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@pytest.fixture
+def ada(api_site: Site) -> Person:
+    return api_site.person("ada")
+
+
+@pytest.fixture
+def ben(api_site: Site) -> Person:
+    return api_site.person("ben")
+
+
+def errors_of(response: requests.Response, status: int) -> str:
+    """The one text of an error in Arvados' form."""
+    assert response.status_code == status, response.text
+    body = response.json()
+    assert set(body) == {"errors", "error_token"}
+    return " ".join(body["errors"])
+
+
+# --- Discovery, tokens ------------------------------------------------------------------------------------------------
+
+
+def test_discovery_needs_no_token_and_tells_what_clients_read(api_site: Site, ada: Person) -> None:
+    url = f"https://{api_site.address}/discovery/v1/apis/arvados/v1/rest"
+    document = requests.Session().get(url, verify=str(api_site.certificate)).json()
+    assert document["rootUrl"] == f"https://{api_site.address}/"
+    assert document["servicePath"] == "arvados/v1/"
+    for name, resource in document["resources"].items():
+        for method in resource["methods"].values():
+            assert method["id"].startswith(f"arvados.{name}.")
+            assert method["response"]["$ref"] in document["schemas"]
+            assert all({"type", "location"} <= parameter.keys() for parameter in method["parameters"].values())
+            for field in method.get("request", {}).get("properties", {}).values():
+                assert field["$ref"] in document["schemas"]
+    assert set(document["resources"]) == set(RESOURCES)
+
+
+@pytest.mark.parametrize("header", ["", "OAuth2 ", "OAuth2 nonsense", "Basic dXNlcjpwdw==", "Bearer", "OAuth2 ä"])
+def test_nobody_is_told_to_log_in(api_site: Site, ada: Person, header: str) -> None:
+    response = requests.Session().get(
+        f"https://{api_site.address}/arvados/v1/users/current",
+        headers={"Authorization": header.encode()},
+        verify=str(api_site.certificate),
+    )
+    assert "Not logged in" in errors_of(response, 401)
+
+
+def test_both_words_for_a_token_are_known(ada: Person) -> None:
+    for word in ("OAuth2", "Bearer", "bearer"):
+        headers = {"Authorization": f"{word} {ada.token}"}
+        assert ada.ask("GET", "users/current", headers=headers).json()["uuid"] == ada.uuid
+
+
+def test_a_token_that_expired_or_was_revoked_opens_nothing(api_site: Site, ada: Person) -> None:
+    expired = Person(api_site, ada.uuid, api_site.token(ada.uuid, expires_at=registry.now_ms() - 1))
+    errors_of(expired.ask("GET", "users/current"), 401)
+    made = api_site.crunch.run("token", "create", "--user", "ada", "--label", "short", "--json").json
+    person = Person(api_site, ada.uuid, made["token"])
+    assert person.get("users/current")["username"] == "ada"
+    assert made["uuid"] in api_site.crunch.run("token", "list").out
+    assert api_site.crunch.run("token", "revoke", made["uuid"]).code == 0
+    errors_of(person.ask("GET", "users/current"), 401)
+    again = api_site.crunch.run("token", "revoke", made["uuid"])
+    assert again.code == 3
+    assert made["uuid"] in again.err
+    for one in (expired, person):
+        one.session.close()
+
+
+def test_a_token_is_kept_as_a_digest_and_the_file_of_ones_own_is_private(api_site: Site, ada: Person) -> None:
+    shown = api_site.crunch.run("token", "show", "--json").json
+    assert shown["ARVADOS_API_HOST"] == api_site.address
+    owner = Person(api_site, "", shown["ARVADOS_API_TOKEN"])
+    assert owner.get("users/current")["is_active"]
+    owner.session.close()
+    folder = api_site.crunch.session().folders.api
+    assert {stat.S_IMODE((folder / name).stat().st_mode) for name in ("token", "key.pem")} == {0o600}
+    listed = api_site.crunch.run("token", "list", "--json").out
+    assert ada.token not in listed
+    assert shown["ARVADOS_API_TOKEN"] not in listed
+
+
+def test_a_scoped_token_reaches_no_further(api_site: Site, ada: Person) -> None:
+    scopes = ("GET /arvados/v1/users/current", "GET /arvados/v1/groups/")
+    scoped = Person(api_site, ada.uuid, api_site.token(ada.uuid, scopes=scopes))
+    assert scoped.get("users/current")["uuid"] == ada.uuid
+    group = ada.post("groups", name="scoped")
+    assert scoped.get(f"groups/{group['uuid']}")["name"] == "scoped"
+    for verb, path in (("GET", "groups"), ("POST", "groups"), ("GET", "users"), ("DELETE", f"groups/{group['uuid']}")):
+        assert "scopes" in errors_of(scoped.ask(verb, path), 403)
+    url = f"https://{api_site.address}/d41d8cd98f00b204e9800998ecf8427e+0"
+    assert "scopes" in errors_of(scoped.session.get(url), 403)
+    scoped.session.close()
+
+
+def test_an_inactive_user_is_nobody(api_site: Site) -> None:
+    leaver = api_site.person("leaver")
+    assert leaver.get("users/current")["is_active"]
+    change = user_set("leaver")
+    api_site.set_user(type(change)(user=change.user, name="leaver", is_active=False))
+    errors_of(leaver.ask("GET", "users/current"), 401)
+
+
+# --- Forms of a request -----------------------------------------------------------------------------------------------
+
+
+def test_a_body_is_flat_or_wrapped_json_or_a_form(ada: Person) -> None:
+    made = [
+        ada.ask("POST", "groups", json={"name": "one", "unheard_of": 1}),
+        ada.ask("POST", "groups", json={"group": {"name": "two", "group_class": "project"}}),
+        ada.ask("POST", "groups", data={"group": '{"name":"three"}'}),
+        ada.ask("POST", "groups", data={"name": "four"}),
+        ada.ask("POST", "groups", params={"name": "five"}),
+    ]
+    assert [response.json()["name"] for response in made] == ["one", "two", "three", "four", "five"]
+    wrapped = ada.ask("POST", "groups", json={"group": {"name": "six", "unheard_of": 1}})
+    assert "unheard_of" in errors_of(wrapped, 422)
+
+
+def test_a_method_can_be_overridden_in_a_post(ada: Person, ben: Person) -> None:
+    filters = {"filters": f'[["uuid","=","{ada.uuid}"]]', "count": "none"}
+    override = {"X-HTTP-Method-Override": "GET"}
+    for response in (
+        ada.ask("POST", "users", data=filters, headers=override),
+        ada.ask("POST", "users", data=filters | {"_method": "GET"}),
+        ada.ask("POST", "users", json={"_method": "GET", "filters": [["uuid", "=", ada.uuid]], "count": "none"}),
+    ):
+        assert [one["uuid"] for one in response.json()["items"]] == [ada.uuid], response.text
+    errors_of(ada.ask("POST", "users", headers={"X-HTTP-Method-Override": "BREW"}), 422)
+
+
+def test_the_same_request_twice_makes_one_thing(ada: Person) -> None:
+    def made(**more: Any) -> str:
+        headers = {"X-Request-Id": "req-1"} | more.pop("headers", {})
+        return ada.ask("POST", "groups", json={"name": "once"} | more, headers=headers).json()["uuid"]
+
+    assert made() == made()
+    different = {
+        made(),
+        made(group_class="project"),
+        made(headers={"X-Request-Id": "req-2"}),
+        made(headers={"X-Request-Id": ""}),
+    }
+    assert len(different) == 4
+    found = ada.get("groups", filters=[["name", "=", "once"]])
+    assert found["items_available"] == 4
+
+
+# --- Pages ------------------------------------------------------------------------------------------------------------
+
+
+def test_pages_orders_and_selections(ada: Person) -> None:
+    for name in ("page-c", "page-a", "page-b"):
+        ada.post("groups", name=name)
+    mine = {"filters": [["name", "like", "page-%"]]}
+    assert [one["name"] for one in ada.get("groups", order="name", **mine)["items"]] == ["page-a", "page-b", "page-c"]
+    page = ada.get("groups", order=["name desc"], limit="2", offset="1", **mine)
+    assert [one["name"] for one in page["items"]] == ["page-b", "page-a"]
+    assert (page["items_available"], page["limit"], page["offset"]) == (3, 2, 1)
+    assert "items_available" not in ada.get("groups", count="none", **mine)
+    assert ada.get("groups", limit="0", **mine)["items"] == []
+    [first, *_] = ada.get("groups", select=["name"], **mine)["items"]
+    assert set(first) == {"name", "kind"}
+    assert ada.get("groups", where={"name": ["page-a", "page-c"]})["items_available"] == 2
+
+
+# --- Permissions ------------------------------------------------------------------------------------------------------
+
+
+def test_a_grant_lets_one_read_and_taking_it_back_ends_that(ada: Person, ben: Person) -> None:
+    group = ada.post("groups", name="shared lab")["uuid"]
+    absent = errors_of(ben.ask("GET", f"groups/{group}"), 404)
+    assert absent == errors_of(ben.ask("GET", "groups/zzzzz-j7d0g-aaaaaaaaaaaaaaa"), 404)
+    link = {"link_class": "permission", "name": "can_read", "tail_uuid": ben.uuid, "head_uuid": group}
+    errors_of(ben.ask("POST", "links", json=link), 403)
+    made = ada.post("links", **link)
+    assert made["tail_uuid"] == ben.uuid
+    assert ben.get(f"groups/{group}")["name"] == "shared lab"
+    assert ben.get("links", filters=[["head_uuid", "=", group]])["items_available"] == 1
+    errors_of(ben.ask("DELETE", f"links/{made['uuid']}"), 403)
+    assert ada.delete(f"links/{made['uuid']}")["uuid"] == made["uuid"]
+    errors_of(ben.ask("GET", f"groups/{group}"), 404)
+    errors_of(ada.ask("GET", f"links/{made['uuid']}"), 404)
+
+
+def test_nobody_gives_things_to_another(ada: Person, ben: Person) -> None:
+    errors_of(ada.ask("POST", "groups", json={"name": "gift", "owner_uuid": ben.uuid}), 403)
+    errors_of(ada.ask("POST", "collections", json={"owner_uuid": ben.uuid}), 403)
+    assert ada.ask("GET", f"users/{ben.uuid}").status_code == 404
+    assert ben.uuid not in ada.ask("GET", "users", params={"limit": 1000}).text
+
+
+# --- Bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"params": {"filters": "nonsense"}}, "filters"),
+        ({"params": {"filters": '[["name"]]'}}, "filters"),
+        ({"params": {"filters": '[["no_such","=","x"]]'}}, "no_such"),
+        ({"params": {"filters": '[["name","sounds like","x"]]'}}, "sounds like"),
+        ({"params": {"filters": '[["name","=",3]]'}}, "name"),
+        ({"params": {"filters": '[["name\\"; drop table rm.users; --","=","x"]]'}}, "drop table"),
+        ({"params": {"filters": '[["properties","=","x"]]'}}, "properties"),
+        ({"params": {"filters": '[["created_at","<","yesterday"]]'}}, "created_at"),
+        ({"params": {"filters": '[["name","in","x"]]'}}, "name"),
+        ({"params": {"filters": '[["name","like","\\\\"]]'}}, "name"),
+        ({"params": {"filters": "[[\"name\",\"=\",\"a\\u0000b\"]]"}}, "name"),
+        ({"params": {"order": "name; drop table rm.users"}}, "drop table"),
+        ({"params": {"order": "no_such desc"}}, "no_such"),
+        ({"params": {"order": '{"name":1}'}}, "order"),
+        ({"params": {"select": '["no_such"]'}}, "no_such"),
+        ({"params": {"limit": "-1"}}, "limit"),
+        ({"params": {"limit": "many"}}, "limit"),
+        ({"params": {"offset": "1e3"}}, "offset"),
+        ({"params": {"count": "roughly"}}, "count"),
+        ({"params": {"where": "[1]"}}, "where"),
+        ({"params": b"name=%ff%fe"}, "UTF-8"),
+        ({"data": b"\xff\xfe{}"}, "UTF-8"),
+        ({"data": b'{"a":1,"a":2}'}, "twice"),
+        ({"data": b'{"a":NaN}'}, "NaN"),
+        ({"data": b"[1,2]"}, "object"),
+        ({"data": b'{"a":'}, "JSON"),
+        ({"data": b'{"a":' * 100_000}, "deep"),
+        ({"data": b"a=1&" * 5_000, "headers": FORM}, "parameters"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(ada: Person, options: dict[str, Any], named: str) -> None:
+    said = errors_of(ada.ask("GET", "collections", **options), 422)
+    assert named in said
+    assert "rm.jobs" not in said
+    assert "/work" not in said
+
+
+@pytest.mark.parametrize(
+    "path", ["", "nothing", "users/current/more", "users/..%2fgroups", "users/%2e%2e%2f%2e%2e%2fetc", "collections/x"]
+)
+def test_what_is_not_there_is_not_found(ada: Person, path: str) -> None:
+    for verb in ("GET", "PATCH", "DELETE"):
+        errors_of(ada.ask(verb, path), 404)
+
+
+def test_too_large_a_body_is_refused_and_the_next_request_is_heard(ada: Person) -> None:
+    said = errors_of(ada.ask("POST", "groups", data=b'{"name":"' + b"x" * 50_000_000 + b'"}'), 413)
+    assert "larger" in said
+    assert ada.get("users/current")["uuid"] == ada.uuid
+
+
+def test_a_client_that_hangs_up_or_talks_nonsense_disturbs_nobody(api_site: Site, ada: Person) -> None:
+    host, _, port = api_site.address.partition(":")
+    trusting = ssl.create_default_context(cafile=str(api_site.certificate))
+    for said in (
+        b"",
+        b"nonsense\r\n\r\n",
+        b"POST /arvados/v1/groups HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+    ):
+        with (
+            socket.create_connection((host, int(port))) as plain,
+            trusting.wrap_socket(plain, server_hostname=host) as talk,
+        ):
+            talk.sendall(said)
+    with socket.create_connection((host, int(port))) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\n\r\n")  # no TLS
+    assert ada.get("users/current")["uuid"] == ada.uuid
+
+
+paths = st.sampled_from([f"{name}{rest}" for name in RESOURCES for rest in ("", "/zzzzz-4zz18-aaaaaaaaaaaaaaa", "/x")])
+json_like = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(
+        ["name", "owner_uuid", "collection", "group", "link", "properties", "manifest_text", "filters", "where",
+         "limit", "order", "select", "portable_data_hash", "link_class", "tail_uuid", "head_uuid", "count", "_method"]
+    ), inner, max_size=4),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(verb=st.sampled_from(["GET", "POST", "PUT", "DELETE"]), path=paths, body=json_like)
+def test_whatever_is_sent_is_answered_in_the_known_ways(ada: Person, verb: str, path: str, body: Any) -> None:
+    response = ada.ask(verb, path, json=body)
+    assert response.status_code in (200, 401, 403, 404, 422), response.text
+    assert "Traceback" not in response.text
