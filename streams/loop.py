@@ -104,10 +104,14 @@ class Runner:
         assert self._usable, "this runner has failed: make a new one"
         if self._standby:
             self._look(self._standby)
+            self._keep_if_due()
         taken = 0 if self.is_held_up() else self._take_batch(limit)
+        self._keep_if_due()
+        return taken
+
+    def _keep_if_due(self) -> None:
         if self._keeper.is_due(self.position):
             self.checkpoint()
-        return taken
 
     def _take_batch(self, limit: int) -> int:
         batch = self._read(limit)
