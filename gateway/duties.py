@@ -17,7 +17,7 @@ class Duty(NamedTuple):
 
 
 class Duties:
-    """Runs what is due for the places held. `plan` says what that is; `events` hears of the first that fails.
+    """Runs what is due for the places held. `plan` says what that is, in order; `events` hears of the first that fails.
 
     Used by one thread.
     """
@@ -28,11 +28,11 @@ class Duties:
         self._running: dict[Hashable, ExitStack] = {}
 
     def hold(self, places: frozenset[Place]) -> None:
-        """From now on these are held: end what is no longer due, then begin what is new."""
+        """From now on these are held: end what is no longer due, the last begun first, then begin what is new."""
         due = {duty.key: duty for duty in self._plan(places)}
-        for key in self._running.keys() - due.keys():
+        for key in [key for key in reversed(self._running) if key not in due]:
             self._running.pop(key).close()
-        for key in due.keys() - self._running.keys():
+        for key in [key for key in due if key not in self._running]:
             self._begin(due[key])
 
     def _begin(self, duty: Duty) -> None:
