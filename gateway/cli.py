@@ -18,23 +18,26 @@ import gateway.cli_api
 import gateway.cli_processes
 import gateway.cli_topics  # noqa: F401 # these register their commands
 from gateway.folders import APP
-from gateway.options import AsUser, app, audit_app, command, config_app, grant_app, group_app, user_app
+from gateway.options import AsUser, Runner, app, audit_app, command, config_app, grant_app, group_app, option, user_app
 from gateway.problems import FAILED, INTERRUPTED, USAGE, one_line, problem_of
 from gateway.session import Session
 
 # --- Commands -----------------------------------------------------------------------------------------------------
 
 
-@command(app, "demo")
+@command(app, "demo", option("runner", Runner))
 def _demo(
     session: Session,
     tree: Annotated[Path | None, typer.Option("--input", help="Use the files of this folder.")] = None,
+    image: Annotated[
+        str, typer.Option(help="Run its tasks in this image, which has Python 3.", show_default=False)
+    ] = "",
     keep: Annotated[bool, typer.Option("--keep", help="Keep the demo's data folder, to look around in it.")] = False,
 ) -> int:
     """Show on real input that identical work runs once: about ten seconds."""
     from gateway import demo
 
-    return demo.run(session, tree, keep=keep)
+    return demo.run(session, tree, image, keep=keep)
 
 
 @command(app, "submit")
@@ -265,10 +268,11 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
     except Exception as error:  # noqa: BLE001 # the last handler: nobody sees a stack trace who did not ask for one
-        return _explain_error(error, arguments)
+        return explain_error(error, arguments)
 
 
-def _explain_error(error: Exception, arguments: Sequence[str]) -> int:
+def explain_error(error: Exception, arguments: Sequence[str]) -> int:
+    """Say in one line what went wrong, and where its trace is if nobody foresaw it; the exit code."""
     if "--debug" in arguments:
         traceback.print_exception(error)
     if hasattr(error, "format_message"):  # the command line itself is wrong: an error of typer's parser

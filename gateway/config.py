@@ -105,6 +105,17 @@ class Executor(Section, frozen=True):
         str, Meta(max_length=64, description="this node's name; empty: this host's for `executor`, `local` for `up`")
     ] = ""
     pool: Annotated[str, Meta(max_length=64, description="pool of nodes it belongs to")] = "default"
+    registry_logins: Annotated[
+        str, Meta(description="file as Docker's client keeps it: logins, or who knows them; empty: this user's own")
+    ] = ""
+    api: Annotated[
+        str, Meta(description="host:port of the API that tasks judged by their own record speak to; empty: none")
+    ] = ""
+    keep: Annotated[str, Meta(description="host:port of Keep, for the same tasks; empty: the API says")] = ""
+    token_key: Annotated[
+        str,
+        Meta(description="file with the key of tasks' tokens, the same for API and nodes; empty: in the data folder"),
+    ] = ""
 
 
 class Submit(Section, frozen=True):

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import msgspec
 import orjson
@@ -31,6 +31,7 @@ FILES = 9
 LONGEST = 70_000  # bytes of a file of the standard library that is taken: about a quarter of a second's work
 SCRIPTS = Path("examples", "hash", "crunch_scripts")
 STOP_SECONDS = 60
+IMAGE = "python:3.12-slim"  # for the docker runner, where no other is named
 
 
 class Act(NamedTuple):
@@ -54,27 +55,29 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     spent: int
 
 
-def run(session: Session, tree: Path | None, *, keep: bool) -> int:
-    """Play the demo; exit code 1 if the audit finds anything wrong."""
+def run(session: Session, tree: Path | None, image: str, *, keep: bool) -> int:
+    """Play the demo, in an image if one is named; exit code 1 if the audit finds anything wrong."""
     began = time.monotonic()
     files = _chosen(tree)
+    if session.config.executor.runner == "docker":
+        image = image or IMAGE
     with _stage(session, keep=keep) as stage:
         _copy(files[:-1], stage / "first")
         _copy(files, stage / "second")
         here = Session(session.config_file, {"data.dir": str(stage / "data")}, session.as_json)
         with _up(session, here.folders):
-            code = _play(here, stage, files)
+            code = _play(here, stage, files, image)
         session.note(f"the whole took {time.monotonic() - began:.1f} s")
         if keep:
             session.note(f"kept: look around with: {APP} up --data-dir {here.folders.data}")
     return code
 
 
-def _play(here: Session, stage: Path, files: list[Path]) -> int:
+def _play(here: Session, stage: Path, files: list[Path], image: str) -> int:
     here.say(f"[bold]Two processes submit the same job at the same moment[/bold]: {_about(files[:-1])}")
-    roots = _submit_together(here, [_job_file(stage, "first", "one"), _job_file(stage, "first", "other")])
+    roots = _submit_together(here, [_job_file(stage, "first", name, image) for name in ("one", "other")])
     here.say(f"[bold]A third job has one more file[/bold]: {files[-1].name}")
-    roots += _submit_together(here, [_job_file(stage, "second", "third")])
+    roots += _submit_together(here, [_job_file(stage, "second", "third", image)])
     with Client(here) as client:
         user = client.user(None)
         acts = [_act(client, user, root) for root in roots]
@@ -116,8 +119,8 @@ def _about(files: list[Path]) -> str:
     return f"digests and k-mers of {len(files)} files, {size / 1024:.0f} KiB, from {files[0].parent}"
 
 
-def _job_file(stage: Path, tree: str, name: str) -> Path:
-    job = {
+def _job_file(stage: Path, tree: str, name: str, image: str) -> Path:
+    job: dict[str, Any] = {
         "name": name,
         "repository": str(_scripts()),
         "script": "split.py",
@@ -125,6 +128,8 @@ def _job_file(stage: Path, tree: str, name: str) -> Path:
         "parameters": {"k": 3},
         "is_pure": True,
     }
+    if image:
+        job["image"] = image
     file = stage / f"{name}.json"
     file.write_bytes(orjson.dumps(job))
     return file
@@ -161,7 +166,7 @@ def _command(*words: str) -> list[str]:
 @contextmanager
 def _up(session: Session, folders: Folders) -> Iterator[None]:
     """An `up` on the stage's own data folder, in a process of its own; inside, it is ready."""
-    words = ["up", "--until-eof", "--json", "--data-dir", str(folders.data)]
+    words = ["up", "--until-eof", "--json", "--data-dir", str(folders.data), "--runner", session.config.executor.runner]
     words += ["--config", str(session.config_file)] if session.config_file else []
     process = subprocess.Popen(
         _command(*words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def _resolved(session: Session, file: Path, description: jobfile.Description) ->
         if done > _WORTH_TELLING and not session.as_json:
             session.note(f"{field}: {done >> 20} MiB are in the store")
 
-    resolver = FileResolver(store, file, folders.cache, _resolve_image, progress)
+    resolver = FileResolver(store, file, folders.cache, partial(_resolve_image, session), progress)
     try:
         spec = taskspec.job(description, resolver=resolver)
     except (BadTask, Refused) as error:
@@ -94,10 +95,10 @@ def _resolved(session: Session, file: Path, description: jobfile.Description) ->
     return spec
 
 
-def _resolve_image(name: str) -> ResolvedImage:
+def _resolve_image(session: Session, name: str) -> ResolvedImage:
     from gateway import wiring  # all parts of `up`: only who names an image has to wait for that
 
-    return wiring.resolve_image(name)
+    return wiring.resolve_image(session.config, name)
 
 
 def _check_script(store: CollectionStore, file: Path, spec: JobSpec) -> None:

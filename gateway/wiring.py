@@ -122,12 +122,12 @@ def _parts(config: Config, folders: Folders, dsn: str, log: Log, stack: ExitStac
 # --- What other commands ask ----------------------------------------------------------------------------------------
 
 
-def resolve_image(name: str) -> ResolvedImage:
-    """The content digest of the image that `name` stands for now on this machine's engine. Raises BadTask."""
+def resolve_image(config: Config, name: str) -> ResolvedImage:
+    """The content digest of the image that `name` stands for now, here or in its registry. Raises BadTask."""
     from consumers.runners import docker  # needed by few, and heavy
 
     try:
-        digest = docker.resolve_image(name)
+        digest = docker.resolve_image(name, logins=config.executor.registry_logins)
     except CannotRun as error:
         raise BadTask("image", str(error)) from error
     return ResolvedImage(digest=digest, component={"image": digest})

@@ -8,8 +8,10 @@ from typing import cast
 
 from consumers.assembler import Assembler
 from consumers.executor.service import Executor, Offer
+from consumers.executor.way import Way
 from consumers.janitor import Behind, Janitor
 from consumers.projector import Projector
+from consumers.runners.relay import Target
 from coordinator.dispatch import Dispatch
 from gateway import tokens
 from gateway.api.assemble import Api
@@ -18,6 +20,8 @@ from gateway.config import Config
 from gateway.content import store_of
 from gateway.folders import Folders
 from gateway.parts import Part
+from gateway.problems import Refused
+from gateway.taskkey import task_key
 from schemas.topics import Topic
 from streams.driver import Crew, Driver, Ticker
 from streams.kept import kept_in_folder
@@ -72,8 +76,27 @@ def executor_of(
         memory=config.executor.memory,
         scratch=config.executor.scratch,
         runner=config.executor.runner,
+        logins=config.executor.registry_logins,
+        way=way_of(config),
     )
     return Executor(log, store_of(folders), root, offer, trouble)
+
+
+def way_of(config: Config) -> Way | None:
+    """How tasks reach the API; None where `executor.api` names none. Raises Refused."""
+    if not config.executor.api:
+        return None
+    api = _target("executor.api", config.executor.api)
+    keep = _target("executor.keep", config.executor.keep) if config.executor.keep else None
+    # Nobody stands between a node and its own loopback, where a certificate is one that nobody else has signed.
+    return Way(api=api, keep=keep, key=task_key(config), insecure=api.host in ("127.0.0.1", "localhost"))
+
+
+def _target(key: str, text: str) -> Target:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise Refused(f"{key}: {text[:80]!r} is no host:port")
+    return Target(host.strip("[]"), int(port))
 
 
 def api_of(config: Config, folders: Folders, dsn: str, log: Log, stack: ExitStack) -> Api:

@@ -26,6 +26,7 @@ from consumers.executor.leasesetting import LeaseSetting
 from consumers.executor.left import Left, recall
 from consumers.executor.pulse import milliseconds
 from consumers.executor.site import Site, site_key
+from consumers.executor.way import Way
 from consumers.runners.choose import AUTO, Choice, Runners
 from consumers.runners.port import MIB, CannotRun
 from schemas.spec import TaskSpec
@@ -48,6 +49,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """What a node offers. 0: as much as the machine has; `memory` and `scratch` in MiB.
 
     `runner`: auto, docker, bubblewrap or process. `engine`: the Docker engine's address; empty: the environment says.
+    `logins`: for registries of images, see `consumers.runners.docker.Images`. `way`: how tasks reach the API, if so.
     `drain`: ms that work may go on after the executor was told to end, before it is handed over.
     """
 
@@ -60,6 +62,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     scratch: int = 0
     runner: str = AUTO
     engine: str = ""
+    logins: str = ""
+    way: Way | None = None
     drain: int = 30_000
 
 
@@ -89,7 +93,7 @@ class Executor:
         self._collections = collections
         self._root = root
         self.offer = measured(offer, root)
-        self._runners = Runners(offer.runner, offer.engine, root / CONTAINERS_NOTE)
+        self._runners = Runners(offer.runner, offer.engine, root / CONTAINERS_NOTE, logins=offer.logins)
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._present: Incarnation | None = None
@@ -116,6 +120,7 @@ class Executor:
                 guard=guard,
                 answers=answers,
                 left=left.values(),
+                way=self.offer.way,
             )
             stack.callback(site.close)
             self._work(site, left)

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.demo import FILES
 from tests.support.crunch import Crunch, alive, descendants, done, one_line, until_gone
+from tests.support.engine import Engine
 
 
 @pytest.fixture
@@ -51,6 +52,21 @@ def test_what_it_tells_without_options_and_what_it_keeps(crunch: Crunch) -> None
     [kept] = crunch.data.glob("demo-*/data")
     with Crunch(crunch.home, kept).up():
         assert len(Crunch(crunch.home, kept).run("jobs", "--json").json) == 3
+
+
+def test_it_runs_in_containers(crunch: Crunch, tmp_path: Path, docker_engine: str, python_image: str) -> None:
+    environment = {"DOCKER_HOST": docker_engine}
+    with Engine(docker_engine) as engine:
+        words = ("demo", "--json", "--runner", "docker", "--image", "crunch-reuse-tests-python")
+        played = crunch.run(*words, "--input", str(files(tmp_path / "tree", 3)), environment=environment)
+        assert played.code == 0, played.err
+        figures = {name: played.json["all"][name] for name in ("tasks", "executed", "copied", "sandboxes")}
+        assert figures == {"tasks": 10, "executed": 5, "copied": 5, "sandboxes": 5}
+        assert played.json["audit"]["wrong"] == 0
+        assert engine.started() == 5, "by the engine's own count"
+        assert engine.left() == []
+    refused = crunch.run(*words[:4], environment={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
+    assert (refused.code, "executor.runner: " in refused.err) == (1, True)
 
 
 def test_a_folder_without_files_is_one_line(crunch: Crunch, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +46,15 @@ class Crunch:
     home: Path
     data: Path
 
-    def start(self, *arguments: str, prefix: Sequence[str] = (), **options: Any) -> "subprocess.Popen[str]":
+    def start(
+        self, *arguments: str, prefix: Sequence[str] = (), environment: Mapping[str, str] = {}, **options: Any
+    ) -> "subprocess.Popen[str]":
         """Begin a command, after the words of `prefix`; standard output and error are pipes."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("CRUNCH_REUSE_", "XDG_"))}
         options = {"stdin": subprocess.DEVNULL, "start_new_session": True} | options
         return subprocess.Popen(
             [*prefix, sys.executable, "-P", "-m", "gateway.cli", "--data-dir", str(self.data), *arguments],
-            env=clean | {"HOME": str(self.home), "PYTHONPATH": str(CHECKOUT)},
+            env=clean | {"HOME": str(self.home), "PYTHONPATH": str(CHECKOUT), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
