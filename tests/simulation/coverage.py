@@ -8,7 +8,8 @@ FAULTS = (
     "executor lost", "node drained", "node frozen", "node held up", "node joined", "node lost",
     "old code stops", "output disagreed", "output lost",
     "partial append", "purity taken back", "quarantined", "released", "revocation", "runner frozen", "runner killed",
-    "store unreachable", "task added", "work trimmed", "zombie runner",
+    "standby follows again", "standby joined", "standby leads", "store unreachable", "task added", "work trimmed",
+    "zombie runner",
 )  # fmt: skip
 CLAIMS = (
     "granted: first", "granted: redecided", "granted: retry", "granted: refresh", "granted: conflict",

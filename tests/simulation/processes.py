@@ -1,5 +1,6 @@
 """The coordinator's processes: the shipped runner, killed between any two steps, doubled, frozen, upgraded."""
 
+import logging
 from collections.abc import Sequence
 from math import ceil
 from typing import NamedTuple
@@ -9,7 +10,10 @@ from streams.driver import Ticker
 from streams.faults import Delayed, Duplicated, Fault, FaultyLog, LostAck, Partial, Refused
 from streams.log import Append, Floor, LogError, Place
 from streams.loop import MachineStopped, Runner
+from streams.standby import Patience
 from tests.simulation.world import MACHINES, NEWEST_RULES, PARTITIONS, Code, World
+
+logging.getLogger("streams.loop").addHandler(logging.NullHandler())  # who leads is told in the story
 
 
 class Unreliable(NamedTuple):
@@ -28,17 +32,30 @@ RELIABLE = Unreliable()
 
 
 class Process:
-    """One runner of one partition. When its log fails it dies, and later another one starts."""
+    """One runner of one partition. When its log fails it dies, and later another one starts.
 
-    def __init__(self, world: World, topic: Topic, partition: int, trouble: Unreliable, *, rules: int = 1) -> None:
+    `standby`: how long it waits for another one before it leads; None: it leads.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        topic: Topic,
+        partition: int,
+        trouble: Unreliable,
+        *,
+        rules: int = 1,
+        standby: Patience | None = None,
+    ) -> None:
         self.world = world
+        self.standby = standby
         self.place = Place(topic, partition)
         self.code = Code(topic, rules)
         self.trouble = trouble
         self.frozen = False
         self.retired = False
         self.runner: Runner | None = None
-        self._planned = False
+        self._planned = self._looks = False
         self._ticks_at = -1
         self._every = world.random.choice((1, 10, 40, 100_000, 100_000))
         self.log = FaultyLog(world.log, self._plan)
@@ -69,15 +86,40 @@ class Process:
         if self.runner is None:
             self._start()
         assert self.runner is not None
+        followed = self.runner.following
         self.runner.poll(self.world.random.choice(self.trouble.limits))
-        if not self.is_idle():
+        if followed and not self.runner.following:
+            self.world.strike("standby leads")
+            self.world.tell(f"{self.place}: the standby leads from {self.runner.floor}")
+        elif self.runner.following and not followed:
+            self.world.strike("standby follows again")
+        due = self.runner.due_in()
+        if due is not None:
+            self._look_again(due)
+        if not self.runner.is_held_up() and not self.is_idle():
             self.wake()
         elif self.place.topic is Topic.WORK:
             self._plan_tick()
 
+    def _look_again(self, due: float) -> None:
+        """A follower looks at the floor although nothing has come."""
+        if not self._looks:
+            self._looks = True
+            self.world.after(ceil(due * 1000), self._looked)
+
+    def _looked(self) -> None:
+        self._looks = False
+        self.wake()
+
     def _start(self) -> None:
         self.runner = Runner(
-            self.log, self.code, self.place.partition, self.world.checkpoints, every=self._every, rules=self.code.rules
+            self.log,
+            self.code,
+            self.place.partition,
+            self.world.checkpoints,
+            every=self._every,
+            rules=self.code.rules,
+            standby=self.standby,
         )
         if self.place.topic is Topic.WORK:
             machine = self.runner.machine
@@ -168,6 +210,14 @@ class Process:
         if not self.retired:
             self.retired = True
             self.world.ignore(self.place, self.wake)
+
+
+def standby(world: World, twin: Process, *, rules: int) -> Process:
+    """Another process of the twin's partition, which follows it and leads when it falls silent."""
+    silence = world.random.choice((100, 300, 1_000))
+    outputs = world.random.choice((3, 50, 100_000))
+    patience = Patience(silence, look=silence // 3, outputs=outputs, clock=lambda: world.now / 1000)
+    return Process(world, *twin.place, twin.trouble, rules=rules, standby=patience)
 
 
 def start_all(world: World, trouble: Unreliable) -> list[Process]:

@@ -12,7 +12,7 @@ from tests.simulation.disasters import strike_at_the_end
 from tests.simulation.model import Model
 from tests.simulation.nodes import Node, Watch
 from tests.simulation.people import People
-from tests.simulation.processes import RELIABLE, Process, Unreliable, start_all
+from tests.simulation.processes import RELIABLE, Process, Unreliable, standby, start_all
 from tests.simulation.replay import audit
 from tests.simulation.sight import Broken
 from tests.simulation.world import World
@@ -116,7 +116,7 @@ class Schedule:
         """Some time after a job was submitted, most likely soon: while it runs."""
         world, random = self.world, self.world.random
         for kind in random.sample(self._kinds_of_trouble(), random.randrange(1, 7)):
-            for _ in range(random.choice((1, 1, 2))):
+            for _ in range(random.choice((1, 1, 1, 2))):
                 world.after(random.choice(submitted) + random.choice(LATER), kind)
         if random.randrange(16) == 0:
             world.after(random.randrange(ACTIVE), self._compare)
@@ -127,6 +127,7 @@ class Schedule:
             people.cancel, people.cancel, people.revoke, people.revoke, people.grant, people.change_standing,
             people.take_purity_back, people.operate, people.operate, people.age, people.age, people.babble,
             people.add_task, people.raise_rules, self._kill_process, self._freeze_process, self._zombie, self._zombie,
+            self._stand_by,
             self._kill_node, self._freeze_node, self._hold_node_up, self._deafen_node, self._cut_node_off,
             self._drain_node, self._big_node, people.assume_pure,
             self._clock_jump, self._lose_output, self._store_away, self._forget_floor, self._trim,
@@ -151,6 +152,17 @@ class Schedule:
         if random.random() < 0.7:
             twin.freeze(random.choice((50, 1_000, 8_000)))
         self.world.after(random.randrange(1_000, 12_000), random.choice((twin, other)).retire)
+
+    def _stand_by(self) -> None:
+        """A standby looks on, or two; then the owner dies, freezes or goes away, or nothing happens to it at all."""
+        random = self.world.random
+        twin = random.choice([process for process in self.processes if not process.retired])
+        self.world.strike("standby joined")
+        self.world.tell(f"{twin.place} has a standby")
+        for _ in range(random.choice((1, 1, 1, 2))):
+            self.processes.append(standby(self.world, twin, rules=random.choice((1, 2))))
+        fates = (twin.crash, lambda: twin.freeze(random.choice((500, 8_000))), twin.retire, lambda: None)
+        self.world.after(random.choice((10, 100, 1_000, 3_000)), random.choice(fates))
 
     def _kill_node(self) -> None:
         self.world.random.choice(self.nodes).kill()

@@ -32,6 +32,7 @@ _BOUND: dict[str, Any] = {}
 _BEGIN = loop.Runner._begin
 _ACKNOWLEDGE = loop.Runner._acknowledge
 _FIND_START = loop.find_start
+_TAKE_OVER = loop.Runner._take_over
 _APPEND = FaultyLog.append
 _ENDED = core.ExecutorCore.ended
 _COMMON: dict[str, Any] = {}  # log id of a topic's first partition -> the marks that all its runners share
@@ -187,6 +188,16 @@ def checkpoint_taken_for_floor() -> AbstractContextManager[Any]:
     )
 
 
+def _drop_all(runner: Any, standby: Any) -> None:
+    standby.hand.drop(runner.position)
+    _TAKE_OVER(runner, standby)
+
+
+def standby_drops_at_its_own_position() -> AbstractContextManager[Any]:
+    """Where a standby's state has come to, there its outputs must be in the log."""
+    return _patched((loop.Runner, "_take_over", _drop_all))
+
+
 def alive_without_tokens() -> AbstractContextManager[Any]:
     """A sign of life says that the node lives, not what it holds."""
     return _patched((core.ExecutorCore, "tokens", lambda self: ()))
@@ -239,6 +250,7 @@ MUTATIONS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
         slot_freed_before_the_ack,
         children_after_the_terminal_record,
         checkpoint_taken_for_floor,
+        standby_drops_at_its_own_position,
         copied_child_keeps_its_parameters,
         no_ancestor_check,
     )
