@@ -2,17 +2,18 @@
 
 import multiprocessing
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.synchronize import Event
-from typing import Any, cast
+from typing import Any
 
-from bench.common.logs import connect
-from coordinator.dispatch import Dispatch
 from gateway.machines import machines
+from gateway.wiring_parts import machine_part
 from schemas.topics import Topic
+from streams.address import Address
 from streams.checkpoints import MemoryCheckpoints
-from streams.driver import Crew, Driver, Ticker
+from streams.log import Log
 from streams.loop import MachineType, Runner
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -31,8 +32,10 @@ def process(name: str, target: Callable[..., None], *args: Any) -> Iterator[None
     running = SPAWN.Process(target=target, args=(ready, ending, *args), name=name, daemon=True)
     running.start()
     try:
-        if not ready.wait(START_SECONDS):
-            raise BenchFailed(f"{name} did not start within {START_SECONDS:.0f} s")
+        deadline = time.monotonic() + START_SECONDS
+        while not ready.wait(0.5):
+            if not running.is_alive() or time.monotonic() > deadline:
+                raise BenchFailed(f"{name} did not start within {START_SECONDS:.0f} s")
         yield
     finally:
         ending.set()
@@ -43,31 +46,26 @@ def process(name: str, target: Callable[..., None], *args: Any) -> Iterator[None
         raise BenchFailed(f"{name} ended with exit code {running.exitcode}")
 
 
-def coordinate(ready: Event, ending: Event, address: str, topics: Sequence[Topic]) -> None:
-    """The machines of these topics, one thread each, as `up` runs them."""
-    log = connect(address)
-    drivers = [_driver(address, machine) for machine in machines(log) if machine.topic in topics]
-    threads = [threading.Thread(target=driver.run, daemon=True) for driver in drivers]
+def coordinate(ready: Event, ending: Event, address: Address, topics: Mapping[Topic, Sequence[int]]) -> None:
+    """The machines of these partitions, one thread for each topic, as `coordinator` runs them."""
+    log = address.open()
+    of_topic = {machine.topic: machine for machine in machines(log)}
+    run_machines(ready, ending, log, [(of_topic[topic], numbers) for topic, numbers in topics.items()])
+    log.close()
+
+
+def run_machines(ready: Event, ending: Event, log: Log, which: Sequence[tuple[MachineType, Sequence[int]]]) -> None:
+    """A thread for each of these machines, on these partitions, their states in memory; until told to end."""
+    parts = [machine_part(log, machine, numbers, _runner) for machine, numbers in which]
+    threads = [threading.Thread(target=part.run, name=part.name, daemon=True) for part in parts]
     for thread in threads:
         thread.start()
     ready.set()
     ending.wait()
-    for driver in drivers:
-        driver.stop()
-    for thread in threads:
-        thread.join()
-    log.close()
+    for part, thread in zip(parts, threads, strict=True):
+        part.stop()
+        thread.join(END_SECONDS)
 
 
-def _driver(address: str, machine: MachineType) -> Driver:
-    log = connect(address)
-
-    def assemble() -> Crew:
-        partitions = range(log.partitions(machine.topic))
-        runners = [Runner(log, machine, number, MemoryCheckpoints()) for number in partitions]
-        if machine.topic is not Topic.WORK:
-            return Crew(runners)
-        dispatch = cast(Dispatch, runners[0].machine)
-        return Crew(runners, Ticker(log, runners[0], dispatch.deadline_outstanding, dispatch.tick))
-
-    return Driver(log, assemble)
+def _runner(log: Log, machine: MachineType, number: int) -> Runner:
+    return Runner(log, machine, number, MemoryCheckpoints(), every=10_000_000)

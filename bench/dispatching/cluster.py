@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import msgspec
 
-from bench.common.logs import connect, served
+from bench.common.logs import fresh_log
 from bench.common.processes import SPAWN, BenchFailed, coordinate, process
 from bench.dispatching.executor import Work, execute
 from schemas.claims import Aged, Requested
@@ -113,19 +113,19 @@ def _request(task: str, work: str, milliseconds: float) -> Requested:
 def cluster(kind: str, executors: int, slots: int) -> Iterator[Cluster]:
     """A cluster on a fresh log of this kind, all of whose nodes have joined."""
     with ExitStack() as stack:
-        address = stack.enter_context(served(kind))
-        log = connect(address)
-        stack.callback(log.close)
+        log = stack.enter_context(fresh_log(kind))
         create_topics(log, EMBEDDED | {Topic.ASSIGNMENTS: executors})
-        finished = Finished(connect(address))
+        address = log.address()
+        assert address is not None, "others can open a log on a server"
+        finished = Finished(address.open())
+        finished.start()
         stack.callback(finished.close)
-        topics = (Topic.CLAIMS, Topic.WORK)
+        topics = {topic: range(log.partitions(topic)) for topic in (Topic.CLAIMS, Topic.WORK)}
         stack.enter_context(process("coordinator", coordinate, address, topics))
         begun = SPAWN.Queue()
         for number in range(executors):
             offer = _offer(f"node-{number}", slots)
             stack.enter_context(process(offer.node, execute, address, offer, begun))
-        finished.start()
         yield Cluster(log, begun, finished)
 
 
