@@ -147,14 +147,15 @@ class Runner:
         Not where a follower stands above the floor: nobody could start from there.
         """
         if self._usable and self.position <= self.floor:
-            self._keeper.keep(self._header(), self.machine, share=not self.following)
+            self._keeper.keep(self.header(), self.machine, share=not self.following)
 
     def close(self) -> None:
         """Let go of the state's files, without keeping what came since the last checkpoint."""
         self._usable = False
         self._keeper.close()
 
-    def _header(self) -> Header:
+    def header(self) -> Header:
+        """What the present state is of."""
         return Header(
             topic=self.place.topic,
             partition=self.place.partition,

@@ -68,7 +68,7 @@ def test_who_writes_the_same_writes_the_same_bytes(tmp_path: Path) -> None:
         runner = Runner(office.log, Claims, 0, snapshots, local=local, every=1_000)
         while runner.poll(7):
             pass
-        snapshots.keep(runner._header(), runner.machine)
+        snapshots.keep(runner.header(), runner.machine)
         [path] = snapshots.paths(PLACE)
         written.append(path.read_bytes())
         assert Snapshot(path).header.state_hash == state_hash(runner.machine)
