@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.options import app, command, token_app
+from gateway.options import app, command, repository_app, token_app
 from gateway.session import Session
 
 
@@ -56,3 +56,32 @@ def _token_show(session: Session) -> None:
     from gateway import tokens
 
     tokens.show(session)
+
+
+@command(repository_app, "add")
+def _repository_add(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="What jobs call it.")],
+    place: Annotated[str, typer.Argument(metavar="PATH|URL", help="Where it is.")],
+    owner: Annotated[str | None, typer.Option("--owner", help="Whose it is.", show_default="everybody's")] = None,
+) -> None:
+    """Make a git repository known to the API under a name."""
+    from gateway import repositories
+
+    repositories.add(session, name, place, owner)
+
+
+@command(repository_app, "list")
+def _repository_list(session: Session) -> None:
+    """List the repositories that are known."""
+    from gateway import repositories
+
+    repositories.list_repositories(session)
+
+
+@command(repository_app, "remove")
+def _repository_remove(session: Session, name: Annotated[str, typer.Argument(help="Its name.")]) -> None:
+    """Forget a repository. What was made from it stays."""
+    from gateway import repositories
+
+    repositories.remove(session, name)

@@ -78,19 +78,19 @@ def list_users(session: Session) -> None:
 def add_group(session: Session, name: str, owner: str) -> None:
     """Make a group, owned by a user or group given by name or uuid."""
     group = group_uuid(checked_name(name))
-    change = GroupSet(group=group, name=name, owner=_find(session, owner))
+    change = GroupSet(group=group, name=name, owner=find(session, owner))
     _change(session, change, group, f"group {name} is {group}")
 
 
 def grant(session: Session, subject: str, object_: str) -> None:
     """Let `subject` read what `object_` owns."""
-    change = GrantSet(subject=_find(session, subject), object=_find(session, object_))
+    change = GrantSet(subject=find(session, subject), object=find(session, object_))
     _change(session, change, change.subject, f"{subject} may read what {object_} owns")
 
 
 def revoke(session: Session, subject: str, object_: str) -> None:
     """Take a grant back."""
-    change = GrantRemoved(subject=_find(session, subject), object=_find(session, object_))
+    change = GrantRemoved(subject=find(session, subject), object=find(session, object_))
     _change(session, change, change.subject, f"{subject} may no longer read what {object_} owns")
 
 
@@ -102,7 +102,7 @@ def _change(session: Session, change: Change, uuid: str, done: str) -> None:
     session.say(f"nothing to do: {answer.detail}" if answer.outcome is Outcome.NOTHING else done)
 
 
-def _find(session: Session, name: str) -> str:
+def find(session: Session, name: str) -> str:
     """The uuid of a user or group given by name or uuid."""
     with Client(session) as client:
         known = view(client.rows)

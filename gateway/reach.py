@@ -8,6 +8,8 @@ from gateway import runtime
 from gateway.config import Config
 from gateway.runtime import Running
 from gateway.session import Session
+from readmodel import registry
+from readmodel.connection import Connection, connect
 from schemas.topics import Topic
 from streams.admin import create_topics
 from streams.log import Log, Place
@@ -64,3 +66,10 @@ def make_topics(log: Log) -> None:
 def store_identity(log: Log) -> str:
     """The name that the content store of this log has in its marker. Raises LogError."""
     return log.genesis(Place(Topic.SETTINGS, 0)).log_id
+
+
+def registry_of(session: Session) -> Connection:
+    """A connection to the database where the API keeps what is its own, its tables made. Raises ReadModelError."""
+    rows = connect(find(session).dsn)
+    registry.prepare(rows)
+    return rows

@@ -22,7 +22,7 @@ LOCAL = "local"  # label of the token of who runs `up`
 
 def create(session: Session, user: str | None, label: str, days: int | None, scopes: list[str]) -> None:
     """Make a token and print it."""
-    with closing(_rows(session)) as rows:
+    with closing(reach.registry_of(session)) as rows:
         owner = _user(session, rows, user)
         secret = registry.new_secret()
         expires = registry.now_ms() + days * DAY if days else None
@@ -36,7 +36,7 @@ def create(session: Session, user: str | None, label: str, days: int | None, sco
 
 def list_tokens(session: Session) -> None:
     """Print what is known of each token."""
-    with closing(_rows(session)) as rows:
+    with closing(reach.registry_of(session)) as rows:
         found = registry.tokens(rows)
         names = {user.uuid: user.name for user in queries.users(rows)}
     if session.as_json:
@@ -49,7 +49,7 @@ def list_tokens(session: Session) -> None:
 
 def revoke(session: Session, uuid: str) -> None:
     """End a token."""
-    with closing(_rows(session)) as rows:
+    with closing(reach.registry_of(session)) as rows:
         if not registry.revoke_token(rows, uuid):
             raise Refused(f"token: there is no {uuid[:64]} to revoke: crunch-reuse token list shows them")
     if session.as_json:
@@ -95,12 +95,6 @@ def write_private(path: Path, data: bytes) -> None:
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(data)
     draft.replace(path)
-
-
-def _rows(session: Session) -> Connection:
-    rows = connect(reach.find(session).dsn)
-    registry.prepare(rows)
-    return rows
 
 
 def _user(session: Session, rows: Connection, name: str | None) -> str:

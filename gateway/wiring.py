@@ -7,6 +7,7 @@ so that nothing is handed to a part that is no longer there.
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple
@@ -61,7 +62,8 @@ def running(config: Config, folders: Folders, events: "SimpleQueue[Event]", *, d
         if folders.shared_store is None:  # a store in the data folder is this log's from now on
             identity.claim(folders.store, store_identity(log), anew=True)
         executor = _executor(config, folders, log, stack) if dispatch else None
-        api = parts_of.api_of(config, folders, dsn, log, stack) if config.api.listen else None
+        images = partial(resolve_image, config)
+        api = parts_of.api_of(config, folders, dsn, log, stack, images) if config.api.listen else None
         works = _works(config, dsn, log, executor, api.address if api else "")
         parts = Parts(events)
         made = list(_parts(config, folders, dsn, log, stack))

@@ -21,6 +21,7 @@ from gateway.content import store_of
 from gateway.folders import Folders
 from gateway.parts import Part
 from gateway.problems import Refused
+from gateway.resolve import ImageResolver
 from gateway.taskkey import task_key
 from schemas.topics import Topic
 from streams.driver import Crew, Driver, Ticker
@@ -99,12 +100,12 @@ def _target(key: str, text: str) -> Target:
     return Target(host.strip("[]"), int(port))
 
 
-def api_of(config: Config, folders: Folders, dsn: str, log: Log, stack: ExitStack) -> Api:
+def api_of(config: Config, folders: Folders, dsn: str, log: Log, stack: ExitStack, images: ImageResolver) -> Api:
     """The API, listening, with a token for who runs this. Refused where its port is taken."""
     listening = bound(config.api.listen, config.api.port)
     stack.callback(listening.close)
     tokens.ensure_local(folders, dsn)
-    made = Api(log, dsn, store_of(folders), folders.api, listening)
+    made = Api(log, dsn, folders, listening, images)
     stack.callback(made.close)
     return made
 

@@ -3,8 +3,10 @@
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from queue import SimpleQueue
 
+from gateway import wiring
 from gateway import wiring_parts as parts_of
 from gateway.config import Config
 from gateway.duties import Duties, Duty
@@ -101,7 +103,8 @@ def api(session: Session, name: str) -> Role:
         with ExitStack() as stack:
             log = open_log(config, found.dsn)
             stack.callback(log.close)
-            made = parts_of.api_of(config, config.folders, found.dsn, log, stack)
+            images = partial(wiring.resolve_image, config)
+            made = parts_of.api_of(config, config.folders, found.dsn, log, stack, images)
             parts = Parts(events)
             stack.callback(parts.stop)
             parts.start(Part("API", made.run, made.stop))

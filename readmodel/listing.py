@@ -13,6 +13,7 @@ from readmodel.sight import Sight
 from readmodel.sql import statements
 
 SQL = statements("listing.sql")
+PARENTS = {"jobs": b"parent_job_uuid", "job_tasks": b"job_uuid"}  # a resource, and its column with the job's uuid
 Rows = list[dict[str, Any]]
 _ARRAYS = {"integer": "bigint[]", "datetime": "bigint[]", "boolean": "boolean[]", "float": "double precision[]"}
 
@@ -47,7 +48,7 @@ def page(connection: Connection, source: str, seen: Sight, viewer: str, asked: A
     where = sql.SQL(" and ").join([sql.SQL("true"), *(_condition(term, values) for term in asked.terms)])
     order = sql.SQL(", ").join([_direction(*one) for one in asked.order or [("uuid", False)]])
     limits = sql.SQL(" order by {} limit {} offset {}").format(order, asked.limit, asked.offset)
-    inner = b" from (" + SQL[source] + b") r " + SQL.get(f"{source}_parent", b"") + b" where "
+    inner = b" from (" + SQL[source] + b") r " + _parent(source, asked.terms) + b" where "
     with translated(), connection.cursor(row_factory=dict_row) as cursor:
         chosen = inner + where.as_bytes(connection)
         rows = cursor.execute(b"select r.*" + chosen + limits.as_bytes(connection), values).fetchall()
@@ -55,6 +56,13 @@ def page(connection: Connection, source: str, seen: Sight, viewer: str, asked: A
             return rows, None
         [total] = cursor.execute(b"select count(*) as total" + chosen, values).fetchall()
     return rows, total["total"]
+
+
+def _parent(source: str, terms: list[Term]) -> bytes:
+    """The row's job beside it, where a term asks about that."""
+    if source not in PARENTS or all(term.table == "r" for term in terms):
+        return b""
+    return b"left join (" + SQL["jobs"] + b") p on p.uuid = r." + PARENTS[source]
 
 
 def one(connection: Connection, source: str, seen: Sight, viewer: str, uuid: str) -> dict[str, Any] | None:
@@ -69,6 +77,20 @@ def is_content_seen(connection: Connection, seen: Sight, pdh: str) -> bool:
     with translated():
         row = connection.execute(SQL["is_content_seen"], {**seen._asdict(), "pdh": pdh}).fetchone()
     return bool(row and row[0])
+
+
+def task_counts(connection: Connection, roots: list[str]) -> dict[str, dict[str, int]]:
+    """For each of these primary jobs the number of its tasks: todo, running, done, failed."""
+    with translated(), connection.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(SQL["task_counts"], {"roots": roots}).fetchall()
+    return {row.pop("root"): row for row in found}
+
+
+def queue_size(connection: Connection) -> int:
+    """Number of queued primary jobs of all users."""
+    with translated():
+        row = connection.execute(SQL["queue_size"]).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _direction(column: str, descending: bool) -> sql.Composed:

@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 from readmodel.connection import Connection, translated
 from readmodel.migrate import REGISTRY, migrate
 from readmodel.rows import Row
+from readmodel.sight import Sight
 from readmodel.sql import statements
 
 SQL = statements("registry.sql")
@@ -99,6 +100,12 @@ def signing_key(connection: Connection) -> bytes:
     execute(connection, "make_key", {"name": SIGNING_KEY, "secret": secrets.token_bytes(32)})
     [row] = fetch(connection, "key", {"name": SIGNING_KEY})
     return bytes(row["secret"])
+
+
+def repository(connection: Connection, seen: Sight, name: str) -> str | None:
+    """Path or URL of the git repository of this name, if it is everybody's or its owner may be read."""
+    found = fetch(connection, "repository", {**seen._asdict(), "name": name})
+    return str(found[0]["location"]) if found else None
 
 
 def fetch(connection: Connection, name: str, asked: dict[str, Any]) -> list[dict[str, Any]]:

@@ -100,6 +100,13 @@ def may_read_content(caller: Caller, pdh: str) -> bool:
         return listing.is_content_seen(connection, seen, pdh)
 
 
+def text_to_hash(caller: Caller, text: str) -> str:
+    """The portable data hash of a manifest, or of the block that holds one: what tasks call their output."""
+    if is_locator(text):
+        return portable_data_hash_of(text)
+    return _stored(caller, text)
+
+
 def _with_texts(caller: Caller, rows: list[Row], select: frozenset[str]) -> list[Object]:
     items: list[Object] = []
     size = 0

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.api import filters, render
+from gateway.api.complete import complete
 from gateway.api.errors import forbidden, invalid, not_found
 from gateway.api.request import Call
 from gateway.api.schema import Method, Resource
@@ -70,6 +71,7 @@ def list_of(resource: Resource, caller: Caller, call: Call) -> Object:
     asked, seen = asked_page(resource, call), caller.sight
     with caller.service.rows() as connection:
         rows, total = listing.page(connection, resource.name, seen, caller.uuid, asked)
+    complete(resource.name, caller, rows)
     items = [render.shown(resource, row, select) for row in rows]
     return render.listed(resource, items, asked.offset, asked.limit, total)
 
@@ -90,7 +92,9 @@ def asked_page(resource: Resource, call: Call) -> listing.Asked:
 
 def get(resource: Resource, caller: Caller, call: Call, uuid: str) -> Object:
     """One object that the caller may read. ApiError 404, also for one that is not theirs to see."""
-    return render.shown(resource, row_of(resource, caller, uuid), filters.select(resource, call.option("select")))
+    row = row_of(resource, caller, uuid)
+    complete(resource.name, caller, [row])
+    return render.shown(resource, row, filters.select(resource, call.option("select")))
 
 
 def row_of(resource: Resource, caller: Caller, uuid: str) -> dict[str, Any]:

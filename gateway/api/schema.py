@@ -153,4 +153,89 @@ KEEP_SERVICES = Resource(
     (LIST, Method("accessible", "GET", "/accessible", about="the services that the caller can reach")),
 )  # fmt: skip
 
-RESOURCES: dict[str, Resource] = {one.name: one for one in (USERS, GROUPS, LINKS, COLLECTIONS, KEEP_SERVICES)}
+JOBS = Resource(
+    "jobs", "job", "Job", "8i9sb", "A user asked for an output. Tasks are jobs with a parent.",
+    (
+        *COMMON,
+        Attribute("parent_job_uuid", "string", "null: dispatched by itself; else a task of that job", "create"),
+        Attribute("submit_id", "string", "unique, the client's own", "create"),
+        Attribute("script", "string", "path of the program below crunch_scripts/", "create"),
+        Attribute("script_version", "string", "commit; a branch or tag is resolved when the job is made", "create"),
+        Attribute("supplied_script_version", "string", "script_version as it was given"),
+        Attribute("repository", "string", "name of a git repository", "create"),
+        Attribute("script_parameters", "hash", "what the job's tasks may name in job_parameters", "create"),
+        Attribute("runtime_constraints", "hash", "docker_image, min_cores_per_node, min_ram_mb_per_node", "create"),
+        Attribute("docker_image_locator", "string", "digest of the image; null: the node's own environment"),
+        Attribute("arvados_sdk_version", "string", "always null"),
+        Attribute("state", "string", "Queued, Running, Complete, Failed or Cancelled", "update"),
+        Attribute("running", "boolean", "state is Running"),
+        Attribute("success", "boolean", "null until it has ended"),
+        Attribute("started_at", "datetime", "when its first task started"),
+        Attribute("finished_at", "datetime", "when it was complete or failed"),
+        Attribute("cancelled_at", "datetime", "when it was cancelled; any value cancels", "update"),
+        Attribute("cancelled_by_client_uuid", "string", "always null"),
+        Attribute("cancelled_by_user_uuid", "string", "always null"),
+        Attribute("priority", "integer", "higher first", "create"),
+        Attribute("nondeterministic", "boolean", "said by its author", "both"),
+        Attribute("is_locked_by_uuid", "string", "who locked it"),
+        Attribute("output", "string", "portable data hash"),
+        Attribute("log", "string", "portable data hash of a task's log; null for a job with tasks"),
+        Attribute("tasks_summary", "hash", "number of tasks: todo, running, done, failed"),
+        Attribute("components", "hash", "always empty"),
+        Attribute("queue_position", "integer", "0 while it is queued"),
+        Attribute("node_uuids", "array", "always empty"),
+        Attribute("description", "text", "for people", "both"),
+        Attribute("is_pure", "boolean", "its first task depends on what it names alone; only falls", "both"),
+        Attribute("job_parameters", "array", "job parameters the task depends on, by name; [\"all\"]: all", "create"),
+        Attribute("not_reusable_because", "text", "why a task declared pure can't be reused"),
+        Attribute("no_reuse", "boolean", "neither takes outputs of others nor gives its own", "create"),
+        Attribute("created_by_job_task_uuid", "string", "a task: the one that queued it", "create"),
+        Attribute("sequence", "integer", "a task: its level", "create"),
+        Attribute("qsequence", "integer", "a task: its rank in its job"),
+        Attribute("progress", "float", "a task: from 0 to 1"),
+        Attribute("reused_from", "string", "a task: whose output was copied; null where it may not be seen"),
+        Attribute("failed_because", "text", "why it failed"),
+    ),
+    (
+        *READ, CREATE, UPDATE, DELETE,
+        Method("queue", "GET", "/queue", about="queued jobs, highest priority first", parameters=_LISTS),
+        Method("queue_size", "GET", "/queue_size", about="number of queued jobs of all users"),
+        Method("cancel", "POST", "/{uuid}/cancel", about="cancel it; again has no effect"),
+        Method("lock", "POST", "/{uuid}/lock", about="mark it as the caller's; only while it is queued and nobody's"),
+    ),
+)  # fmt: skip
+
+JOB_TASKS = Resource(
+    "job_tasks", "job_task", "JobTask", "ot0gb", "A task of a job, in the attributes of Crunch v1.",
+    (
+        *COMMON,
+        Attribute("job_uuid", "string", "its job", "create"),
+        Attribute("created_by_job_task_uuid", "string", "the task that queued it", "create"),
+        Attribute("sequence", "integer", "level: lower ones end before higher ones begin", "create"),
+        Attribute("qsequence", "integer", "rank in its job"),
+        Attribute("parameters", "hash", "its own parameters", "create"),
+        Attribute("output", "text", "portable data hash; a manifest is taken too", "update"),
+        Attribute("progress", "float", "from 0 to 1", "update"),
+        Attribute("success", "boolean", "null until it has ended", "update"),
+        Attribute("started_at", "datetime", "when it started, or was copied"),
+        Attribute("finished_at", "datetime", "when it ended, or was copied"),
+        Attribute("is_pure", "boolean", "its output depends on what it names alone; can only be taken back", "both"),
+        Attribute("job_parameters", "array", "parameters of its job it depends on, by name; [\"all\"]: all", "create"),
+        Attribute("not_reusable_because", "text", "why a task declared pure can't be reused"),
+        Attribute("state", "string", "todo, claimed, running, complete, copied, failed or cancelled"),
+        Attribute("reused_from", "string", "whose output was copied; null where it may not be seen"),
+        Attribute("source_started_at", "datetime", "a copy: when the execution started"),
+        Attribute("source_finished_at", "datetime", "a copy: when the execution ended"),
+        Attribute("failed_because", "text", "why it failed"),
+    ),
+    (*READ, CREATE, UPDATE, DELETE),
+)  # fmt: skip
+
+REPOSITORIES = Resource(
+    "repositories", "repository", "Repository", "s0uqq", "Git repositories by the name that jobs give.",
+    (*COMMON, Attribute("name", "string", "what a job's `repository` says")),
+    READ,
+)  # fmt: skip
+
+_ALL = (USERS, GROUPS, LINKS, COLLECTIONS, KEEP_SERVICES, REPOSITORIES, JOBS, JOB_TASKS)
+RESOURCES: dict[str, Resource] = {one.name: one for one in _ALL}

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -12,6 +13,7 @@ from coordinator import ids
 from gateway.api.commands import Command, Commands
 from gateway.api.errors import invalid, unauthorized
 from gateway.api.request import Call
+from gateway.resolve import ImageResolver
 from readmodel import queries, registry
 from readmodel.connection import Connection, ReadModelUnreachable, configure
 from readmodel.registry import Token
@@ -28,10 +30,14 @@ PATIENCE = 5.0  # seconds to wait for a free connection
 
 
 class Service:
-    """One API process's parts. Raises ReadModelError, LogError when made where the servers are not there."""
+    """One API process's parts. `cache`: a folder for git's copies; `images`: resolves names of images.
 
-    def __init__(self, log: Log, dsn: str, store: CollectionStore) -> None:
+    Raises ReadModelError, LogError when made where the servers are not there.
+    """
+
+    def __init__(self, log: Log, dsn: str, store: CollectionStore, cache: Path, images: ImageResolver) -> None:
         self.store = store
+        self.cache, self.images = cache, images
         self.pool = ConnectionPool(
             dsn,
             connection_class=Connection,

@@ -53,3 +53,104 @@ select %(everything)s or exists (
     select from rm.job_tasks t join rm.jobs j using (root)
     where (t.output = %(pdh)s or t.log = %(pdh)s) and j.owner = any(%(owners)s)
 ) as is_seen
+
+-- name: jobs
+-- Tasks are jobs: a primary job has no parent, a task has its primary job. Objects stand in `spec` (the job's or task's
+-- own) and `said` (what a client said of it), for gateway/api/jobs_shown.py. JSON's NUL is none that Postgres can hold.
+select
+    x.uuid, x.owner_uuid, x.created_at, null::text as modified_by_client_uuid, x.owner_uuid as modified_by_user_uuid,
+    greatest(x.created_at, x.started_at, x.finished_at, n.changed_at) as modified_at,
+    x.parent_job_uuid, n.submit_id, regexp_replace(x.task ->> 'script', '^crunch_scripts/', '') as script,
+    coalesce(x.task ->> 'commit', x.task ->> 'code') as script_version, x.task ->> 'repository' as repository,
+    coalesce(n.note ->> 'supplied_script_version', x.task ->> 'commit') as supplied_script_version,
+    nullif(x.task ->> 'image', '') as docker_image_locator, null::text as arvados_sdk_version, x.state,
+    x.state = 'Running' as running,
+    case x.state when 'Complete' then true when 'Failed' then false when 'Cancelled' then false end as success,
+    x.started_at, case when x.state in ('Complete', 'Failed') then x.finished_at end as finished_at,
+    case when x.state = 'Cancelled' then x.finished_at end as cancelled_at, null::text as cancelled_by_client_uuid,
+    null::text as cancelled_by_user_uuid, coalesce((x.task ->> 'priority')::bigint, 0) as priority,
+    (n.note ->> 'nondeterministic')::boolean as nondeterministic, n.note ->> 'is_locked_by_uuid' as is_locked_by_uuid,
+    nullif(x.output, '') as output, nullif(x.log, '') as log,
+    case when x.state = 'Queued' then 0::bigint end as queue_position, n.note ->> 'description' as description,
+    x.is_pure, nullif(x.ineligible, '') as not_reusable_because, nullif(x.created_by, '') as created_by_job_task_uuid,
+    coalesce((x.task ->> 'no_reuse')::boolean, false) as no_reuse, x.sequence, x.qsequence, x.progress, x.reused_from, nullif(x.reason, '') as failed_because, x.root,
+    x.task::text as task, x.parameters, n.said
+from (
+    select
+        j.root as uuid, j.root, j.owner as owner_uuid, null::text as parent_job_uuid, j.created_at, j.started_at,
+        j.finished_at, j.output, ''::text as log, concat_ws(': ', nullif(j.reason, ''), nullif(j.detail, '')) as reason,
+        case j.state
+            when 'queued' then 'Queued' when 'complete' then 'Complete' when 'failed' then 'Failed'
+            when 'cancelled' then 'Cancelled' else 'Running'
+        end as state,
+        replace(j.spec, '\u0000', '\ufffd')::json -> 'task' as task, j.spec as parameters,
+        coalesce(f.is_pure, false) as is_pure, coalesce(f.ineligible, '') as ineligible, ''::text as created_by,
+        null::bigint as sequence, null::bigint as qsequence, null::double precision as progress,
+        null::text as reused_from
+    from rm.jobs j
+    left join rm.job_tasks f on f.root = j.root and f.qsequence = 0 and f.created_by = '' and f.created_at is not null
+    where j.created_at is not null
+    union all
+    select
+        t.task, t.root, j.owner, t.root, t.created_at, t.started_at, t.finished_at, t.output, t.log,
+        concat_ws(': ', nullif(t.reason, ''), nullif(t.detail, '')),
+        case
+            when t.state in ('todo', 'claimed') then 'Queued' when t.state = 'running' then 'Running'
+            when t.state in ('complete', 'copied') then 'Complete' when t.state = 'failed' then 'Failed' else 'Cancelled'
+        end,
+        replace(t.spec, '\u0000', '\ufffd')::json, t.spec, t.is_pure, t.ineligible, t.created_by, t.sequence,
+        t.qsequence, case when t.state in ('complete', 'copied') then 1 else t.progress / 1000.0 end,
+        case when exists (
+            select from rm.job_tasks s join rm.jobs k on k.root = s.root
+            where s.task = t.source and (%(everything)s or k.owner = any(%(owners)s))
+        ) then t.source end
+    from rm.job_tasks t
+    join rm.jobs j on j.root = t.root
+    where t.created_at is not null and j.created_at is not null
+) x
+left join lateral (
+    select o.submit_id, o.said, o.changed_at, o.is_deleted, o.said::json as note from api.notes o where o.uuid = x.uuid
+) n on true
+where (%(everything)s or x.owner_uuid = any(%(owners)s)) and n.is_deleted is not true
+
+-- name: job_tasks
+select
+    t.task as uuid, j.owner as owner_uuid, t.created_at, null::text as modified_by_client_uuid,
+    j.owner as modified_by_user_uuid, greatest(t.created_at, t.started_at, t.finished_at) as modified_at,
+    t.root as job_uuid, nullif(t.created_by, '') as created_by_job_task_uuid, t.sequence, t.qsequence,
+    nullif(t.output, '') as output,
+    case when t.state in ('complete', 'copied') then 1 else t.progress / 1000.0 end::double precision as progress,
+    case when t.state in ('complete', 'copied') then true when t.state in ('failed', 'cancelled') then false end as success,
+    t.started_at, t.finished_at, t.is_pure, nullif(t.ineligible, '') as not_reusable_because, t.state,
+    case when exists (
+        select from rm.job_tasks s join rm.jobs k on k.root = s.root
+        where s.task = t.source and (%(everything)s or k.owner = any(%(owners)s))
+    ) then t.source end as reused_from,
+    nullif(t.source_started_at, 0) as source_started_at, nullif(t.source_finished_at, 0) as source_finished_at,
+    nullif(concat_ws(': ', nullif(t.reason, ''), nullif(t.detail, '')), '') as failed_because, t.spec as task,
+    t.running_token, t.fingerprint
+from rm.job_tasks t
+join rm.jobs j on j.root = t.root
+where t.created_at is not null and j.created_at is not null and (%(everything)s or j.owner = any(%(owners)s))
+    and not exists (select from api.notes n where n.is_deleted and n.uuid in (t.task, t.root))
+
+-- name: repositories
+select
+    p.uuid, p.owner_uuid, p.created_at, null::text as modified_by_client_uuid, p.owner_uuid as modified_by_user_uuid,
+    p.created_at as modified_at, p.name
+from api.repositories p
+where %(everything)s or p.owner_uuid = any(%(owners)s) or p.owner_uuid = ''
+
+-- name: task_counts
+select
+    t.root,
+    count(*) filter (where t.state in ('todo', 'claimed')) as todo,
+    count(*) filter (where t.state = 'running') as running,
+    count(*) filter (where t.state in ('complete', 'copied')) as done,
+    count(*) filter (where t.state in ('failed', 'cancelled')) as failed
+from rm.job_tasks t
+where t.root = any(%(roots)s) and t.created_at is not null
+group by t.root
+
+-- name: queue_size
+select count(*) from rm.jobs j where j.state = 'queued' and j.created_at is not null

@@ -49,3 +49,44 @@ returning uuid
 
 -- name: drop_collection
 delete from api.collections where uuid = %(uuid)s
+
+-- name: note
+-- Adds to what was said before. A submit_id that another job has leaves no row.
+with noted as (
+    insert into api.notes as n (uuid, submit_id, said, changed_at)
+    values (%(uuid)s, %(submit_id)s, %(said)s, %(now)s)
+    on conflict (uuid) do update set
+        said = (n.said::jsonb || excluded.said::jsonb)::text, changed_at = excluded.changed_at
+    returning uuid
+)
+select uuid from noted
+
+-- name: submit_id_taken
+select 1 as taken from api.notes where submit_id = %(submit_id)s and uuid <> %(uuid)s
+
+-- name: lock
+-- Whoever is first has it.
+insert into api.notes as n (uuid, said, changed_at) values (%(uuid)s, %(said)s, %(now)s)
+on conflict (uuid) do update set
+    said = (n.said::jsonb || excluded.said::jsonb)::text, changed_at = excluded.changed_at
+    where n.said::jsonb ->> 'is_locked_by_uuid' is null
+returning uuid
+
+-- name: delete_noted
+insert into api.notes (uuid, is_deleted, changed_at) values (%(uuid)s, true, %(now)s)
+on conflict (uuid) do update set is_deleted = true, changed_at = excluded.changed_at
+
+-- name: add_repository
+insert into api.repositories (uuid, name, owner_uuid, location, created_at)
+values (%(uuid)s, %(name)s, %(owner_uuid)s, %(location)s, %(now)s)
+on conflict (name) do update set location = excluded.location, owner_uuid = excluded.owner_uuid
+
+-- name: repository
+select location from api.repositories
+where name = %(name)s and (%(everything)s or owner_uuid = any(%(owners)s) or owner_uuid = '')
+
+-- name: repositories
+select uuid, name, owner_uuid, location from api.repositories order by name
+
+-- name: drop_repository
+delete from api.repositories where name = %(name)s returning uuid

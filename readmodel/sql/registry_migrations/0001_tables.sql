@@ -40,14 +40,16 @@ create index collections_by_hash on api.collections (portable_data_hash);
 create table api.repositories (
     uuid text primary key,
     name text not null unique,
-    owner_uuid text not null,
+    owner_uuid text not null default '',  -- empty: everybody's
     location text not null,
     created_at bigint not null
 );
 
--- What a client said of a job that no decision depends on: `said` is a JSON object.
+-- What a client said of a job or task that no decision depends on: `said` is a JSON object.
 create table api.notes (
     uuid text primary key,
     submit_id text unique,
-    said text not null
+    said text not null default '{}',
+    is_deleted boolean not null default false,
+    changed_at bigint not null
 );

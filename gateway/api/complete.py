@@ -1,0 +1,62 @@
+"""What a row still lacks to be an object of the API: the objects and arrays that stand in its specification."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from gateway.api.service import Caller
+from readmodel import listing
+
+Row = dict[str, Any]
+NO_TASKS = {"todo": 0, "running": 0, "done": 0, "failed": 0}
+
+
+def complete(resource: str, caller: Caller, rows: list[Row]) -> None:
+    """Add to the rows of a resource what its attributes need."""
+    if resource in _COMPLETE:
+        _COMPLETE[resource](caller, rows)
+
+
+def _jobs(caller: Caller, rows: list[Row]) -> None:
+    with caller.service.rows() as connection:
+        counts = listing.task_counts(connection, [row["root"] for row in rows if row["parent_job_uuid"] is None])
+    for row in rows:
+        task, said = msgspec.json.decode(row["task"]), msgspec.json.decode(row["said"] or "{}")
+        row |= {
+            "script_parameters": _script_parameters(row, task),
+            "runtime_constraints": said.get("runtime_constraints", _constraints(task)),
+            "tasks_summary": counts.get(row["uuid"], NO_TASKS if row["parent_job_uuid"] is None else {}),
+            "components": {},
+            "node_uuids": [],
+            "job_parameters": named_parameters(task),
+        }
+
+
+def _script_parameters(row: Row, task: Row) -> Row:
+    if row["parent_job_uuid"] is not None:
+        return dict(task.get("parameters", {}))
+    spec = msgspec.json.decode(row["parameters"])
+    return {name: one["value"] for name, one in spec.get("parameters", {}).items()}
+
+
+def _constraints(task: Row) -> Row:
+    resources = task.get("resources", {})
+    found = {"docker_image": task.get("image_name"), "min_cores_per_node": resources.get("cores")}
+    found["min_ram_mb_per_node"] = resources.get("memory")
+    return {name: value for name, value in found.items() if value}
+
+
+def _tasks(_: Caller, rows: list[Row]) -> None:
+    for row in rows:
+        task = msgspec.json.decode(row["task"])
+        row |= {"parameters": task.get("parameters", {}), "job_parameters": named_parameters(task)}
+
+
+def named_parameters(task: Row) -> list[str]:
+    """Names of the job parameters that a task depends on; `["all"]`: all."""
+    named = task.get("job_parameters", [])
+    return ["all"] if named == "all" else list(named)
+
+
+_COMPLETE: dict[str, Callable[[Caller, list[Row]], None]] = {"jobs": _jobs, "job_tasks": _tasks}

@@ -1,0 +1,197 @@
+"""Jobs: what users ask, as commands to the log; what they read is the read model's."""
+
+from typing import Any
+
+import msgspec
+
+from coordinator import taskspec
+from coordinator.ids import first_task_uuid
+from gateway.api import filters, render
+from gateway.api.complete import complete
+from gateway.api.dispatch import Handler, Object, asked_page, get, row_of
+from gateway.api.errors import forbidden, invalid
+from gateway.api.request import Call
+from gateway.api.resolver import ApiResolver
+from gateway.api.schema import JOBS
+from gateway.api.service import Caller
+from readmodel import listing, registry
+from readmodel.listing import Term
+from schemas.tasks import JobCancelled, JobSubmitted, PurityTakenBack
+from schemas.topics import Topic
+
+SCRIPTS = "crunch_scripts/"  # where a repository keeps them
+REQUIRED = ("script", "script_version", "repository", "script_parameters")
+_NOTED = ("description", "nondeterministic", "runtime_constraints")
+_RESOURCES = {"min_cores_per_node": "cores", "min_ram_mb_per_node": "memory", "min_scratch_mb_per_node": "scratch"}
+ENDED = ("Complete", "Failed", "Cancelled")
+Row = dict[str, Any]
+
+
+def create(caller: Caller, call: Call, _: str) -> Object:
+    """Submit a job. One with a parent is a task of that: see tasks.py."""
+    given = call.attributes(JOBS, "create")
+    owner = given.get("owner_uuid") or caller.uuid
+    if not caller.may_write(owner):
+        raise forbidden("owner_uuid: this is not yours to give things to")
+    for name in REQUIRED:
+        if given.get(name) in (None, ""):
+            raise invalid(f"{name} can't be blank")
+    spec = taskspec.job(description(given), resolver=resolver_of(caller))
+    uuid = caller.new_uuid(call, JOBS.infix)
+    noted = {name: given[name] for name in _NOTED if given.get(name) is not None}
+    note(caller, uuid, noted | {"supplied_script_version": given["script_version"]}, given.get("submit_id"))
+    caller.service.ask(Topic.TASKS, JobSubmitted(root=uuid, owner=owner, request=uuid, spec=spec))
+    return get(JOBS, caller, call, uuid)
+
+
+def description(given: Row) -> Row:
+    """The job as a job file would describe it. Crunch v1's rules: the task's own record is its verdict."""
+    made = {
+        "script": SCRIPTS + given["script"],
+        "repository": given["repository"],
+        "commit": given["script_version"],
+        "parameters": given["script_parameters"],
+        "verdict": "record",
+        "job_parameters": job_parameters(given, "all"),
+        **_constraints(given.get("runtime_constraints") or {}),
+    }
+    for name in ("is_pure", "priority", "no_reuse"):
+        if given.get(name) is not None:
+            made[name] = given[name]
+    return made
+
+
+def job_parameters(given: Row, default: str | list[str]) -> str | list[str]:
+    """Names, or `all`."""
+    named = given.get("job_parameters")
+    if named is None:
+        return default
+    return "all" if named == ["all"] else list(named)
+
+
+def _constraints(given: Row) -> Row:
+    made: Row = {"image": given["docker_image"]} if given.get("docker_image") else {}
+    resources: Row = {}
+    for name, ours in _RESOURCES.items():
+        value = given.get(name)
+        if value is not None:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise invalid(f"runtime_constraints.{name}: must be a whole number from 1")
+            resources[ours] = value if ours == "cores" else f"{value}MiB"
+    return made | ({"resources": resources} if resources else {})
+
+
+def update(caller: Caller, call: Call, uuid: str) -> Object:
+    """Cancel it, take purity back, or say something for people. What crunch-job sets can't be set by others."""
+    row = _own(caller, uuid)
+    given = call.attributes(JOBS, "update")
+    state = given.pop("state", None)
+    if given.pop("cancelled_at", None) is not None and state is None:
+        state = "Cancelled"
+    if state not in (None, row["state"], "Cancelled"):
+        raise invalid(f"state: can't go from {row['state']} to {str(state)[:40]}: crunch-job says how a job goes on")
+    if given.get("is_pure") is not None and given["is_pure"] != row["is_pure"]:
+        take_purity_back(caller, row, is_pure=given["is_pure"])
+    noted: Row = {name: given[name] for name in ("description", "nondeterministic") if name in given}
+    if noted:
+        note(caller, uuid, noted)
+    if state == "Cancelled" and row["state"] != "Cancelled":
+        _cancel(caller, row)
+    return get(JOBS, caller, call, uuid)
+
+
+def cancel(caller: Caller, call: Call, uuid: str) -> Object:
+    """Cancel a job; again on a cancelled one has no effect."""
+    row = _own(caller, uuid)
+    if row["state"] != "Cancelled":
+        _cancel(caller, row)
+    return get(JOBS, caller, call, uuid)
+
+
+def delete(caller: Caller, call: Call, uuid: str) -> Object:
+    """Hide it for ever; one that has not ended is cancelled first. Its record in the log stays."""
+    row = _own(caller, uuid)
+    if row["state"] not in ENDED:
+        _cancel(caller, row)
+    shown = get(JOBS, caller, call, uuid)
+    with caller.service.rows() as connection:
+        registry.execute(connection, "delete_noted", {"uuid": uuid, "now": registry.now_ms()})
+    return shown
+
+
+def lock(caller: Caller, call: Call, uuid: str) -> Object:
+    """Mark a queued job as the caller's."""
+    row = _own(caller, uuid)
+    if row["state"] != "Queued":
+        raise invalid(f"state: only a queued job can be locked, this is {row['state']}")
+    said = msgspec.json.encode({"is_locked_by_uuid": caller.uuid}).decode()
+    with caller.service.rows() as connection:
+        if not registry.fetch(connection, "lock", {"uuid": uuid, "said": said, "now": registry.now_ms()}):
+            raise invalid("is_locked_by_uuid: it is locked already")
+    return get(JOBS, caller, call, uuid)
+
+
+def queue(caller: Caller, call: Call, _: str) -> Object:
+    """Queued primary jobs that the caller may read, highest priority first, then oldest."""
+    asked, seen = asked_page(JOBS, call), caller.sight
+    queued = [Term("state", "=", "Queued", "string"), Term("parent_job_uuid", "=", None, "string")]
+    order = asked.order if call.option("order") else [("priority", True), ("created_at", False), ("uuid", False)]
+    asked = asked._replace(terms=[*asked.terms, *queued], order=order)
+    with caller.service.rows() as connection:
+        rows, total = listing.page(connection, JOBS.name, seen, caller.uuid, asked)
+    complete(JOBS.name, caller, rows)
+    select = filters.select(JOBS, call.option("select"))
+    return render.listed(JOBS, [render.shown(JOBS, row, select) for row in rows], asked.offset, asked.limit, total)
+
+
+def queue_size(caller: Caller, _: Call, __: str) -> Object:
+    """How many jobs are queued, whoever's they are."""
+    with caller.service.rows() as connection:
+        return {"queue_size": listing.queue_size(connection)}
+
+
+# --- Shared with tasks ------------------------------------------------------------------------------------------------
+
+
+def resolver_of(caller: Caller) -> ApiResolver:
+    """Looks up what this caller names."""
+    return ApiResolver(caller, caller.service.cache, caller.service.images)
+
+
+def take_purity_back(caller: Caller, row: Row, *, is_pure: bool) -> None:
+    """True to false; the other way is refused by the jobs machine. `row`: of a job or of a task."""
+    task = row["uuid"] if row["uuid"] != row["root"] else first_task_uuid(row["root"])
+    caller.service.ask(Topic.TASKS, PurityTakenBack(root=row["root"], task=task, is_pure=is_pure))
+
+
+def note(caller: Caller, uuid: str, said: Row, submit_id: str | None = None) -> None:
+    """Keep what a client said of a job that no decision depends on. ApiError 422 where its submit_id is another's."""
+    given = {"uuid": uuid, "said": msgspec.json.encode(said).decode(), "submit_id": submit_id}
+    with caller.service.rows() as connection:
+        if submit_id is not None and registry.fetch(connection, "submit_id_taken", given):
+            raise invalid("submit_id: another job has it")
+        registry.execute(connection, "note", given | {"now": registry.now_ms()})
+
+
+def _own(caller: Caller, uuid: str) -> Row:
+    """The row of a job that the caller may change. ApiError 404, 403."""
+    row = row_of(JOBS, caller, uuid)
+    if not caller.may_write(row["owner_uuid"]):
+        raise forbidden("only its owner may change it")
+    return row
+
+
+def _cancel(caller: Caller, row: Row) -> None:
+    if row["parent_job_uuid"] is not None:
+        raise invalid("a task can't be cancelled by itself: cancel its job")
+    caller.service.ask(Topic.TASKS, JobCancelled(root=row["root"]))
+
+
+HANDLERS: dict[tuple[str, str], Handler] = {
+    ("jobs", "update"): update,
+    ("jobs", "delete"): delete,
+    ("jobs", "cancel"): cancel,
+    ("jobs", "lock"): lock,
+    ("jobs", "queue"): queue,
+    ("jobs", "queue_size"): queue_size,
+}

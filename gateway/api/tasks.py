@@ -1,0 +1,140 @@
+"""Tasks, which are jobs with a parent: made and shown as `job_tasks` in Crunch v1's attributes, or as `jobs`."""
+
+from typing import Any
+
+import msgspec
+
+from coordinator import taskspec
+from gateway.api import jobs
+from gateway.api.collections import text_to_hash
+from gateway.api.dispatch import Handler, Object, get, row_of
+from gateway.api.errors import forbidden, invalid
+from gateway.api.render import shown
+from gateway.api.request import Call
+from gateway.api.schema import JOB_TASKS, JOBS, Resource
+from gateway.api.service import Caller
+from readmodel import listing, registry
+from schemas.claims import ChildQueued, Reported
+from schemas.spec import JobSpec, TaskSpec
+from schemas.tasks import TaskSubmitted
+from schemas.topics import Topic
+
+REPORTED = ("progress", "success", "output")
+ENDED = ("complete", "copied", "failed", "cancelled")
+Row = dict[str, Any]
+
+
+def create_job(caller: Caller, call: Call, uuid: str) -> Object:
+    """A job; with a parent, one more task of that."""
+    given = call.attributes(JOBS, "create")
+    if given.get("parent_job_uuid") is None:
+        return jobs.create(caller, call, uuid)
+    made = jobs.description(given) if given.get("script") else {}
+    made |= {"parameters": given.get("script_parameters") or {}, "job_parameters": jobs.job_parameters(given, [])}
+    made = {name: value for name, value in made.items() if name not in ("priority", "no_reuse", "verdict")}
+    return _submit(JOBS, caller, call, given | {"job_uuid": given["parent_job_uuid"]}, made)
+
+
+def create(caller: Caller, call: Call, _: str) -> Object:
+    """A task of Crunch v1: it runs its job's script. Without a word on purity it may depend on all job parameters."""
+    given = call.attributes(JOB_TASKS, "create")
+    named = jobs.job_parameters(given, "all" if given.get("is_pure") is None else [])
+    made = {"parameters": given.get("parameters") or {}, "job_parameters": named}
+    return _submit(JOB_TASKS, caller, call, given, made)
+
+
+def _submit(resource: Resource, caller: Caller, call: Call, given: Row, made: Row) -> Object:
+    job = _job(caller, given.get("job_uuid"))
+    creator = _creator(caller, job, given.get("created_by_job_task_uuid"))
+    made |= {"sequence": given.get("sequence") or 0, "is_pure": bool(given.get("is_pure"))}
+    parent = msgspec.json.decode(job["parameters"], type=JobSpec).task
+    spec = taskspec.build(made, resolver=jobs.resolver_of(caller), defaults=parent)
+    uuid = caller.new_uuid(call, JOBS.infix)
+    if creator is not None and creator["state"] == "running":
+        return _queued(resource, caller, creator, uuid, spec)
+    created_by = creator["uuid"] if creator else ""
+    caller.service.ask(Topic.TASKS, TaskSubmitted(root=job["uuid"], task=uuid, created_by=created_by, spec=spec))
+    return get(resource, caller, call, uuid)
+
+
+def _queued(resource: Resource, caller: Caller, creator: Row, uuid: str, spec: TaskSpec) -> Object:
+    """Under the claim of the running task that queues it: it joins the job when that has succeeded, and is copied with
+    it. Until then there is only this reply."""
+    claim = {"fingerprint": creator["fingerprint"], "token": creator["running_token"]}
+    caller.service.ask(Topic.CLAIMS, ChildQueued(**claim, child=uuid, spec=spec))
+    row: Row = dict.fromkeys(one.name for one in resource.attributes)
+    row |= {"uuid": uuid, "owner_uuid": creator["owner_uuid"], "created_by_job_task_uuid": creator["uuid"]}
+    row |= {"job_uuid": creator["job_uuid"], "parent_job_uuid": creator["job_uuid"], "sequence": spec.sequence}
+    row |= {"is_pure": spec.is_pure, "parameters": bytes(spec.parameters).decode()}
+    return shown(resource, row)
+
+
+def update(caller: Caller, call: Call, uuid: str) -> Object:
+    """What a running task says of itself: progress, verdict, output; or purity taken back."""
+    row = row_of(JOB_TASKS, caller, uuid)
+    if not caller.may_write(row["owner_uuid"]):
+        raise forbidden("only its owner may change it")
+    given = call.attributes(JOB_TASKS, "update")
+    if given.get("is_pure") is not None and given["is_pure"] != row["is_pure"]:
+        jobs.take_purity_back(caller, row | {"root": row["job_uuid"]}, is_pure=given["is_pure"])
+    said = {name: given[name] for name in REPORTED if given.get(name) is not None}
+    if said.get("output") is not None:
+        said["output"] = text_to_hash(caller, said["output"])
+    if any(row[name] != value for name, value in said.items()):
+        _report(caller, row, said)
+    return get(JOB_TASKS, caller, call, uuid) | {name: said[name] for name in said if call.option("select") is None}
+
+
+def _report(caller: Caller, row: Row, said: Row) -> None:
+    if row["state"] != "running":
+        raise invalid(f"the task is {row['state']}: only a running one reports {', '.join(said)}")
+    fields = dict(said)
+    if "progress" in fields:
+        if not 0 <= fields["progress"] <= 1:
+            raise invalid("progress: must be from 0 to 1")
+        fields["progress"] = round(fields["progress"] * 1000)
+    caller.service.ask(Topic.CLAIMS, Reported(fingerprint=row["fingerprint"], token=row["running_token"], **fields))
+
+
+def delete(caller: Caller, call: Call, uuid: str) -> Object:
+    """Hide a task that has ended."""
+    row = row_of(JOB_TASKS, caller, uuid)
+    if not caller.may_write(row["owner_uuid"]):
+        raise forbidden("only its owner may remove it")
+    if row["state"] not in ENDED:
+        raise invalid(f"the task is {row['state']}: cancel its job")
+    made = get(JOB_TASKS, caller, call, uuid)
+    with caller.service.rows() as connection:
+        registry.execute(connection, "delete_noted", {"uuid": uuid, "now": registry.now_ms()})
+    return made
+
+
+def _job(caller: Caller, uuid: str | None) -> Row:
+    """The primary job that a task is for. ApiError 422 if the caller may read no such job, 403 if it is not theirs."""
+    seen = caller.sight
+    with caller.service.rows() as connection:
+        row = listing.one(connection, "jobs", seen, caller.uuid, uuid) if uuid else None
+    if row is None or row["parent_job_uuid"] is not None:
+        raise invalid("job_uuid: there is no such job")
+    if not caller.may_write(row["owner_uuid"]):
+        raise forbidden("job_uuid: only its owner may add tasks to it")
+    return row
+
+
+def _creator(caller: Caller, job: Row, uuid: str | None) -> Row | None:
+    if not uuid:
+        return None
+    seen = caller.sight
+    with caller.service.rows() as connection:
+        row = listing.one(connection, "job_tasks", seen, caller.uuid, uuid)
+    if row is None or row["job_uuid"] != job["uuid"]:
+        raise invalid("created_by_job_task_uuid: there is no such task in this job")
+    return row
+
+
+HANDLERS: dict[tuple[str, str], Handler] = {
+    ("jobs", "create"): create_job,
+    ("job_tasks", "create"): create,
+    ("job_tasks", "update"): update,
+    ("job_tasks", "delete"): delete,
+}
