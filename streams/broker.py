@@ -28,7 +28,7 @@ from streams.java import BROKER_POM
 
 VERSION = "4.3.1"
 JAVA = 17  # the oldest that Kafka 4 runs on
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 MAVEN_SECONDS = 600.0
 STARTED = b"Kafka Server started"
@@ -74,8 +74,8 @@ class BrokerError(Exception):
 class LocalBroker:
     """A broker that keeps everything below `data`; `with` starts and stops it, and so do `start` and `stop`.
 
-    `port`: 0 takes a free one, and keeps it over restarts. `heap`: Java's, such as 512m. `properties`: of
-    server.properties, over ours.
+    `port`: 0 takes a free one, and keeps it over restarts. `heap`: Java's, such as 512m. `jvm`: options of
+    Java. `properties`: of server.properties, over ours; {port} and {controller} stand for the ports.
     """
 
     def __init__(
@@ -85,11 +85,13 @@ class LocalBroker:
         port: int = 0,
         version: str = VERSION,
         heap: str = "512m",
+        jvm: Sequence[str] = (),
         properties: Mapping[str, str] | None = None,
     ) -> None:
         self._data = data.absolute()
         self._version = version
         self._heap = heap
+        self._jvm = jvm
         self._properties = dict(properties or {})
         self._ports = (port or free_port(), free_port())
         self._guard: subprocess.Popen[bytes] | None = None
@@ -143,9 +145,9 @@ class LocalBroker:
     def _configure(self) -> None:
         self._data.mkdir(parents=True, exist_ok=True)
         port, controller = self._ports
-        lines = PROPERTIES.format(port=port, controller=controller, data=self._data).strip().splitlines()
-        ours = dict(line.split("=", 1) for line in lines) | self._properties
+        ours = dict(line.split("=", 1) for line in PROPERTIES.strip().splitlines()) | self._properties
         text = "".join(f"{name}={value}\n" for name, value in ours.items())
+        text = text.format(port=port, controller=controller, data=self._data)
         (self._data / "server.properties").write_text(text, "utf-8")
         (self._data / "log4j2.properties").write_text(LOG4J, "utf-8")
 
@@ -167,7 +169,7 @@ class LocalBroker:
             )
 
     def _command(self, java: str, jars: Path, *arguments: str) -> list[str]:
-        memory = [f"-Xmx{self._heap}", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
+        memory = [f"-Xmx{self._heap}", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", *self._jvm]
         logging = f"-Dlog4j2.configurationFile={self._data / 'log4j2.properties'}"
         return [java, *memory, "-Djava.awt.headless=true", logging, "-cp", f"{jars}/*", *arguments]
 

@@ -6,7 +6,7 @@ and a repeat is dropped by its cause. A topic made anew, a partition added or a 
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,9 +19,10 @@ from streams.address import Address
 from streams.genesis import random_id, read_genesis
 from streams.kafka_cluster import Cluster, Described
 from streams.kafka_notes import Notes, NoteWriter
-from streams.kafka_reader import SPARSE, Reader
+from streams.kafka_reader import OURS, SPARSE, Reader
 from streams.kafka_settings import KafkaSettings
 from streams.kafka_topics import Survey, check_broker, check_count, check_settings, make_topics, survey
+from streams.kafka_watch import Watch
 from streams.kafka_writer import Writer
 from streams.log import Append, Floor, LogError, LogMismatch, Place, Stored
 
@@ -37,7 +38,21 @@ class Shared:
         self.lock = threading.Lock()
         self.topics: dict[Topic, Described] = {}
         self.genesis: dict[Place, Genesis] = {}
-        self.ends: dict[Place, int] = {}  # as far as appends of this process went
+        self.ends: dict[Place, int] = {}  # as far as partitions are known to go
+        self.watch = Watch(self.cluster, self.topics)
+        self._users = 0
+
+    def enter(self) -> None:
+        """One more instance uses this."""
+        with self.lock:
+            self._users += 1
+
+    def leave(self) -> None:
+        """One less; the last one releases what all have used."""
+        with self.lock:
+            self._users -= 1
+            if not self._users:
+                self.notes.close()
 
 
 class KafkaLog:
@@ -46,17 +61,17 @@ class KafkaLog:
     def __init__(
         self, settings: KafkaSettings, new_id: Callable[[], str] = random_id, shared: Shared | None = None
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._new_id = new_id
         self._shared = shared or Shared(settings)
+        self._shared.enter()
         self._closed = threading.Event()
+        self._is_released = False
         self._busy = threading.RLock()
         cluster = self._shared.cluster
         self._writer = Writer(cluster, self._closed, self._hear_statistics)
         self._notes = NoteWriter(cluster, self._shared.notes, self._writer)
-        self._reader = Reader(cluster, self._closed, self._hear_statistics, self._shared.ends)
-        self._waiter = Reader(cluster, self._closed, self._hear_statistics, self._shared.ends, SPARSE)
-        self._prober = Reader(cluster, self._closed, self._hear_statistics, self._shared.ends, SPARSE)
+        self._reader, self._waiter, self._prober = self._make_reader(OURS), self._make_reader(), self._make_reader()
 
     def create(self, partitions: dict[Topic, int]) -> None:
         """Make the topics that are missing, each partition with its Genesis. Raises LogMismatch on another count."""
@@ -78,6 +93,7 @@ class KafkaLog:
         """Append durably, in order; their offsets. LogUnreachable: each partition has a prefix of them, or will."""
         for place in {record.place for record in records}:
             self._find(place)
+        self._shared.watch.look()
         with self._busy:
             offsets = self._writer.append(records)
         ends = self._shared.ends
@@ -111,7 +127,8 @@ class KafkaLog:
         if start == 0:
             with self._busy:
                 self._notes.keep_genesis(self._shared.topics[place.topic].id, place, encode(genesis))
-        self._shared.cluster.delete({self._settings.name(place.topic): (place.partition, min(before, end))})
+                self._writer.settle()
+        self._shared.cluster.delete({self.settings.name(place.topic): (place.partition, min(before, end))})
 
     def wait(self, positions: dict[Place, int], timeout: float) -> bool:
         """Return True as soon as any place holds a record at or beyond its position; False after `timeout` seconds."""
@@ -131,26 +148,32 @@ class KafkaLog:
     def floor(self, reader: str, place: Place) -> Floor | None:
         """The reader's emitted floor in this partition, or None if it never had one."""
         self._find(place)
+        with self._busy:
+            self._writer.settle()
         return self._shared.notes.floor(reader, place)
 
     def move_floor(self, reader: str, place: Place, floor: Floor) -> None:
-        """Raise the floor; one that is not higher is ignored."""
+        """Raise the floor; one that is not higher is ignored. It is on its way then: the next append waits for it."""
         self._find(place)
         with self._busy:
             self._notes.move_floor(reader, place, floor)
 
     def address(self) -> Address:
         """The cluster's, which may hold a password."""
-        return Address(opener="streams.kafka:open_kafka", arguments=msgspec.to_builtins(self._settings))
+        return Address(opener="streams.kafka:open_kafka", arguments=msgspec.to_builtins(self.settings))
 
     def clone(self) -> "KafkaLog":
         """The same log for another thread. It connects when it is first used."""
-        return KafkaLog(self._settings, self._new_id, self._shared)
+        return KafkaLog(self.settings, self._new_id, self._shared)
 
     def close(self) -> None:
         """Wake who waits, and hang up once what is being done is done."""
         self._closed.set()
         with self._busy:
+            if self._is_released:
+                return
+            self._is_released = True
+            self._shared.leave()
             self._writer.close()
             for reader in (self._reader, self._waiter, self._prober):
                 reader.close()
@@ -183,12 +206,11 @@ class KafkaLog:
         cluster = self._shared.cluster
         with self._shared.lock:
             wanted = [topic for topic in topics if topic not in self._shared.topics]
-            found = cluster.describe(self._settings.name(topic) for topic in wanted)
-            described = {topic: found[name] for topic in wanted if (name := self._settings.name(topic)) in found}
+            found = cluster.describe(self.settings.name(topic) for topic in wanted)
+            described = {topic: found[name] for topic in wanted if (name := self.settings.name(topic)) in found}
             if not described:
                 return
-            if not self._shared.topics:
-                check_broker(cluster)
+            check_broker(cluster)
             check_settings(cluster, described)
             self._shared.genesis.update(self._read_genesis(described))
             self._shared.topics.update(described)
@@ -199,7 +221,7 @@ class KafkaLog:
         starts = self._starts(counts)
         values = {place: self._kept(described[place.topic], place) for place, start in starts.items() if start > 0}
         whole = [place for place, start in starts.items() if start == 0]
-        values |= self._firsts(whole, GENESIS_SECONDS)
+        values |= self._firsts(whole, min(GENESIS_SECONDS, self.settings.patience))
         unborn = {place: counts[place] for place in whole if place not in values}
         if unborn:  # who made these topics died before it came to this
             self._begin(unborn)
@@ -213,14 +235,14 @@ class KafkaLog:
         return kept
 
     def _firsts(self, places: list[Place], timeout: float) -> dict[Place, bytes]:
-        reader = Reader(self._shared.cluster, self._closed, self._hear_statistics, {}, SPARSE)
+        reader = self._make_reader()
         try:
             return reader.firsts(places, timeout)
         finally:
             reader.close()
 
     def _starts(self, places: Iterable[Place]) -> dict[Place, int]:
-        named = {place: TopicPartition(self._settings.name(place.topic), place.partition) for place in places}
+        named = {place: TopicPartition(self.settings.name(place.topic), place.partition) for place in places}
         bounds = self._shared.cluster.bounds(named.values())
         return {place: bounds[partition][0] for place, partition in named.items()}
 
@@ -236,8 +258,12 @@ class KafkaLog:
             )
 
     def _bounds(self, place: Place) -> tuple[int, int]:
-        partition = TopicPartition(self._settings.name(place.topic), place.partition)
+        partition = TopicPartition(self.settings.name(place.topic), place.partition)
         return self._shared.cluster.bounds([partition])[partition]
+
+    def _make_reader(self, ours: Mapping[str, Any] = SPARSE) -> Reader:
+        shared = self._shared
+        return Reader(shared.cluster, self._closed, self._hear_statistics, shared.watch.look, shared.ends, ours)
 
     def _hear_statistics(self, statistics: str) -> None:
         pass

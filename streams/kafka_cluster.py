@@ -64,6 +64,7 @@ class Cluster:
         self.settings = settings
         self.health = Health(settings.servers)
         self.answered = False
+        self.is_supported = False  # as far as anybody has looked
         self._lock = threading.Lock()
         self._admin: AdminClient | None = None
 

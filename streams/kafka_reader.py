@@ -13,7 +13,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.kafka_cluster import Cluster
-from streams.kafka_settings import LOGGER, STATISTICS, translated
+from streams.kafka_settings import GONE, LOGGER, MISSING, STATISTICS, plain, translated
 from streams.kafka_tape import READ_BYTES, Tape
 from streams.log import LogError, Place, Stored, out_of_range
 
@@ -42,7 +42,8 @@ SPARSE: dict[str, Any] = OURS | {"queued.min.messages": 1, "fetch.message.max.by
 class Reader:
     """Tapes of one consumer, for one thread. `closed`: set from any thread, ends a wait.
 
-    `ends`: how far partitions are known to go, by all instances together.
+    `look`: called again and again, raises where the log is not what it was. `ends`: how far partitions are known to
+    go, by all instances together.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class Reader:
         cluster: Cluster,
         closed: Event,
         stats: Callable[[str], None],
+        look: Callable[[], None],
         ends: dict[Place, int],
         ours: Mapping[str, Any] = OURS,
     ) -> None:
         self._cluster = cluster
         self._closed = closed
         self._stats = stats
+        self._look = look
         self._ends = ends
         self._ours = ours
         self._consumer: Consumer | None = None
@@ -183,6 +186,7 @@ class Reader:
 
     def _pump(self, timeout: float) -> None:
         """Take what the consumer has; wait up to `timeout` seconds for the first."""
+        self._look()
         client = self._client()
         try:
             messages = client.consume(1 if timeout else FETCHED, timeout)
@@ -207,8 +211,8 @@ class Reader:
             place = next(place for place, one in self._tapes.items() if one is tape)
             start, end = self._bounds(place)
             raise out_of_range(place, tape.next, start, end)
-        elif error.retriable() or code.startswith("_"):
-            LOGGER.info("Kafka: %s", error.str())
+        elif error.retriable() or code in GONE | MISSING:  # the client goes on trying; what is gone, the watch tells
+            LOGGER.info("Kafka: %s", plain(error))
         else:
             raise translated(error, self._cluster.settings.servers)
 

@@ -19,7 +19,7 @@ LARGEST_BATCH = MAX_RECORD_BYTES + 64 * KIB  # bytes: one record of the largest 
 STATISTICS = 5_000  # ms between two
 
 # Names of librdkafka's own errors begin with an underscore, those of the broker's do not.
-_GONE = frozenset(
+GONE = frozenset(
     [
         *("_ALL_BROKERS_DOWN", "_MSG_TIMED_OUT", "_TIMED_OUT", "_TIMED_OUT_QUEUE", "_TRANSPORT", "_RESOLVE"),
         *("_PURGE_INFLIGHT", "_PURGE_QUEUE", "_WAIT_COORD", "_WAIT_CACHE", "REQUEST_TIMED_OUT", "KAFKA_STORAGE_ERROR"),
@@ -27,7 +27,7 @@ _GONE = frozenset(
         *("NOT_LEADER_FOR_PARTITION", "NOT_ENOUGH_REPLICAS", "NOT_ENOUGH_REPLICAS_AFTER_APPEND"),
     ]
 )
-_MISSING = frozenset({"_UNKNOWN_PARTITION", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID"})
+MISSING = frozenset({"_UNKNOWN_PARTITION", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID"})
 REFUSED = frozenset({"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "_SSL"})
 
 
@@ -92,8 +92,8 @@ def translated(error: KafkaException | KafkaError, servers: str) -> LogError:
     code, said = cause.name(), plain(cause)
     if code in REFUSED:
         return LogError(f"Kafka at {servers} refuses these credentials, or can't speak to us so: {said}")
-    if code in _GONE:
+    if code in GONE:
         return LogUnreachable(f"can't reach Kafka at {servers}: {said}")
-    if code in _MISSING:
+    if code in MISSING:
         return LogMismatch(f"Kafka at {servers} has no such topic or partition: {said}; create the topics first")
     return LogError(f"Kafka at {servers} refuses: {said}")

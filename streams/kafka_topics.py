@@ -60,14 +60,16 @@ def check_count(topic: Topic, present: Described | None, count: int) -> None:
 
 
 def check_broker(cluster: Cluster) -> None:
-    """Raise LogError for a broker older than Kafka 4."""
-    brokers = cluster.brokers()
-    for broker, configured in cluster.broker_configs(brokers[:1]).items():
+    """Raise LogError for a broker older than Kafka 4; asked once."""
+    if cluster.is_supported:
+        return
+    for broker, configured in cluster.broker_configs(cluster.brokers()[:1]).items():
         if _OLD in configured:
             raise LogError(
                 f"broker {broker} of Kafka at {cluster.settings.servers} is {configured[_OLD]}, which is not supported:"
                 " Kafka 4.0 or later is needed; upgrade it"
             )
+    cluster.is_supported = True
 
 
 class Survey(NamedTuple):

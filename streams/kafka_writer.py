@@ -20,6 +20,7 @@ from streams.kafka_settings import LARGEST_BATCH, STATISTICS, translated
 from streams.log import Append, LogError, LogUnreachable
 
 SLICE = 0.1  # seconds in one wait, at most
+CLOSING = 0.5  # seconds in which what was begun may still land
 OURS: dict[str, Any] = {
     "acks": "all",
     "enable.idempotence": True,
@@ -62,7 +63,10 @@ class Writer:
         return [next(following[names[topic], partition]) for (topic, partition), _, _ in records]
 
     def put(self, name: str, pairs: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Append keys and values to partition 0 of a topic, named as in Kafka. Raises LogError."""
+        """Begin to append keys and values to partition 0 of a topic, named as in Kafka. Raises LogError.
+
+        What became of it, `settle` says, and so does the next append.
+        """
 
         def acked(error: KafkaError | None, _message: "Message[Any, Any]") -> None:
             self._failed = self._failed or error
@@ -70,10 +74,16 @@ class Writer:
         deadline = time.monotonic() + self._cluster.patience
         for key, value in pairs:
             self._send(deadline, name, value, key, 0, acked)
-        self._settle(deadline)
+
+    def settle(self) -> None:
+        """Wait until all that was begun has landed. Raises LogError."""
+        if self._producer is not None:
+            self._settle(time.monotonic() + self._cluster.patience)
 
     def close(self) -> None:
-        """Release the producer, with what it still holds."""
+        """Release the producer. What it has begun may land or not."""
+        if self._producer is not None:
+            self._producer.flush(CLOSING)
         self._throw_away()
 
     def _ready(self) -> Producer:

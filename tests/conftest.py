@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.broker import LocalBroker
+from streams.broker import LocalBroker, free_port
 from tests.support import provision
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -100,11 +100,30 @@ def python_image(docker_engine: str) -> Iterator[str]:
         yield image
 
 
+# A second door of the broker, that asks for a name and a password.
+GUARDED = f"127.0.0.1:{free_port()}"
+DOORS = {
+    "listeners": f"PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller}},SASL_PLAINTEXT://{GUARDED}",
+    "advertised.listeners": f"PLAINTEXT://127.0.0.1:{{port}},SASL_PLAINTEXT://{GUARDED}",
+    "sasl.enabled.mechanisms": "PLAIN",
+    "listener.name.sasl_plaintext.plain.sasl.jaas.config": "org.apache.kafka.common.security.plain.PlainLoginModule"
+    ' required user_ann="right";',
+}
+
+
 @pytest.fixture(scope="session")
 def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
     """A running Kafka broker for all tests: each gives its topics a prefix of its own, and leaves the broker alone."""
-    with LocalBroker(tmp_path_factory.mktemp("kafka")) as broker:
+    quick_to_start = ["-XX:TieredStopAtLevel=1"]
+    with LocalBroker(tmp_path_factory.mktemp("kafka"), jvm=quick_to_start, properties=DOORS) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def guarded_kafka(kafka_broker: LocalBroker) -> str:
+    """Address of the same broker where `ann` may enter with the password `right`, by SASL PLAIN."""
+    assert kafka_broker.pid
+    return GUARDED
 
 
 @pytest.fixture(scope="session")

@@ -298,6 +298,7 @@ def test_a_floor_only_rises(logs: Logs) -> None:
     assert log.floor("reader", WORK) is None
     for offset, expected in [(3, 3), (2, 3), (7, 7), (7, 7), (0, 7)]:
         log.move_floor("reader", WORK, Floor(offset, f"digest {offset}", "id"))
+        assert log.floor("reader", WORK) == Floor(expected, f"digest {expected}", "id")
         assert logs.again().floor("reader", WORK) == Floor(expected, f"digest {expected}", "id")
 
 

@@ -7,12 +7,13 @@ import pytest
 
 from tests.support.api import Site, site
 from tests.support.kafkas import new_log
+from tests.support.kafkas import new_log
 from tests.support.logs import embedded_dsn, log_dsn
 from tests.support.model import Model
 from tests.support.postgres import dsn, postgres_server
 from tests.support.runners import holding, isolated, process, runner
 
-__all__ = ["dsn", "embedded_dsn", "holding", "isolated", "log_dsn", "new_log", "postgres_server", "process", "runner"]
+__all__ = ["dsn", "embedded_dsn", "holding", "isolated", "log_dsn", "new_log", "new_log", "postgres_server", "process", "runner"]
 
 
 @pytest.fixture

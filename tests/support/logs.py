@@ -100,7 +100,7 @@ def debian_dsn() -> Iterator[str]:
 
 def kafka_settings(broker: LocalBroker, **more: Any) -> KafkaSettings:
     """Of a log that nobody has used yet."""
-    return KafkaSettings(servers=broker.servers, prefix=f"t{next(_numbers)}.", **more)
+    return KafkaSettings(**{"servers": broker.servers, "prefix": f"t{next(_numbers)}.", **more})
 
 
 def emptied(dsn: str) -> str:

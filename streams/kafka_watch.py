@@ -1,0 +1,73 @@
+"""Notices while a process runs that a topic is not the one that it was: made anew, deleted, or with partitions added.
+
+A record says nothing of it, and the client goes on with the new topic as if nothing had happened. So the cluster is
+asked again and again, without anybody waiting for the answer. Within `LOOK` seconds and the way to the brokers, whoever
+uses the log is stopped.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+from schemas.topics import Topic
+from streams.kafka_cluster import Cluster, Described
+from streams.log import LogMismatch
+
+LOOK = 1.0  # seconds between two questions
+
+
+class Watch:
+    """Of `topics`, as far as they are known by now; for all instances of one log in a process, from any thread."""
+
+    def __init__(self, cluster: Cluster, topics: Mapping[Topic, Described]) -> None:
+        self._cluster = cluster
+        self._topics = topics
+        self._lock = threading.Lock()
+        self._due = 0.0
+        self._asked: dict[Topic, Future[Any]] = {}
+        self._gone: set[Topic] = set()
+        self._found = ""
+
+    def look(self) -> None:
+        """Raise LogMismatch, from now on always, if a topic is not what it was. Costs nothing most times."""
+        if self._found:
+            raise LogMismatch(self._found)
+        if time.monotonic() >= self._due and self._lock.acquire(blocking=False):
+            try:
+                self._go_on()
+            finally:
+                self._lock.release()
+            if self._found:
+                raise LogMismatch(self._found)
+
+    def _go_on(self) -> None:
+        if all(future.done() for future in self._asked.values()):
+            for topic, future in self._asked.items():
+                self._compare(topic, future)
+            names = {topic: self._cluster.settings.name(topic) for topic in self._topics}
+            asked = self._cluster.describing(names.values()) if names else {}
+            self._asked = {topic: asked[name] for topic, name in names.items()}
+            self._due = time.monotonic() + LOOK
+
+    def _compare(self, topic: Topic, future: "Future[Any]") -> None:
+        known = self._topics[topic]
+        try:
+            present = future.result()
+        except KafkaException as error:
+            is_gone = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+            if is_gone and topic in self._gone:  # twice: a broker that has just started may not know yet
+                self._found = f"topic {topic} was deleted: restore the log from a backup, or start over with a new one"
+            self._gone = self._gone | {topic} if is_gone else self._gone - {topic}
+            return
+        self._gone -= {topic}
+        if str(present.topic_id) != known.id:
+            self._found = f"topic {topic} was made anew: restore the log from a backup, or start over with a new one"
+        elif len(present.partitions) != known.partitions:
+            self._found = (
+                f"topic {topic} has {len(present.partitions)} partitions now and had {known.partitions}: they never"
+                " change, so restore the log from a backup, or start over with a new one"
+            )
