@@ -20,6 +20,7 @@ from streams.audit import Progress, Report
 from streams.comparing import KEPT, Difference
 from streams.kept import KeptStates, kept_in_folder
 from streams.log import Log
+from streams.remembering import RememberingLog
 
 SHOWN = 100  # differences that are printed; --json has more
 
@@ -43,7 +44,7 @@ def _source(session: Session, archived: Path | None) -> Iterator[Source]:
 
 def source_of(session: Session, client: Client) -> Source:
     """The log of what runs, and what it keeps of its states."""
-    return Source(client.log, kept_in_folder(session.folders.checkpoints))
+    return Source(RememberingLog(client.log), kept_in_folder(session.folders.checkpoints))
 
 
 # --- Verify -----------------------------------------------------------------------------------------------------------
