@@ -1,0 +1,219 @@
+"""Executors in processes of their own over one log in Postgres; claims and dispatch decide in this process.
+
+The test is the jobs machine: it requests work, and looks at what is said. `python -m tests.support.shopfloor DSN STORE
+ROOT OFFER` is one executor. SIGTERM drains it; SIGUSR1 makes it keep its interpreter to itself for `HOLD_SECONDS`.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from ctypes import PyDLL
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from consumers.executor.guard import end_former
+from consumers.executor.inputs import remove_tree
+from consumers.executor.service import WATCHDOG_LOCK, Executor, Offer
+from consumers.executor.site import site_key, socket_folder
+from gateway.machines import machines
+from gateway.wiring_parts import machine_part
+from schemas.claims import Requested, Withdrawn
+from schemas.codec import decode, encode
+from schemas.log import Genesis
+from schemas.settings import ConfigSet, UserSet
+from schemas.spec import Resources
+from schemas.topics import Topic
+from store.blocks import BlockStore
+from store.collections import CollectionStore
+from streams.checkpoints import MemoryCheckpoints
+from streams.log import Append, Place
+from streams.loop import Runner
+from streams.postgres import PostgresLog
+from streams.routes import key_of
+from tests.support.attempts import Bench
+
+PATIENCE = 90.0
+HOLD_SECONDS = 11
+
+
+class Node:
+    """One executor's process, and the next ones on the same folder."""
+
+    def __init__(self, floor: "ShopFloor", name: str, **offer: Any) -> None:
+        self.floor = floor
+        self.name = name
+        self.root = floor.folder / name
+        self.offer = {"node": name, "runner": "process", "slots": 1, "verify_slots": 1, **offer}
+        self.process: subprocess.Popen[bytes] | None = None
+        self.pipes: list[int] = []  # held open until its end
+
+    def start(self) -> "Node":
+        """Start it, and wait until it has joined."""
+        joined = self.joinings()
+        self.process = subprocess.Popen(self.command)
+        self.floor.wait_until(lambda: self.joinings() > joined)
+        return self
+
+    @property
+    def command(self) -> list[str]:
+        """What starts it."""
+        where = [self.floor.dsn, str(self.floor.folder / "store"), str(self.root)]
+        return [sys.executable, "-m", "tests.support.shopfloor", *where, json.dumps(self.offer)]
+
+    def joinings(self) -> int:
+        """How often it has joined."""
+        return len(self.floor.said(Topic.WORK, "joined", node=self.name))
+
+    def send(self, number: int) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9 of the executor; what it left is as it is."""
+        self.send(signal.SIGKILL)
+        self.wait()
+
+    def wait(self) -> int:
+        assert self.process
+        return self.process.wait(PATIENCE)
+
+    @property
+    def watchdog(self) -> int:
+        """The process beside it."""
+        return int((self.root / WATCHDOG_LOCK).read_text())
+
+    def close(self) -> None:
+        """End all of it."""
+        for pipe in self.pipes:
+            os.close(pipe)
+        if self.process:
+            for number in (signal.SIGCONT, signal.SIGKILL):
+                self.process.send_signal(number)
+            self.process.wait(PATIENCE)
+            end_former(self.root / WATCHDOG_LOCK)
+        remove_tree(socket_folder(site_key(self.name, self.root)))
+
+
+class ShopFloor:
+    """`user`s see nothing of each other. Every topic has one partition."""
+
+    def __init__(self, dsn: str, folder: Path) -> None:
+        self.dsn = dsn
+        self.folder = folder
+        self.log = PostgresLog(dsn)
+        self.log.create(dict.fromkeys(Topic, 1))
+        self.store = CollectionStore(BlockStore.create(folder / "store"))
+        self._parts = [machine_part(self.log, machine, [0], _runner) for machine in machines(self.log)]
+        self._threads = [threading.Thread(target=part.run, daemon=True) for part in self._parts]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        for part in self._parts:
+            part.stop()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        self.log.close()
+
+    # --- What people and the jobs machine say -------------------------------------------------------------------------
+
+    def say(self, topic: Topic, body: Any) -> None:
+        self.log.append([Append(Place(topic, 0), key_of(body), encode(body))])
+
+    def number(self, name: Any, value: int) -> None:
+        self.say(Topic.SETTINGS, ConfigSet(name=name, value=value))
+
+    def user(self, name: str) -> None:
+        self.say(Topic.SETTINGS, UserSet(user=name, name=name))
+
+    def request(self, task: str, command: str, *, owner: str = "ada", image: str = "", **fields: Any) -> None:
+        """A task, under a fingerprint of its own unless `fingerprint` says which."""
+        resources = {name: fields.pop(name) for name in ("cores", "memory", "scratch") if name in fields}
+        size = {"cores": 1, "memory": 64, "scratch": 16} | resources
+        spec = msgspec.structs.replace(Bench.spec(None, command, image=image), resources=Resources(**size))
+        fields = {"fingerprint": f"print-{task}", "root": f"job-{task}"} | fields
+        raw = msgspec.Raw(msgspec.json.encode(spec))
+        self.say(Topic.CLAIMS, Requested(task=task, owner=owner, spec=raw, **size, **fields))
+
+    def withdraw(self, task: str, fingerprint: str = "") -> None:
+        self.say(Topic.CLAIMS, Withdrawn(fingerprint=fingerprint or f"print-{task}", task=task, root=f"job-{task}"))
+
+    # --- What there is to read ----------------------------------------------------------------------------------------
+
+    def said(self, topic: Topic, tag: str, **fields: Any) -> list[Any]:
+        """The records of this type so far, with these fields."""
+        found = []
+        for stored in self.log.read(Place(topic, 0), 0, 100_000):
+            body = decode(topic, stored.value).body
+            alike = not isinstance(body, Genesis) and body.__struct_config__.tag == tag
+            if alike and all(getattr(body, name) == value for name, value in fields.items()):
+                found.append(body)
+        return found
+
+    def wait_until(self, condition: Callable[[], object]) -> None:
+        """Look again whenever any topic has grown."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            positions = {Place(topic, 0): self.log.end(Place(topic, 0)) for topic in Topic}
+            if condition():
+                return
+            assert time.monotonic() < end, {topic: self._tail(topic) for topic in (Topic.WORK, Topic.CLAIMS)}
+            self.log.wait(positions, 1.0)
+
+    def wait_for(self, topic: Topic, tag: str, count: int = 1, **fields: Any) -> Any:
+        """The `count`-th such record, as soon as it is there."""
+        self.wait_until(lambda: len(self.said(topic, tag, **fields)) >= count)
+        return self.said(topic, tag, **fields)[count - 1]
+
+    def completed(self, task: str) -> Any:
+        """What the claims machine says of a task that is done."""
+        return self.wait_for(Topic.TASKS, "task_completed", task=task)
+
+    def text(self, output: str, path: str) -> str:
+        with self.store.open(output, path) as stream:
+            return stream.read().decode()
+
+    def _tail(self, topic: Topic) -> list[Any]:
+        end = self.log.end(Place(topic, 0))
+        return [decode(topic, stored.value).body for stored in self.log.read(Place(topic, 0), max(end - 12, 0), 12)]
+
+
+@contextmanager
+def shopfloor(dsn: str, folder: Path) -> Iterator[tuple[ShopFloor, Callable[..., Node]]]:
+    """The floor, and what makes a node on it that runs already."""
+    with ExitStack() as stack:
+        floor = ShopFloor(dsn, folder)
+        stack.callback(floor.close)
+
+        def node(name: str, **offer: Any) -> Node:
+            made = Node(floor, name, **offer)
+            stack.callback(made.close)
+            return made.start()
+
+        yield floor, node
+
+
+def _runner(log: Any, machine: Any, number: int) -> Runner:
+    return Runner(log, machine, number, MemoryCheckpoints())
+
+
+def main(dsn: str, store: str, root: str, offer: str) -> None:
+    collections = CollectionStore(BlockStore(Path(store)))
+    executor = Executor(PostgresLog(dsn), collections, Path(root), Offer(**json.loads(offer)))
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=executor.drain).start())
+    # A function that is called so keeps the interpreter's lock.
+    signal.signal(signal.SIGUSR1, lambda *_: PyDLL(None).usleep(HOLD_SECONDS * 1_000_000))
+    executor.run()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
