@@ -29,10 +29,11 @@ from schemas.codec import encode
 from schemas.fields import Record
 from schemas.log import Cause, Genesis
 from schemas.topics import Topic
-from streams.checkpoints import CheckpointStore, MemoryCheckpoints
+from streams.checkpoints import MemoryCheckpoints
 from streams.localstore import LocalStore
 from streams.log import Append, Floor, Place, Stored, to_stored
 from streams.loop import BATCH, Runner
+from streams.memory import MemoryLog
 from streams.snapshots import SharedSnapshots
 
 PARTITIONS = 8
@@ -45,17 +46,18 @@ IN_MEMORY = 100_000
 LOOKS = 4
 
 
-class StoryLog:
+class StoryLog(MemoryLog):
     """A log whose `claims` hold the stories of so many fingerprints, and `more` further requests; nothing is kept."""
 
     def __init__(self, fingerprints: int, floor: int | None = None, more: int = 0) -> None:
+        super().__init__()
         self._end = 1 + STEPS * fingerprints + more
         self._told = 1 + STEPS * fingerprints
         self._floor = self._end if floor is None else floor
         self.reading = 0.0  # seconds of processor time
         self.appended = 0
 
-    def partitions(self, _topic: Topic) -> int:
+    def partitions(self, topic: Topic) -> int:
         """As many of each topic."""
         return PARTITIONS
 
@@ -64,11 +66,11 @@ class StoryLog:
         log_id = f"{LOG_ID}{place}"
         return Genesis(log_id=log_id, topic=place.topic, partition=place.partition, partitions=PARTITIONS)
 
-    def start(self, _place: Place) -> int:
+    def start(self, place: Place) -> int:
         """Nothing is trimmed."""
         return 0
 
-    def end(self, _place: Place) -> int:
+    def end(self, place: Place) -> int:
         """Offset that the next record of a partition would get."""
         return self._end
 
@@ -84,12 +86,12 @@ class StoryLog:
         self.appended += len(records)
         return [0] * len(records)
 
-    def floor(self, _reader: str, place: Place) -> Floor:
+    def floor(self, reader: str, place: Place) -> Floor:
         """Everything is in the log but what `more` leads to."""
         before = sha256(self._record(place, self._floor - 1).value).hexdigest()
         return Floor(self._floor, before, f"{LOG_ID}{place}")
 
-    def move_floor(self, _reader: str, _place: Place, _floor: Floor) -> None:
+    def move_floor(self, reader: str, place: Place, floor: Floor) -> None:
         """It stays where it is."""
 
     def _record(self, place: Place, offset: int) -> Stored:
@@ -199,19 +201,15 @@ def snapshot(folder: Path, each: int) -> None:
 
 def memory(each: int) -> None:
     """The rows as a dict."""
-    log, kept = StoryLog(each), _nothing_kept()
+    log = StoryLog(each)
     before = _resident()
-    runner = Runner(log, Claims, 0, kept, every=2**62)
+    runner = Runner(log, Claims, 0, MemoryCheckpoints(), every=2**62)
     began = time.process_time()
     while runner.poll(BATCH):
         pass
     spent = time.process_time() - began - log.reading
     _tell(f"in memory, {each:,} fingerprints: replay, records/s", f"{log.end(runner.place) / spent:,.0f}")
     _tell("in memory: resident per fingerprint, B", f"{(_resident() - before) / each:,.0f}")
-
-
-def _nothing_kept() -> CheckpointStore:
-    return MemoryCheckpoints()
 
 
 def _tell(name: str, figure: str) -> None:

@@ -1,0 +1,162 @@
+"""An owner and its standby as real processes over Postgres: killed, frozen, thawed, both at once."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from coordinator.claims import Claims
+from schemas.claims import Quarantined
+from schemas.codec import decode, encode
+from schemas.facts import Answered
+from schemas.topics import Topic
+from streams.audit import verify
+from streams.kept import kept_in_folder
+from streams.log import Append, Log, Place
+from streams.postgres import PostgresLog
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+CLAIMS, FACTS = Place(Topic.CLAIMS, 0), Place(Topic.FACTS, 0)
+SOON = 30.0
+PROCESS = """
+import sys
+from pathlib import Path
+from coordinator.claims import Claims
+from streams.driver import Crew, Driver
+from streams.localstore import LocalStore
+from streams.loop import Runner
+from streams.postgres import PostgresLog
+from streams.snapshots import SharedSnapshots
+from streams.standby import Patience
+dsn, folder, name, how = sys.argv[1:]
+local, shared = LocalStore(Path(folder, name)), SharedSnapshots(Path(folder, "shared"))
+log = PostgresLog(dsn)
+def assemble():
+    standby = Patience() if how == "standby" else None
+    runner = Runner(log, Claims, 0, shared, local=local, every=20, standby=standby)
+    while runner.position < runner.floor:
+        runner.poll()
+    print("ready", flush=True)
+    return Crew([runner])
+Driver(log, assemble).run()
+"""
+
+
+class Coordinators:
+    """Processes that run one partition of the claims machine, each on a folder of its own."""
+
+    def __init__(self, dsn: str, folder: Path) -> None:
+        self._dsn = dsn
+        self._folder = folder
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def start(self, name: str, how: str = "owner") -> "subprocess.Popen[bytes]":
+        """One that has come up to the floor."""
+        command = [sys.executable, "-c", PROCESS, self._dsn, str(self._folder), name, how]
+        process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE)
+        self._running.append(process)
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        return process
+
+    def end(self) -> None:
+        for process in self._running:
+            process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
+
+
+@pytest.fixture
+def log(log_dsn: str) -> Iterator[Log]:
+    with closing(PostgresLog(log_dsn)) as log:
+        log.create(dict.fromkeys(Topic, 1))
+        yield log
+
+
+@pytest.fixture
+def start(log: Log, log_dsn: str, tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
+    coordinators = Coordinators(log_dsn, tmp_path)
+    yield coordinators.start
+    coordinators.end()
+
+
+def ask(log: Log, *numbers: int) -> None:
+    """Commands that people may send, each for another fingerprint."""
+    bodies = [Quarantined(fingerprint=f"f{n}") for n in numbers]
+    log.append([Append(CLAIMS, body.fingerprint, encode(body)) for body in bodies])
+
+
+def await_decided(log: Log, number: int) -> None:
+    """Wait until the command has been answered."""
+    seen = 1
+    while log.wait({FACTS: seen}, SOON):
+        batch = log.read(FACTS, seen, 1_000)
+        seen += len(batch)
+        bodies = [decode(Topic.FACTS, record.value).body for record in batch]
+        if any(isinstance(body, Answered) and body.about == f"f{number}" for body in bodies):
+            return
+    raise AssertionError(f"f{number} is not decided within {SOON} s")
+
+
+def check(log: Log, folder: Path) -> None:
+    """Everything is said as it follows from the log, and every snapshot holds that state."""
+    report = verify(log, [Claims], kept_in_folder(folder / "shared"), checkers={})
+    assert (report.differences, report.undecided) == ([], 0)
+    assert report.checkpoints > 0
+
+
+def test_a_standby_decides_soon_after_its_owner_was_killed(log: Log, start: Callable, tmp_path: Path) -> None:
+    owner = start("one")
+    ask(log, *range(50))
+    await_decided(log, 49)
+    start("two", "standby")
+    ask(log, *range(50, 60))
+    await_decided(log, 59)
+    owner.kill()
+    began = time.monotonic()
+    ask(log, *range(60, 65))
+    await_decided(log, 64)
+    assert time.monotonic() - began < 5.0
+    ask(log, 65)
+    await_decided(log, 65)
+    check(log, tmp_path)
+
+
+def test_an_owner_that_was_frozen_and_thaws_does_no_harm(log: Log, start: Callable, tmp_path: Path) -> None:
+    owner = start("one")
+    ask(log, *range(50))
+    await_decided(log, 49)
+    start("two", "standby")
+    owner.send_signal(signal.SIGSTOP)
+    ask(log, *range(50, 60))
+    await_decided(log, 59)
+    owner.send_signal(signal.SIGCONT)
+    for number in range(60, 120):
+        ask(log, number)
+    await_decided(log, 119)
+    start("three", "standby").kill()
+    owner.kill()
+    ask(log, 120)
+    await_decided(log, 120)
+    check(log, tmp_path)
+
+
+def test_a_chain_of_standbys_survives_each_of_them(log: Log, start: Callable, tmp_path: Path) -> None:
+    running = [start("one"), start("two", "standby"), start("three", "standby")]
+    for turn, process in enumerate(running[:-1]):
+        ask(log, *range(turn * 30, turn * 30 + 30))
+        await_decided(log, turn * 30 + 29)
+        process.kill()
+    ask(log, 60)
+    await_decided(log, 60)
+    running[0].wait()
+    start("one")  # it comes back as an owner, to the state that it left on its disk
+    ask(log, 61)
+    await_decided(log, 61)
+    check(log, tmp_path)
