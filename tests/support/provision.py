@@ -72,6 +72,10 @@ def _no_docker() -> str | None:
     return f"no {' and no '.join(absent)} found" if absent else None
 
 
+def _no_compose() -> str | None:
+    return _no_docker() or (None if shutil.which("docker-compose") else "no docker-compose on the PATH")
+
+
 def _no_kafka() -> str | None:
     try:
         find_java()
@@ -104,6 +108,11 @@ NEEDS = {
         why_missing=_no_docker,
         packages=("docker.io", "mmdebstrap"),
         advice="start a Docker engine that this user may speak to, or run as root on Debian",
+    ),
+    "compose": Need(
+        why_missing=_no_compose,
+        packages=("docker-compose",),
+        advice="install docker-compose, and run as root on Debian",
     ),
     "kafka": Need(
         why_missing=_no_kafka,
@@ -213,6 +222,15 @@ def _dockerd(folder: Path) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(ENGINE_STOP_SECONDS)
+            _unmount_below(folder)
+
+
+def _unmount_below(folder: Path) -> None:
+    """The engine leaves the host's network mounted there, once a container has used it."""
+    mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for place in mounted:
+        if place.startswith(f"{folder}/"):
+            subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], ready: socket.socket, log: Path) -> None:
@@ -234,7 +252,7 @@ def python_image(engine: str) -> Iterator[str]:
     client = docker.DockerClient(base_url=engine, timeout=300)
     try:
         if shutil.which("mmdebstrap"):
-            with _image_archive().open("rb") as data:
+            with image_archive().open("rb") as data:
                 client.api.import_image_from_data(data, repository=IMAGE_NAME, tag="latest")
             image = client.images.get(IMAGE_NAME)
         else:
@@ -245,9 +263,9 @@ def python_image(engine: str) -> Iterator[str]:
         client.close()
 
 
-def _image_archive() -> Path:
-    """A root file system with Python in it, made once (15 s) and kept in the user's cache folder."""
-    key = hashlib.sha256(f"{_codename()} {platform.machine()} {IMAGE_PACKAGES}".encode()).hexdigest()[:12]
+def image_archive(packages: str = IMAGE_PACKAGES) -> Path:
+    """A Debian root file system with these packages, made once (15 s) and kept in the user's cache folder."""
+    key = hashlib.sha256(f"{_codename()} {platform.machine()} {packages}".encode()).hexdigest()[:12]
     archive = platformdirs.user_cache_path("crunch-reuse") / "tests" / f"python-image-{key}.tar"
     if archive.exists():
         return archive
@@ -258,7 +276,7 @@ def _image_archive() -> Path:
             "mmdebstrap",
             "--quiet",
             "--variant=essential",
-            f"--include={IMAGE_PACKAGES}",
+            f"--include={packages}",
             _codename(),
             str(fresh),
         ]

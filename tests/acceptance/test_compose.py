@@ -1,0 +1,42 @@
+"""The one Dockerfile, and docker-compose.yml: built and brought up, with Kafka and Postgres of our own."""
+
+from collections.abc import Iterator
+
+import orjson
+import pytest
+
+from tests.support.cluster import Compose, compose
+
+JOB = b"""
+name: hello
+command: ["sh", "-c", "echo hello > $TASK_OUTPUT/x"]
+is_pure: true
+"""
+SERVICES = ("coordinator", "standby", "projector", "executor")
+
+pytestmark = pytest.mark.needs("docker", "compose", "kafka")
+
+
+@pytest.fixture(scope="module")
+def cluster(docker_engine: str) -> Iterator[Compose]:
+    with compose(docker_engine) as made:
+        made.run("up", "--build", "--detach", "--scale", "executor=2")
+        yield made
+
+
+def test_every_service_becomes_healthy_and_two_users_jobs_run_once(cluster: Compose) -> None:
+    cluster.until_healthy(*SERVICES)
+    for name in ("ann", "bob"):
+        cluster.crunch("coordinator", "user", "add", name)
+    cluster.crunch("coordinator", "grant", "add", "bob", "ann")
+    first = orjson.loads(cluster.crunch("coordinator", "submit", "--json", "--as", "ann", "-", said=JOB))
+    second = orjson.loads(cluster.crunch("projector", "submit", "--json", "--as", "bob", "-", said=JOB))
+    assert (first["counts"]["complete"], first["counts"]["copied"]) == (1, 0)
+    assert (second["counts"]["complete"], second["counts"]["copied"]) == (0, 1)
+    assert first["job"]["output"] == second["job"]["output"]
+    assert orjson.loads(cluster.crunch("coordinator", "audit", "verify", "--json"))["wrong"] == 0
+
+
+def test_no_process_of_ours_is_root(cluster: Compose) -> None:
+    for service in SERVICES:
+        assert cluster.run("exec", "-T", service, "id", "-u").stdout.strip() == b"10001"

@@ -1,0 +1,121 @@
+"""Our processes beside a real broker and Postgres, started by the README's own commands."""
+
+import os
+import queue
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from tests.conftest import CHECKOUT
+
+PATIENCE = 90.0
+LONG = ("coordinator", "projector", "executor")  # commands that run until they are stopped
+
+
+def commands(section: str) -> list[list[str]]:
+    """The words after `./run` of each line in the shell block of a section of the README."""
+    text = (CHECKOUT / "README.md").read_text("utf-8").split(f"\n## {section}\n")[1].split("```sh\n")[1].split("```")[0]
+    return [shlex.split(line, comments=True)[1:] for line in text.splitlines() if line.startswith("./run ")]
+
+
+@dataclass
+class Process:
+    """One of our processes: what it says, and how it can end."""
+
+    words: list[str]
+    running: "subprocess.Popen[bytes]"
+    hearing: threading.Thread = field(default_factory=threading.Thread)
+    said: "queue.SimpleQueue[dict[str, Any]]" = field(default_factory=queue.SimpleQueue)
+
+    def until(self, event: str) -> dict[str, Any]:
+        """The next event of this name in its journal."""
+        while True:
+            line = self.said.get(timeout=PATIENCE)
+            assert line, f"{self.words} has ended"
+            if line["event"] == event:
+                return line
+
+    def end(self, number: int) -> int:
+        """Send a signal, and wait for the end: its exit code."""
+        self.running.send_signal(number)
+        return self.running.wait(PATIENCE)
+
+
+class Cluster:
+    """The README's processes; `environment`: where they meet. Each is told apart by its words."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("CRUNCH_REUSE_", "XDG_"))}
+        (folder / "home").mkdir()
+        self._environment = clean | environment | {"HOME": str(folder / "home"), "PYTHONPATH": str(CHECKOUT)}
+        self._errors = (folder / "errors").open("wb")
+        self.processes: dict[str, Process] = {}
+
+    def start(self, *commands: list[str]) -> None:
+        """Start long-running commands together; all are ready when this returns."""
+        for process in [self._start(words) for words in commands]:
+            process.until("ready")
+
+    def _start(self, words: list[str]) -> Process:
+        process = Process(words, self._popen([*words, "--json"], subprocess.PIPE, self._errors))
+        process.hearing = threading.Thread(target=_hear, args=(process,), daemon=True)
+        process.hearing.start()
+        self.processes[" ".join(words)] = process
+        return process
+
+    def begin(self, *words: str) -> "subprocess.Popen[bytes]":
+        """Start another command, with its output in pipes."""
+        return self._popen(list(words), subprocess.PIPE, subprocess.PIPE)
+
+    def run(self, *words: str) -> bytes:
+        """Run a command to its end, which must be a good one: what it prints."""
+        return finished(self.begin(*words))
+
+    def kill_and_restart(self, words: list[str]) -> None:
+        """A crash, and what looks after the process."""
+        self.processes[" ".join(words)].end(signal.SIGKILL)
+        self.start(words)
+
+    def stop(self) -> dict[str, int]:
+        """Tell all to stop: their exit codes."""
+        for process in self.processes.values():
+            process.running.terminate()
+        return {name: process.running.wait(PATIENCE) for name, process in self.processes.items()}
+
+    def close(self) -> None:
+        """Kill what is left, and show what was said."""
+        for process in self.processes.values():
+            process.running.kill()
+            process.running.wait()
+            process.hearing.join()
+        self._errors.close()
+        print((self.folder / "errors").read_text())
+
+    def _popen(self, words: list[str], out: int, err: "int | IO[bytes]") -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-P", "-m", "gateway.cli", "--data-dir", str(self.folder / "data"), *words]
+        return subprocess.Popen(
+            command, env=self._environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+        )
+
+
+def finished(process: "subprocess.Popen[bytes]") -> bytes:
+    """What a command printed, which ended well."""
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, (process.args, out.decode(), err.decode())
+    return out
+
+
+def _hear(process: Process) -> None:
+    assert process.running.stdout
+    with process.running.stdout as out:
+        for line in out:
+            process.said.put(orjson.loads(line))
+    process.said.put({})
