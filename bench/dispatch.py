@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from bench.common.figures import machine, percentile
 from bench.common.logs import KINDS
 from bench.dispatching.cluster import Cluster, cluster
+from bench.dispatching.machine import freed_slot
 from bench.dispatching.queueing import Arrival, arrivals, ideal_waits
 
-EXECUTORS = 8
 REUSES = 20.0  # a second
 
 
@@ -24,20 +24,25 @@ def main() -> None:
     """Print the figures."""
     options = _options()
     print(f"machine               {machine()}")
-    print(f"log                   {options.log}; {EXECUTORS} executors, {options.slots} slots each")
+    print(f"log                   {options.log}; {options.executors} executors, {options.slots} slots each")
     for long_rate in options.long_rate:
-        with cluster(options.log, EXECUTORS, options.slots) as nodes:
+        with cluster(options.log, options.executors, options.slots) as nodes:
             _bench_waiting(nodes, options, long_rate)
-    with cluster(options.log, EXECUTORS, 16) as nodes:
+    with cluster(options.log, options.executors, 16) as nodes:
         _bench_queue(nodes, options.queue)
-    with cluster(options.log, EXECUTORS, options.slots) as nodes:
-        _bench_reuse(nodes, EXECUTORS * options.slots, options)
+    with cluster(options.log, options.executors, options.slots) as nodes:
+        _bench_reuse(nodes, options.executors * options.slots, options)
+    for needs in (1, 5_000):
+        print(
+            f"a freed slot          {freed_slot(needs) * 1e6:.0f} us of the machine, {needs:,} different needs queued"
+        )
     print(f"machine, at the end   {machine()}")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./run bench dispatch", description=__doc__.splitlines()[0])
     parser.add_argument("--log", choices=KINDS, default="postgres")
+    parser.add_argument("--executors", type=int, default=8)
     parser.add_argument("--slots", type=int, default=2, help="of each executor")
     parser.add_argument("--seconds", type=float, default=60, help="for which tasks come")
     parser.add_argument("--short", type=float, default=0.010, help="seconds that a short task takes")
@@ -53,7 +58,7 @@ def _options() -> argparse.Namespace:
 def _bench_waiting(nodes: Cluster, options: argparse.Namespace, long_rate: float) -> None:
     rates, lengths = (options.short_rate, long_rate), (options.short, options.long)
     work = arrivals(options.seed, options.seconds, rates, lengths)
-    slots = EXECUTORS * options.slots
+    slots = options.executors * options.slots
     load = sum(one.seconds for one in work) / options.seconds / slots
     what = " and ".join(f"{rate:g} of {length:g} s" for rate, length in zip(rates, lengths, strict=True))
     print(f"arrivals              {what} a second, {len(work)} in {options.seconds:g} s: {load:.0%} of all slots' time")

@@ -5,8 +5,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.machines import machines
 from gateway.wiring_parts import machine_part
@@ -25,25 +26,45 @@ class BenchFailed(Exception):
     """What was to be measured did not happen; one line that says what."""
 
 
+class Start(NamedTuple):
+    """A process to be: `target(ready, ending, *args)` sets `ready`, and ends when `ending` is set."""
+
+    name: str
+    target: Callable[..., None]
+    args: tuple[Any, ...]
+
+
 @contextmanager
-def process(name: str, target: Callable[..., None], *args: Any) -> Iterator[None]:
-    """Runs `target(ready, ending, *args)` in a process of its own: it sets `ready`, and ends when `ending` is set."""
-    ready, ending = SPAWN.Event(), SPAWN.Event()
-    running = SPAWN.Process(target=target, args=(ready, ending, *args), name=name, daemon=True)
-    running.start()
+def processes(starts: Sequence[Start]) -> Iterator[None]:
+    """All of them at once, from when they are ready until the context ends."""
+    ending = SPAWN.Event()
+    made = [(SPAWN.Event(), start) for start in starts]
+    running = [
+        SPAWN.Process(target=start.target, args=(ready, ending, *start.args), name=start.name, daemon=True)
+        for ready, start in made
+    ]
+    for one in running:
+        one.start()
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not ready.wait(0.5):
-            if not running.is_alive() or time.monotonic() > deadline:
-                raise BenchFailed(f"{name} did not start within {START_SECONDS:.0f} s")
+        for (ready, _), one in zip(made, running, strict=True):
+            _await(ready, one)
         yield
     finally:
         ending.set()
-        running.join(END_SECONDS)
-        if running.is_alive():
-            running.kill()
-    if running.exitcode:
-        raise BenchFailed(f"{name} ended with exit code {running.exitcode}")
+        for one in running:
+            one.join(END_SECONDS)
+            if one.is_alive():
+                one.kill()
+                one.join()
+    if bad := [one.name for one in running if one.exitcode]:
+        raise BenchFailed(f"{', '.join(bad)} ended with an error")
+
+
+def _await(ready: Event, running: SpawnProcess) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready.wait(0.5):
+        if not running.is_alive() or time.monotonic() > deadline:
+            raise BenchFailed(f"{running.name} did not start within {START_SECONDS:.0f} s")
 
 
 def coordinate(ready: Event, ending: Event, address: Address, topics: Mapping[Topic, Sequence[int]]) -> None:

@@ -1,14 +1,14 @@
 """Our coordinator on Kafka: one process or two, with its rules; and the limit, the same loop without them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, ClassVar, Self
 from uuid import uuid4
 
 from bench.common.logs import kafka_log
-from bench.common.processes import coordinate, process, run_machines
+from bench.common.processes import Start, coordinate, processes, run_machines
 from bench.contenders.topics import Broker
 from coordinator.claims import Claims
 from coordinator.machine import Machine, Output, Seen
@@ -41,20 +41,18 @@ class OurTopics:
 
 
 @contextmanager
-def coordinators(topics: OurTopics, processes: int = 1) -> Iterator[None]:
+def coordinators(topics: OurTopics, number: int = 1) -> Iterator[None]:
     """So many coordinators, each with its share of the claims' partitions."""
-    numbers = range(len(topics.log_ids))
-    with ExitStack() as stack:
-        for which in range(processes):
-            share = {Topic.CLAIMS: numbers[which::processes]}
-            stack.enter_context(process("coordinator", coordinate, topics.address, share))
+    partitions = range(len(topics.log_ids))
+    shares = [{Topic.CLAIMS: partitions[which::number]} for which in range(number)]
+    with processes([Start("coordinator", coordinate, (topics.address, share)) for share in shares]):
         yield
 
 
 @contextmanager
 def limit(topics: OurTopics) -> Iterator[None]:
     """A process that says what the claims machine says, without deciding it."""
-    with process("limit", repeat, topics.address, range(len(topics.log_ids))):
+    with processes([Start("limit", repeat, (topics.address, range(len(topics.log_ids))))]):
         yield
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from uuid import uuid4
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -73,7 +73,7 @@ class Broker(NamedTuple):
         consumer = self._consumer(topic, {})
         places = [TopicPartition(topic, number) for number in range(partitions)]
         for place in places:
-            place.offset = consumer.get_watermark_offsets(place, SECONDS)[1]
+            place.offset = _end(consumer, place)
         consumer.assign(places)
         return consumer
 
@@ -103,6 +103,19 @@ class Broker(NamedTuple):
                     raise BenchFailed(f"{number} answers did not come to {topic}")
         finally:
             consumer.close()
+
+
+def _end(consumer: Consumer, place: TopicPartition) -> int:
+    """Where a partition ends, also where it was made a moment ago and nobody leads it yet."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            end: int = consumer.get_watermark_offsets(place, SECONDS)[1]
+            return end
+        except KafkaException as error:
+            if time.monotonic() > deadline:
+                raise BenchFailed(f"{place.topic} can't be read: {error}") from error
+            time.sleep(0.05)
 
 
 def value_of(message: Message) -> bytes:

@@ -11,7 +11,7 @@ from uuid import uuid4
 import msgspec
 
 from bench.common.logs import fresh_log
-from bench.common.processes import SPAWN, BenchFailed, coordinate, process
+from bench.common.processes import SPAWN, BenchFailed, Start, coordinate, processes
 from bench.dispatching.executor import Work, execute
 from schemas.claims import Aged, Requested
 from schemas.codec import decode, encode
@@ -121,11 +121,11 @@ def cluster(kind: str, executors: int, slots: int) -> Iterator[Cluster]:
         finished.start()
         stack.callback(finished.close)
         topics = {topic: range(log.partitions(topic)) for topic in (Topic.CLAIMS, Topic.WORK)}
-        stack.enter_context(process("coordinator", coordinate, address, topics))
         begun = SPAWN.Queue()
-        for number in range(executors):
-            offer = _offer(f"node-{number}", slots)
-            stack.enter_context(process(offer.node, execute, address, offer, begun))
+        offers = [_offer(f"node-{number}", slots) for number in range(executors)]
+        starts = [Start("coordinator", coordinate, (address, topics))]
+        starts += [Start(offer.node, execute, (address, offer, begun)) for offer in offers]
+        stack.enter_context(processes(starts))
         yield Cluster(log, begun, finished)
 
 
