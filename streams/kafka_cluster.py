@@ -150,13 +150,18 @@ class Cluster:
                 for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
             )
             try:
-                return {
-                    one: (self._translated(first[one]).offset, self._translated(last[one]).offset) for one in wanted
-                }
+                return {one: (self._offset(first[one], one), self._offset(last[one], one)) for one in wanted}
             except LogUnreachable:  # a leader is being chosen, or there are no brokers at all
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(SLICE)
+
+    def _offset(self, asked: "Future[Any]", place: TopicPartition) -> int:
+        """The offset asked for. A broker that has just started answers with a negative one."""
+        offset: int = self._translated(asked).offset
+        if offset < 0:
+            raise LogUnreachable(f"Kafka at {self.settings.servers} can't say yet how far {place.topic} goes")
+        return offset
 
     def delete(self, before: Mapping[str, tuple[int, int]]) -> None:
         """Delete records: by topic its partition, and the first offset that stays."""

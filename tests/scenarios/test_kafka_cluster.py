@@ -1,0 +1,45 @@
+"""What a cluster says of its topics while a broker starts: nothing that may be believed."""
+
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from streams.kafka_cluster import Cluster
+from streams.kafka_settings import KafkaSettings, translated
+from streams.log import LogUnreachable
+
+PLACE = TopicPartition("claims", 0)
+
+
+class Answer(NamedTuple):
+    offset: int
+
+
+class Starting(Cluster):
+    """A cluster whose broker answers with these offsets, one question after the other."""
+
+    def __init__(self, *offsets: int, patience: float) -> None:
+        super().__init__(KafkaSettings(servers="nowhere:1", patience=patience))
+        self._offsets = list(offsets)
+        self.answered = True
+
+    def _ask(self, question: Any) -> Any:
+        future: Future[Answer] = Future()
+        future.set_result(Answer(self._offsets.pop(0)))
+        return {PLACE: future}
+
+
+def test_how_far_a_partition_goes_is_asked_again_until_it_is_known() -> None:
+    assert Starting(-1001, -1001, 0, -1001, 3, 17, patience=60).bounds([PLACE]) == {PLACE: (3, 17)}
+
+
+def test_a_broker_that_never_knows_is_not_reached() -> None:
+    with pytest.raises(LogUnreachable, match="can't say yet how far claims goes"):
+        Starting(-1001, -1001, patience=0).bounds([PLACE])
+
+
+@pytest.mark.parametrize("code", [KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH])
+def test_an_epoch_that_one_side_has_not_heard_of_yet_passes(code: int) -> None:
+    assert isinstance(translated(KafkaException(KafkaError(code)), "nowhere:1"), LogUnreachable)
