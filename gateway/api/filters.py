@@ -103,7 +103,7 @@ def _value(attribute: Attribute, operator: str, value: Any) -> Any:
         case "integer", int() if not isinstance(value, bool) and abs(value) <= MAX_SAFE_INTEGER:
             return value
         case "float", int() | float() if not isinstance(value, bool) and abs(value) <= MAX_SAFE_INTEGER:
-            return value
+            return float(value)
         case "datetime", str():
             return _moment(attribute, operator, value)
         case "string" | "text", str() if "\0" not in value:

@@ -7,13 +7,13 @@ import pytest
 
 from tests.support.api import Site, site
 from tests.support.kafkas import new_log
-from tests.support.kafkas import new_log
 from tests.support.logs import embedded_dsn, log_dsn
 from tests.support.model import Model
 from tests.support.postgres import dsn, postgres_server
 from tests.support.runners import holding, isolated, process, runner
+from tests.support.scripts import Scripts
 
-__all__ = ["dsn", "embedded_dsn", "holding", "isolated", "log_dsn", "new_log", "new_log", "postgres_server", "process", "runner"]
+__all__ = ["dsn", "embedded_dsn", "holding", "isolated", "log_dsn", "new_log", "postgres_server", "process", "runner"]
 
 
 @pytest.fixture
@@ -28,3 +28,9 @@ def api_site() -> Iterator[Site]:
     """A whole system with the API in front of it, shared: each test uses people of its own names where it matters."""
     with site() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def scripts(api_site: Site) -> Scripts:
+    """Its repository of one script."""
+    return Scripts(api_site)

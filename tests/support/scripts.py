@@ -1,0 +1,86 @@
+"""A git repository of one Crunch script that does what its parameters say, and jobs of it through the API."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.support.api import Person, Site
+
+SCRIPT = '''#!/usr/bin/env python3
+"""Parameters, the task's own over its job's: `ran`: file to add a line to; `wait`: a pipe to wait at;
+`queue`: own parameters of tasks to queue; `write`: what to leave; `success`: what to report, null: nothing."""
+import json, os, subprocess
+HELPER = os.path.join(os.environ["CRUNCH_BIN"], "crunch-task")
+job, task = (json.loads(os.environ[kind + "_PARAMETERS"]) for kind in ("JOB", "TASK"))
+said = dict(job, **task)
+if said.get("ran"):
+    with open(said["ran"], "a") as file:
+        file.write(os.environ["TASK_UUID"] + "\\n")
+if said.get("wait"):
+    open(said["wait"]).read()
+for own in said.get("queue", []):
+    child = {"parameters": dict({"queue": [], "wait": None}, **own), "job_parameters": "all"}
+    subprocess.run([HELPER, "queue"], input=json.dumps(child).encode(), check=True)
+if "write" in said:
+    with open(os.path.join(os.environ["TASK_OUTPUT"], said.get("name", "out.txt")), "w") as file:
+        file.write(said["write"])
+if said.get("success", True) is not None:
+    subprocess.check_call([HELPER, "report", "--success", json.dumps(said.get("success", True))])
+'''
+AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+
+
+def make_repository(folder: Path) -> str:
+    """A repository with the script, on branch `main`; its commit."""
+    scripts = folder / "crunch_scripts"
+    scripts.mkdir(parents=True)
+    (scripts / "run.py").write_text(SCRIPT)
+    (scripts / "run.py").chmod(0o755)
+    for arguments in (("init", "-q", "-b", "main"), ("add", "."), ("commit", "-q", "-m", "one")):
+        subprocess.run(["git", *AUTHOR, *arguments], cwd=folder, check=True)
+    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, check=True, capture_output=True, text=True)
+    return found.stdout.strip()
+
+
+class Scripts:
+    """The site's repository `scripts`. `commit`: of its branch main."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.folder = site.crunch.home / "scripts"
+        self.commit = make_repository(self.folder)
+        added = site.crunch.run("repository", "add", "scripts", str(self.folder))
+        assert added.code == 0, added.err
+
+    def body(self, parameters: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+        """What a job is created with."""
+        needed = {"script": "run.py", "script_version": "main", "repository": "scripts"}
+        return needed | {"script_parameters": parameters or {}} | more
+
+    def job(self, person: Person, parameters: dict[str, Any] | None = None, **more: Any) -> Any:
+        """A new job."""
+        return person.post("jobs", **self.body(parameters, **more))
+
+    def ended(self, person: Person, uuid: str) -> Any:
+        """The job, when it has ended."""
+        self._site.crunch.until(lambda _: self._state(person, uuid) in ("Complete", "Failed", "Cancelled") or None)
+        return person.get(f"jobs/{uuid}")
+
+    def running_task(self, person: Person, job: str) -> Any:
+        """A task of the job that runs, as soon as there is one."""
+        asked = {"filters": [["job_uuid", "=", job], ["state", "=", "running"]]}
+        return self._site.crunch.until(lambda _: next(iter(person.get("job_tasks", **asked)["items"]), None))
+
+    def pipe(self, name: str) -> Path:
+        """A pipe for a task to wait at, until somebody has opened and closed it: `open(pipe, "w").close()`."""
+        path = self._site.crunch.home / name
+        os.mkfifo(path)
+        return path
+
+    def file(self, name: str) -> Path:
+        """A file that tasks add to."""
+        return self._site.crunch.home / name
+
+    def _state(self, person: Person, uuid: str) -> str:
+        return str(person.get(f"jobs/{uuid}")["state"])
