@@ -20,6 +20,7 @@ Reader = Callable[[str, Any], T]
 MAX_NAME_BYTES = 255  # what file systems allow for one name
 
 _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([A-Za-z]{1,3})")
+_LOGIN = re.compile(r"https?://[^/]*@|[a-z][a-z0-9+.-]*://[^/@]*:[^/@]*@", re.IGNORECASE)
 _BYTES = {
     **{unit: 1000**power for power, unit in enumerate(("B", "kB", "MB", "GB", "TB"))},
     **{unit: 1024**power for power, unit in enumerate(("B", "KiB", "MiB", "GiB", "TiB"))},
@@ -41,6 +42,15 @@ def text(field: str, value: Any) -> str:
     if not isinstance(value, str):
         raise BadTask(field, f"must be text, not {kind(value)}: put it in quotes")
     return value
+
+
+def repository(field: str, value: Any) -> str:
+    """A path or URL without what lets somebody in: the log keeps it for ever, and shows it to others."""
+    place = text(field, value)
+    if _LOGIN.match(place):
+        advice = "leave it out and give git a credential helper, or an ssh key"
+        raise BadTask(field, f"a URL with a login in it would stand in the log: {advice}")
+    return place
 
 
 def boolean(field: str, value: Any) -> bool:

@@ -41,7 +41,7 @@ _READERS: dict[str, fields.Reader[Any]] = {
     "timeout": fields.milliseconds,
     "script": fields.path,
     "command": fields.command,
-    "repository": fields.text,
+    "repository": fields.repository,
     "commit": fields.text,
 }
 _RESOLVED = ("image", "inputs", "parameters")

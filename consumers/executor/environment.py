@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from consumers.runners.port import Places
+from consumers.runners.sandbox import HOSTNAME
 from schemas.spec import TaskSpec
 from schemas.work import Ready
 from store.environment import TASK_PATH
@@ -33,6 +34,10 @@ _FIXED = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "SOURCE_DATE_EPOCH": "315532800",  # 1980, the first date that a zip archive can hold
     "GZIP": "-n",  # as Crunch v1
+    # A task is alone in what it sees, whichever of the node's slots it is in.
+    "CRUNCH_NODE_SLOTS": "1",
+    "TASK_SLOT_NODE": HOSTNAME,
+    "TASK_SLOT_NUMBER": "1",
 }
 
 
@@ -67,6 +72,7 @@ def _of_places(places: Places) -> dict[str, str]:
         "JOB_WORK": places.work,
         "CRUNCH_WORK": places.work,
         "CRUNCH_TMP": places.tmp,
+        "CRUNCH_INSTALL": f"{places.tmp}/opt",
         "TASK_KEEPMOUNT": places.keep,
         "TASK_INPUTS": places.inputs,
         "TASK_OUTPUT": places.output,
@@ -84,6 +90,7 @@ def _of_task(ready: Ready, spec: TaskSpec) -> dict[str, str]:
         "TASK_UUID": ready.task,
         "JOB_SCRIPT": spec.script,
         "CRUNCH_SRC_COMMIT": spec.commit,
+        "CRUNCH_SRC_URL": "" if spec.is_pure else spec.repository,  # no part of the fingerprint
         "TASK_SEQUENCE": str(spec.sequence),
         "TASK_PARAMETERS": bytes(spec.parameters).decode(),
         "JOB_PARAMETERS": bytes(ready.bound).decode(),

@@ -56,6 +56,10 @@ EXPECTED = {
     "TASK_PARAMETER_MIN_Q": "0.5",
     "JOB_PARAMETER_REFERENCE": "GRCh38",
     "JOB_PARAMETER_REGIONS": '["chr1","chr2"]',
+    "CRUNCH_SRC_URL": "https://example.org/tool.git",
+    "CRUNCH_NODE_SLOTS": "1",
+    "TASK_SLOT_NODE": "crunch",
+    "TASK_SLOT_NUMBER": "1",
     "LANG": "C.UTF-8",
     "TZ": "UTC",
     "PYTHONHASHSEED": "0",
@@ -70,11 +74,20 @@ def seen_by(bench, **fields):
 
 def test_the_environment_is_crunchs(runner):
     bound = {"reference": "GRCh38", "regions": ["chr1", "chr2"]}
-    seen = seen_by(runner, parameters=PARAMETERS, bound=bound, commit="c" * 40, sequence=2)
+    repository = "https://example.org/tool.git"
+    seen = seen_by(runner, parameters=PARAMETERS, bound=bound, commit="c" * 40, repository=repository, sequence=2)
     assert {name: seen.get(name) for name in EXPECTED} == EXPECTED
     assert json.loads(seen["TASK_PARAMETERS"]) == PARAMETERS
     assert json.loads(seen["JOB_PARAMETERS"]) == bound
     assert seen["HOME"] == seen["TASK_WORK"] == seen["PWD"]
+
+
+def test_a_pure_task_sees_the_jobs_parameters_that_it_names_and_no_others(runner):
+    """Of its job's, what is bound into it; of itself, nothing that its fingerprint does not hold."""
+    seen = seen_by(runner, is_pure=True, bound={"named": "x"}, repository="https://example.org/tool.git")
+    assert [name for name in seen if name.startswith("JOB_PARAMETER_")] == ["JOB_PARAMETER_NAMED"]
+    assert json.loads(seen["JOB_PARAMETERS"]) == {"named": "x"}
+    assert "CRUNCH_SRC_URL" not in seen
 
 
 def test_nothing_of_the_hosts_is_in_the_environment(runner, monkeypatch):
