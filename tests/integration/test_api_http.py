@@ -10,9 +10,11 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.api.reference import reference
 from gateway.api.schema import RESOURCES
 from gateway.people import user_set
 from readmodel import registry
+from tests.conftest import CHECKOUT
 from tests.support.api import Person, Site
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -301,3 +303,7 @@ def test_whatever_is_sent_is_answered_in_the_known_ways(ada: Person, verb: str, 
     response = ada.ask(verb, path, json=body)
     assert response.status_code in (200, 401, 403, 404, 422), response.text
     assert "Traceback" not in response.text
+
+
+def test_the_reference_is_that_of_the_table() -> None:
+    assert (CHECKOUT / "docs" / "api-reference.md").read_text() == reference()
