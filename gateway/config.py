@@ -105,6 +105,10 @@ class Executor(Section, frozen=True):
         str, Meta(max_length=64, description="this node's name; empty: this host's for `executor`, `local` for `up`")
     ] = ""
     pool: Annotated[str, Meta(max_length=64, description="pool of nodes it belongs to")] = "default"
+    drain: Annotated[
+        Count,
+        Meta(description="seconds that tasks may go on when `executor` is told to end; then they are handed over"),
+    ] = 30
     registry_logins: Annotated[
         str, Meta(description="file as Docker's client keeps it: logins, or who knows them; empty: this user's own")
     ] = ""

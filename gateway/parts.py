@@ -16,11 +16,12 @@ GIVE_UP_SECONDS = 10.0  # for all together, when one has failed: what it waits f
 
 
 class Part(NamedTuple):
-    """`run` returns after `stop` was called, from another thread; whatever it raises is a failure."""
+    """`run` returns after `stop` was called, from another thread, in so many `seconds`; what it raises is a failure."""
 
     name: str
     run: Callable[[], object]
     stop: Callable[[], object]
+    seconds: float = STOP_SECONDS
 
 
 class Event(NamedTuple):
@@ -80,7 +81,7 @@ class Parts:
             return
         for part, thread in reversed(self._running):
             part.stop()
-            thread.join(STOP_SECONDS)
+            thread.join(part.seconds)
 
     def _give_up(self) -> None:
         stopping = [_thread(f"stop {part.name}", part.stop) for part, _ in self._running]

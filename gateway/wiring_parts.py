@@ -77,6 +77,7 @@ def executor_of(
         memory=config.executor.memory,
         scratch=config.executor.scratch,
         runner=config.executor.runner,
+        drain=config.executor.drain * 1_000,
         logins=config.executor.registry_logins,
         way=way_of(config),
     )

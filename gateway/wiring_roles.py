@@ -14,7 +14,7 @@ from gateway.folders import Folders
 from gateway.health import Standing
 from gateway.journal import Journal
 from gateway.machines import machines
-from gateway.parts import Event, Part, Parts
+from gateway.parts import STOP_SECONDS, Event, Part, Parts
 from gateway.problems import Problem, Refused
 from gateway.process import CHANGED, Role, Stands
 from gateway.reach import PATIENCE, find, make_topics, open_log, store_identity
@@ -80,7 +80,7 @@ def executor(config: Config) -> Role:
             made = parts_of.executor_of(config, folders, log, node, folders.executors / node, watch.trouble)
             parts = Parts(events)
             stack.callback(parts.stop)
-            parts.start(Part("executor", made.run, made.stop))
+            parts.start(Part("executor", made.run, made.drain, config.executor.drain + STOP_SECONDS))
             offer = made.offer
 
             def stands() -> Standing:
