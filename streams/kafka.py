@@ -18,6 +18,7 @@ from schemas.topics import Topic
 from streams.address import Address
 from streams.genesis import random_id, read_genesis
 from streams.kafka_cluster import Cluster, Described
+from streams.kafka_metrics import Metrics
 from streams.kafka_notes import Notes, NoteWriter
 from streams.kafka_reader import OURS, SPARSE, Reader
 from streams.kafka_settings import KafkaSettings
@@ -39,6 +40,7 @@ class Shared:
         self.topics: dict[Topic, Described] = {}
         self.genesis: dict[Place, Genesis] = {}
         self.ends: dict[Place, int] = {}  # as far as partitions are known to go
+        self.metrics = Metrics(settings)
         self.watch = Watch(self.cluster, self.topics)
         self._users = 0
 
@@ -69,7 +71,7 @@ class KafkaLog:
         self._is_released = False
         self._busy = threading.RLock()
         cluster = self._shared.cluster
-        self._writer = Writer(cluster, self._closed, self._hear_statistics)
+        self._writer = Writer(cluster, self._closed, self._shared.metrics)
         self._notes = NoteWriter(cluster, self._shared.notes, self._writer)
         self._reader, self._waiter, self._prober = self._make_reader(OURS), self._make_reader(), self._make_reader()
 
@@ -178,6 +180,10 @@ class KafkaLog:
             for reader in (self._reader, self._waiter, self._prober):
                 reader.close()
 
+    def metrics(self) -> dict[str, float]:
+        """What was counted so far, of this instance and its clones together: see Metrics. From any thread."""
+        return self._shared.metrics.now()
+
     def survey(self) -> dict[Topic, Survey]:
         """What there is of each topic, and what is wrong with it."""
         return survey(self._shared.cluster)
@@ -263,10 +269,7 @@ class KafkaLog:
 
     def _make_reader(self, ours: Mapping[str, Any] = SPARSE) -> Reader:
         shared = self._shared
-        return Reader(shared.cluster, self._closed, self._hear_statistics, shared.watch.look, shared.ends, ours)
-
-    def _hear_statistics(self, statistics: str) -> None:
-        pass
+        return Reader(shared.cluster, self._closed, shared.metrics, shared.watch, shared.ends, ours)
 
 
 def open_kafka(**settings: Any) -> KafkaLog:

@@ -6,15 +6,17 @@ itself has none) come as an empty record, so that a partition has no gaps and ev
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from threading import Event
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.kafka_cluster import Cluster
+from streams.kafka_metrics import Metrics
 from streams.kafka_settings import GONE, LOGGER, MISSING, STATISTICS, plain, translated
 from streams.kafka_tape import READ_BYTES, Tape
+from streams.kafka_watch import Watch
 from streams.log import LogError, Place, Stored, out_of_range
 
 SLICE = 0.05  # seconds in one wait, at most: as long as it may take until a wait hears of `close`
@@ -42,23 +44,22 @@ SPARSE: dict[str, Any] = OURS | {"queued.min.messages": 1, "fetch.message.max.by
 class Reader:
     """Tapes of one consumer, for one thread. `closed`: set from any thread, ends a wait.
 
-    `look`: called again and again, raises where the log is not what it was. `ends`: how far partitions are known to
-    go, by all instances together.
+    `ends`: how far partitions are known to go, by all instances together.
     """
 
     def __init__(
         self,
         cluster: Cluster,
         closed: Event,
-        stats: Callable[[str], None],
-        look: Callable[[], None],
+        metrics: Metrics,
+        watch: Watch,
         ends: dict[Place, int],
         ours: Mapping[str, Any] = OURS,
     ) -> None:
         self._cluster = cluster
         self._closed = closed
-        self._stats = stats
-        self._look = look
+        self._metrics = metrics
+        self._watch = watch
         self._ends = ends
         self._ours = ours
         self._consumer: Consumer | None = None
@@ -68,15 +69,10 @@ class Reader:
     def read(self, place: Place, offset: int, limit: int) -> list[Stored]:
         """Up to `limit` records from `offset` on. Raises LogMismatch below the start or beyond the end."""
         tape = self._wound(place, offset)
-        deadline = time.monotonic() + self._cluster.patience
-        self._pump(0)
-        while not tape.holds(limit) and tape.next < self._end(place, tape):
-            if time.monotonic() > deadline:
-                raise self._cluster.health.unreachable(f"no answer about {place}")
-            self._pump(SLICE)
-            self._pump(0)
+        if not tape.holds(limit):
+            self._fetch(place, tape, limit)
         taken = tape.take(limit)
-        self._resume(place, tape)
+        self._metrics.count("records_read", len(taken))
         return taken
 
     def follows(self, positions: Mapping[Place, int]) -> bool:
@@ -124,6 +120,7 @@ class Reader:
             return tape
         start, end = self._bounds(place)
         if not start <= offset <= end:
+            self._watch.verify()
             raise out_of_range(place, offset, start, end)
         tape = self._begin(place, offset)
         tape.end = end
@@ -176,7 +173,7 @@ class Reader:
         if self._closed.is_set():
             raise LogError("the log is closed")
         if self._consumer is None:
-            hearing = {"error_cb": self._cluster.health.hear, "stats_cb": self._stats}
+            hearing = {"error_cb": self._hear_error, "stats_cb": self._metrics.hear}
             self._consumer = self._cluster.made(
                 Consumer, {**self._ours, **hearing, "statistics.interval.ms": STATISTICS}
             )
@@ -184,9 +181,22 @@ class Reader:
 
     # --- Fetching -----------------------------------------------------------------------------------------------------
 
+    def _fetch(self, place: Place, tape: Tape, limit: int) -> None:
+        """Wait until there is enough for a read, or the partition's end."""
+        if tape.paused:
+            tape.paused = False
+            self._client().resume([self._named(place)])
+        deadline = time.monotonic() + self._cluster.patience
+        self._pump(0)
+        while not tape.holds(limit) and tape.next < self._end(place, tape):
+            if time.monotonic() > deadline:
+                raise self._cluster.health.unreachable(f"no answer about {place}")
+            self._pump(SLICE)
+            self._pump(0)
+
     def _pump(self, timeout: float) -> None:
         """Take what the consumer has; wait up to `timeout` seconds for the first."""
-        self._look()
+        self._watch.look()
         client = self._client()
         try:
             messages = client.consume(1 if timeout else FETCHED, timeout)
@@ -209,12 +219,16 @@ class Reader:
             tape.stop(message.offset() or 0)
         elif code in ("_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE", "_LOG_TRUNCATION"):
             place = next(place for place, one in self._tapes.items() if one is tape)
-            start, end = self._bounds(place)
-            raise out_of_range(place, tape.next, start, end)
+            self._watch.verify()
+            raise out_of_range(place, tape.next, *self._bounds(place))
         elif error.retriable() or code in GONE | MISSING:  # the client goes on trying; what is gone, the watch tells
             LOGGER.info("Kafka: %s", plain(error))
         else:
             raise translated(error, self._cluster.settings.servers)
+
+    def _hear_error(self, error: KafkaError) -> None:
+        self._cluster.health.hear(error)
+        self._metrics.count("errors")
 
     def _note(self) -> None:
         """Tell the others how far partitions go, and keep what is fetched ahead within bounds."""
@@ -224,8 +238,3 @@ class Reader:
             if not tape.paused and (len(tape.records) > AHEAD or tape.bytes > 2 * READ_BYTES):
                 tape.paused = True
                 self._client().pause([self._named(place)])
-
-    def _resume(self, place: Place, tape: Tape) -> None:
-        if tape.paused and not tape.records:
-            tape.paused = False
-            self._client().resume([self._named(place)])

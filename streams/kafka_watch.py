@@ -17,6 +17,7 @@ from schemas.topics import Topic
 from streams.kafka_cluster import Cluster, Described
 from streams.log import LogMismatch
 
+REMEDY = "restore the log from a backup, or start over with a new one"
 LOOK = 1.0  # seconds between two questions
 
 
@@ -44,11 +45,24 @@ class Watch:
             if self._found:
                 raise LogMismatch(self._found)
 
+    def verify(self) -> None:
+        """Ask now: raise LogMismatch if a topic is not what it was. For who has found something that can't be."""
+        topics = dict(self._topics)
+        names = {topic: self._cluster.settings.name(topic) for topic in topics}
+        present = self._cluster.describe(names.values())
+        for topic, known in topics.items():
+            found = present.get(names[topic])
+            difference = _difference(topic, known, found.id, found.partitions) if found else _deleted(topic)
+            if difference:
+                self._found = difference
+                raise LogMismatch(difference)
+
     def _go_on(self) -> None:
         if all(future.done() for future in self._asked.values()):
             for topic, future in self._asked.items():
-                self._compare(topic, future)
-            names = {topic: self._cluster.settings.name(topic) for topic in self._topics}
+                if not self._found:
+                    self._compare(topic, future)
+            names = {topic: self._cluster.settings.name(topic) for topic in dict(self._topics)}
             asked = self._cluster.describing(names.values()) if names else {}
             self._asked = {topic: asked[name] for topic, name in names.items()}
             self._due = time.monotonic() + LOOK
@@ -60,14 +74,21 @@ class Watch:
         except KafkaException as error:
             is_gone = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
             if is_gone and topic in self._gone:  # twice: a broker that has just started may not know yet
-                self._found = f"topic {topic} was deleted: restore the log from a backup, or start over with a new one"
+                self._found = _deleted(topic)
             self._gone = self._gone | {topic} if is_gone else self._gone - {topic}
             return
         self._gone -= {topic}
-        if str(present.topic_id) != known.id:
-            self._found = f"topic {topic} was made anew: restore the log from a backup, or start over with a new one"
-        elif len(present.partitions) != known.partitions:
-            self._found = (
-                f"topic {topic} has {len(present.partitions)} partitions now and had {known.partitions}: they never"
-                " change, so restore the log from a backup, or start over with a new one"
-            )
+        self._found = _difference(topic, known, str(present.topic_id), len(present.partitions))
+
+
+def _deleted(topic: Topic) -> str:
+    return f"topic {topic} was deleted: {REMEDY}"
+
+
+def _difference(topic: Topic, known: Described, topic_id: str, partitions: int) -> str:
+    """What is different about a topic, and what to do; nothing: empty."""
+    if topic_id != known.id:
+        return f"topic {topic} was made anew: {REMEDY}"
+    if partitions != known.partitions:
+        return f"topic {topic} has {partitions} partitions now and had {known.partitions}, which never change: {REMEDY}"
+    return ""

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas.topics import Topic
 from streams.kafka_cluster import Cluster
+from streams.kafka_metrics import Metrics
 from streams.kafka_settings import LARGEST_BATCH, STATISTICS, translated
 from streams.log import Append, LogError, LogUnreachable
 
@@ -34,12 +35,12 @@ OURS: dict[str, Any] = {
 
 
 class Writer:
-    """Appends for one thread. `closed`: set from any thread, ends a wait. `heard`: is given the client's statistics."""
+    """Appends for one thread. `closed`: set from any thread, ends a wait."""
 
-    def __init__(self, cluster: Cluster, closed: Event, heard: Callable[[str], None]) -> None:
+    def __init__(self, cluster: Cluster, closed: Event, metrics: Metrics) -> None:
         self._cluster = cluster
         self._closed = closed
-        self._heard = heard
+        self._metrics = metrics
         self._names = {topic: cluster.settings.name(topic) for topic in Topic}
         self._producer: Producer | None = None
         self._failed: KafkaError | None = None
@@ -59,6 +60,7 @@ class Writer:
         for (topic, partition), key, value in records:
             self._send(deadline, names[topic], value, key.encode(), partition, acked)
         self._settle(deadline)
+        self._metrics.count("records_appended", len(records))
         following = {place: iter(offsets) for place, offsets in landed.items()}
         return [next(following[names[topic], partition]) for (topic, partition), _, _ in records]
 
@@ -93,7 +95,7 @@ class Writer:
             self._failed = None
             self._producer = self._cluster.made(
                 Producer,
-                {**OURS, "error_cb": self._hear, "stats_cb": self._heard, "statistics.interval.ms": STATISTICS},
+                {**OURS, "error_cb": self._hear, "stats_cb": self._metrics.hear, "statistics.interval.ms": STATISTICS},
             )
         return self._producer
 
@@ -124,6 +126,7 @@ class Writer:
         problem = self._problem(deadline)
         if problem:
             self._throw_away()
+            self._metrics.count("appends_failed")
             raise problem
 
     def _problem(self, deadline: float | None) -> LogError | None:
@@ -140,6 +143,7 @@ class Writer:
 
     def _hear(self, error: KafkaError) -> None:
         self._cluster.health.hear(error)
+        self._metrics.count("errors")
         if error.fatal() and self._failed is None:
             self._failed = error
 
