@@ -25,6 +25,8 @@ CONFIG_FILE_VARIABLE = "CRUNCH_REUSE_CONFIG"
 MAX_FILE_BYTES = 1024 * 1024
 
 RunnerChoice = Literal["auto", "docker", "bubblewrap", "process"]
+PurityMode = Literal["enforce", "monitor"]
+_CHOICES = {"executor.runner": RunnerChoice, "api.purity": PurityMode}
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Some = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
@@ -107,7 +109,7 @@ class Executor(Section, frozen=True):
     pool: Annotated[str, Meta(max_length=64, description="pool of nodes it belongs to")] = "default"
     drain: Annotated[
         Count,
-        Meta(description="seconds that tasks may go on when `executor` is told to end; then they are handed over"),
+        Meta(description="seconds that tasks may go on once `executor` is to end; then they are handed over"),
     ] = 30
     registry_logins: Annotated[
         str, Meta(description="file as Docker's client keeps it: logins, or who knows them; empty: this user's own")
@@ -143,6 +145,9 @@ class Api(Section, frozen=True):
         str, Meta(description="address it listens at; empty: `up` serves none; not loopback: other machines reach it")
     ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="its port; 0: any free one")] = 0
+    purity: Annotated[
+        PurityMode, Meta(description="a pure task asks for more than it may: enforce: refused; monitor: it is impure")
+    ] = "enforce"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -239,11 +244,11 @@ def _convert(table: dict[str, Any], source: str) -> Config:
         return msgspec.convert(table, Config)
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$.")
-        raise Refused(f"{source}: {path.rstrip('`')}: {_spelled_out(text)}") from error
+        raise Refused(f"{source}: {path.rstrip('`')}: {_spelled_out(text, path.rstrip('`'))}") from error
 
 
-def _spelled_out(text: str) -> str:
-    return f"{text}: one of {', '.join(get_args(RunnerChoice))}" if "enum" in text else text
+def _spelled_out(text: str, key: str) -> str:
+    return f"{text}: one of {', '.join(get_args(_CHOICES[key]))}" if "enum" in text and key in _CHOICES else text
 
 
 def _refuse_unknown(table: dict[str, Any], source: str) -> None:

@@ -1,6 +1,6 @@
 """The executor's rules: what it says, in which order, and what it never does, whatever order things happen in."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -8,89 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumers.executor import actions as do
-from consumers.executor.core import ExecutorCore
 from consumers.executor.lease import Timing
-from schemas.assignments import Assigned, Stopped
+from schemas.assignments import Stopped
 from schemas.claims import Exited, Started, Verified
 from schemas.log import Cause
-from schemas.reasons import Failure
 from schemas.topics import Topic
-from schemas.work import Alive, Draining, Freed, Joined, Paused, Ready
-
-TIMING = Timing.of_lease(15_000)
-NODE, ME = "node-1", "incarnation-1"
-
-
-def ready(token: str, kind: Any = "execute") -> Ready:
-    return Ready(pool="default", token=token, kind=kind, fingerprint=f"print-{token}", owner="someone")
-
-
-def assigned(token: str, kind: Any = "execute", incarnation: str = ME) -> Assigned:
-    return Assigned(node=NODE, incarnation=incarnation, work=ready(token, kind))
-
-
-def stopped(token: str, cause: Any) -> Stopped:
-    return Stopped(node=NODE, incarnation=ME, token=token, cause=cause)
-
-
-def exited(token: str, **how: Any) -> Exited:
-    return Exited(fingerprint=f"print-{token}", token=token, node=NODE, **{"exit_code": 0, **how})
-
-
-class Node:
-    """A core, a clock that is moved by hand, and what it asked for and was not done yet."""
-
-    def __init__(self, slots: int = 2, verify_slots: int = 1, adopted: Sequence[Ready] = ()) -> None:
-        joined = Joined(
-            pool="default", node=NODE, incarnation=ME, slots=slots, verify_slots=verify_slots,
-            cores=4, memory=4096, scratch=4096, adopts=tuple(work.token for work in adopted),
-        )  # fmt: skip
-        self.lives_until = 0
-        self.core = ExecutorCore(
-            joined, TIMING, lambda: self.lives_until, lambda work: "bubblewrap", "debian 12", adopted
-        )
-        self.now = 1_000
-        self.todo: list[Any] = []
-        self.begun = self._did(self.core.join(self.now))
-
-    def joined(self) -> "Node":
-        self.ack(Joined)
-        return self
-
-    def see(self, body: Any, cause: Cause | None = None) -> list[Any]:
-        return self._did(self.core.seen(body, cause, self.now))
-
-    def ack(self, kind: type) -> list[Any]:
-        """The oldest append of this type is durable."""
-        action = next(a for a in self.todo if isinstance(a.body, kind))
-        self.todo.remove(action)
-        return self._did(self.core.acked(action.ref, self.now))
-
-    def end(self, token: str, report: Any = None) -> list[Any]:
-        return self._did(self.core.ended(token, report, self.now))
-
-    def after(self, milliseconds: int) -> list[Any]:
-        self.now += milliseconds
-        return self._did(self.core.tick(self.now))
-
-    def drain(self) -> list[Any]:
-        return self._did(self.core.drain(self.now))
-
-    def working(self, *tokens: str) -> "Node":
-        """These run."""
-        for token in tokens:
-            self.see(assigned(token))
-            self.ack(Started)
-        return self
-
-    def _did(self, actions: Iterable[Any]) -> list[Any]:
-        new = list(actions)
-        self.todo += [action for action in new if isinstance(action, do.Append)]
-        return new
-
-
-def bodies(actions: list[Any]) -> list[Any]:
-    return [action.body for action in actions if isinstance(action, do.Append)]
+from schemas.work import Alive, Draining, Freed, Joined
+from tests.support.executor_node import ME, NODE, Node, assigned, bodies, exited, ready, stopped
 
 
 def test_work_goes_from_grant_to_free_slot_each_step_after_the_acknowledgement_of_the_one_before():
@@ -273,112 +197,6 @@ def test_work_given_before_the_node_said_that_it_drains_is_done():
     node.after(299)
     assert [type(body) for body in bodies(node.see(assigned("t")))] == [Started]
     assert not [action for action in node.after(1_000) if isinstance(action, do.Stop)]
-
-
-# --- What a former executor left running ------------------------------------------------------------------------------
-
-
-def adopting() -> Node:
-    return Node(slots=1, adopted=[ready("t")])
-
-
-def test_it_goes_on_at_once_and_says_nothing_before_the_work_is_given_to_it_again():
-    node = adopting()
-    joined, adopt = node.begun
-    assert joined.body.adopts == ("t",)
-    assert adopt == do.AdoptWork("t", ready("t"))
-    node.joined()
-    assert node.core.tokens() == ("t",)
-    assert node.end("t", exited("t")) == []
-    assert bodies(node.see(assigned("t"))) == [exited("t")]
-
-
-def test_adopted_work_is_reported_when_it_ends_and_was_not_started_again():
-    node = adopting().joined()
-    assert node.see(assigned("t")) == []
-    assert node.see(assigned("t")) == []
-    assert bodies(node.end("t", exited("t"))) == [exited("t")]
-    assert [type(body) for body in bodies(node.ack(Exited))] == [Freed]
-
-
-def test_adopted_work_takes_its_slot():
-    node = adopting().joined()
-    assert node.see(assigned("u")) == []
-    node.see(assigned("t"))
-    assert [type(body) for body in bodies(node.end("t", exited("t")))] == [Exited, Started]
-
-
-def test_what_was_given_away_meanwhile_is_killed_and_not_spoken_of():
-    node = adopting().joined()
-    assert node.see(stopped("t", "fenced")) == [do.KillWork("t", grace=False)]
-    assert node.end("t", exited("t")) == []
-    assert node.core.tokens() == ()
-
-
-def test_what_was_given_away_and_has_ended_is_not_spoken_of():
-    node = adopting().joined()
-    node.end("t", exited("t"))
-    assert node.see(stopped("t", "fenced")) == []
-    assert node.core.tokens() == ()
-
-
-def test_what_nobody_wants_any_more_ends_with_grace_and_frees_its_slot():
-    node = adopting().joined()
-    assert node.see(stopped("t", "cancelled")) == [do.KillWork("t", grace=True)]
-    assert [type(body) for body in bodies(node.end("t", exited("t")))] == [Freed]
-
-
-def test_what_is_adopted_is_killed_when_it_lapses():
-    node = adopting().joined()
-    assert do.KillWork("t", grace=False) in node.after(12_000)
-
-
-# --- A node that can't work for now -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("failure", [Failure.NODE, Failure.STORE])
-def test_what_failed_for_the_nodes_sake_is_reported_after_that_it_pauses(failure):
-    node = Node().joined().working("t")
-    failed = exited("t", exit_code=-1, failure=failure)
-    assert bodies(node.end("t", failed)) == [Paused(pool="default", node=NODE, incarnation=ME), failed]
-    assert node.core.pauses(node.now)
-    assert not node.core.pauses(node.now + 2_000)
-
-
-def test_it_pauses_longer_each_time_until_something_works():
-    node, pauses = Node().joined(), []
-    for token in "abcdefgh":
-        node.working(token)
-        node.end(token, exited(token, exit_code=-1, failure=Failure.NODE))
-        begin = node.now
-        while node.core.pauses(node.now):
-            node.now += 1_000
-            node.lives_until = node.now + 12_000
-        pauses.append((node.now - begin) // 1_000)
-    assert pauses == [2, 4, 8, 16, 32, 60, 60, 60]
-    node.working("z")
-    node.end("z", exited("z", exit_code=1))
-    node.working("y")
-    node.end("y", exited("y", exit_code=-1, failure=Failure.NODE))
-    assert not node.core.pauses(node.now + 2_000)
-
-
-@pytest.mark.parametrize("failure", [Failure.EXIT, Failure.OUT_OF_MEMORY, Failure.HANDED_OVER, Failure.TEMPORARY])
-def test_other_failures_are_no_reason_to_pause(failure):
-    node = Node().joined().working("t")
-    failed = exited("t", exit_code=1, failure=failure)
-    assert bodies(node.end("t", failed)) == [failed]
-    assert not node.core.pauses(node.now)
-
-
-def test_trouble_is_said_once_and_ends_when_it_is_over():
-    node = Node().joined().working("t")
-    assert [type(body) for body in bodies(node.core.trouble(True, node.now))] == [Paused]
-    assert node.core.trouble(True, node.now) == []
-    assert node.core.pauses(node.now)
-    assert node.core.trouble(False, node.now) == []
-    assert not node.core.pauses(node.now)
-    assert node.core.tokens() == ("t",)
 
 
 # --- Whatever happens, in whatever order -----------------------------------------------------------------------------
