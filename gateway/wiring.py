@@ -6,7 +6,7 @@ so that nothing is handed to a part that is no longer there.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -30,10 +30,11 @@ from gateway.reach import make_topics, open_log, store_identity
 from gateway.serverwatch import ServerWatch
 from gateway.storewatch import StoreWatch
 from store import identity
-from streams.checkpoints import DirectoryCheckpoints
 from streams.embedded import EmbeddedPostgres, process_on
+from streams.localstore import LocalStore
 from streams.log import Log
 from streams.loop import MachineType, Runner
+from streams.snapshots import SharedSnapshots
 
 PATIENCE_WITH_OURS = 5.0  # seconds: our own server comes back at once after a crash, or never
 PATIENCE_WITH_YOURS = 60.0  # seconds: somebody may be restarting it
@@ -61,10 +62,11 @@ def running(config: Config, folders: Folders, events: "SimpleQueue[Event]", *, d
         make_topics(log)
         if folders.shared_store is None:  # a store in the data folder is this log's from now on
             identity.claim(folders.store, store_identity(log), anew=True)
-        executor = _executor(config, folders, log, stack) if dispatch else None
         images = partial(resolve_image, config)
         api = parts_of.api_of(config, folders, dsn, log, stack, images) if config.api.listen else None
-        works = _works(config, dsn, log, executor, api.address if api else "")
+        address = api.address if api else ""
+        executor = _executor(config, folders, log, stack, address) if dispatch else None
+        works = _works(config, dsn, log, executor, address)
         parts = Parts(events)
         made = list(_parts(config, folders, dsn, log, stack))
         stack.callback(parts.stop)  # first of all: what is closed after it has no thread any more
@@ -93,9 +95,10 @@ def _own_postgres(folders: Folders) -> Iterator[str]:
         guard.close()
 
 
-def _executor(config: Config, folders: Folders, log: Log, stack: ExitStack) -> Executor:
+def _executor(config: Config, folders: Folders, log: Log, stack: ExitStack, api: str) -> Executor:
     watch = stack.enter_context(StoreWatch(folders.store, store_identity(log)))
-    return parts_of.executor_of(config, folders, log, config.executor.node or LOCAL, folders.work, watch.trouble)
+    node = config.executor.node or LOCAL
+    return parts_of.executor_of(config, folders, log, node, folders.work, watch.trouble, api)
 
 
 def _works(config: Config, dsn: str, log: Log, executor: Executor | None, api: str) -> Works:
@@ -109,10 +112,11 @@ def _works(config: Config, dsn: str, log: Log, executor: Executor | None, api: s
 
 
 def _parts(config: Config, folders: Folders, dsn: str, log: Log, stack: ExitStack) -> Iterator[Part]:
-    checkpoints = DirectoryCheckpoints(folders.checkpoints)
+    snapshots = SharedSnapshots(folders.checkpoints)
+    local = stack.enter_context(closing(LocalStore(folders.state("up"))))
 
     def runner(own: Log, machine: MachineType, number: int) -> Runner:
-        return Runner(own, machine, number, checkpoints)
+        return Runner(own, machine, number, snapshots, local=local)
 
     yield parts_of.projector_part(dsn, log, stack)
     for machine in machines(log):

@@ -28,7 +28,7 @@ from streams.archive import (
 )
 from streams.audit import Progress
 from streams.caused import records
-from streams.checkpoints import Checkpoint, DirectoryCheckpoints, Saved, write_whole
+from streams.durable import write_whole
 from streams.kept import Damaged, KeptStates, kept_in_folder, nothing_kept
 from streams.log import Log, LogMismatch, Place, Stored
 from streams.replaying import places_of
@@ -148,15 +148,12 @@ def _keep_state(folder: Path, place: Place, shelf: Shelf, kept: KeptStates) -> N
     for one in sorted(kept(place), key=lambda one: one.offset):
         with suppress(Damaged):  # the audit of the log itself names it
             loaded = one.load() if one.offset >= shelf.start else None
-            if loaded is not None:
+            if loaded is not None and isinstance(loaded.saved, Snapshot):
                 _copy(loaded.saved, folder / CHECKPOINTS, place)
                 return
 
 
-def _copy(saved: Saved, folder: Path, place: Place) -> None:
-    if isinstance(saved, Snapshot):
-        target = folder / f"{place.topic}-{place.partition}" / saved.path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(saved.path, target)
-    elif isinstance(saved, Checkpoint):
-        DirectoryCheckpoints(folder).save(saved)
+def _copy(snapshot: Snapshot, folder: Path, place: Place) -> None:
+    target = folder / f"{place.topic}-{place.partition}" / snapshot.path.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(snapshot.path, target)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coordinator.machine import Machine
-from streams.checkpoints import Checkpoint, MemoryCheckpoints, Saved, is_whole, read_checkpoint
+from streams.checkpoints import Checkpoint, MemoryCheckpoints, Saved
 from streams.log import Place
-from streams.snapshots import SUFFIX, DamagedSnapshot, Snapshot
-from streams.state import LAYOUT, state_hash
+from streams.snapshots import DamagedSnapshot, NewerSnapshot, SharedSnapshots, Snapshot
+from streams.state import state_hash
 
 
 class Damaged(Exception):
@@ -58,14 +58,11 @@ def kept_in_memory(store: MemoryCheckpoints) -> KeptStates:
 
 
 def kept_in_folder(root: Path) -> KeptStates:
-    """Checkpoints and snapshots below `root`, which others may add to and remove meanwhile. Nothing is touched."""
+    """Snapshots below `root`, which others may add to and remove meanwhile. Nothing is touched."""
 
     def kept(place: Place) -> Iterator[Kept]:
-        folder = root / f"{place.topic}-{place.partition}"
-        for suffix, read in ((".json", _read_checkpoint), (SUFFIX, _read_snapshot)):
-            for path in folder.glob(f"*{suffix}"):
-                if path.stem.isdecimal():
-                    yield Kept(int(path.stem), str(path), partial(read, path))
+        for path in SharedSnapshots(root).paths(place):
+            yield Kept(int(path.stem), str(path), partial(_read_snapshot, path))
 
     return kept
 
@@ -74,24 +71,12 @@ def _checkpoint(checkpoint: Checkpoint) -> Loaded:
     return Loaded(checkpoint, lambda machine: bytes(checkpoint.state) == machine.snapshot())
 
 
-def _read_checkpoint(path: Path) -> Loaded | None:
-    try:
-        checkpoint = read_checkpoint(path)
-        if checkpoint is None and not is_whole(path):
-            raise Damaged(f"{path} is damaged: its bytes are not those that were kept; remove it")
-    except FileNotFoundError:
-        return None
-    return _checkpoint(checkpoint) if checkpoint else None
-
-
 def _read_snapshot(path: Path) -> Loaded | None:
     try:
         snapshot = Snapshot(path)
-        if snapshot.header.layout > LAYOUT:
-            return None
         snapshot.check()
     except DamagedSnapshot as error:
         raise Damaged(str(error)) from error
-    except FileNotFoundError:
+    except (NewerSnapshot, FileNotFoundError):
         return None
     return Loaded(snapshot, lambda machine: state_hash(machine) == snapshot.header.state_hash)

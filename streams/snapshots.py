@@ -11,18 +11,17 @@ one writes the same bytes. It is read as it was written, entry by entry: a state
 anything of one is used, all of it is checked; one that is damaged is set aside, and an older one used.
 """
 
-import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import IO
 
 import msgspec
 
 from coordinator.machine import Machine
+from streams.durable import written_whole
 from streams.log import LogError, Place
 from streams.state import LAYOUT, EncodedRow, Header, MachineType, encoded_rows, entries, head_of, in_memory
 
@@ -43,6 +42,10 @@ class DamagedSnapshot(Exception):
     """What is in the file is not what was written; one line that names it."""
 
 
+class NewerSnapshot(Exception):
+    """It was written by newer code, in a layout that this code does not know; one line that names it."""
+
+
 class _Row(msgspec.Struct, array_like=True):
     key: str
     row: msgspec.Raw
@@ -55,7 +58,7 @@ class Snapshot:
     """One file. `header`: what it is of."""
 
     def __init__(self, path: Path) -> None:
-        """Raises DamagedSnapshot, FileNotFoundError."""
+        """Raises DamagedSnapshot, NewerSnapshot, FileNotFoundError."""
         self.path = path
         with path.open("rb") as file:
             self.header = self._read_header(file)
@@ -93,7 +96,15 @@ class Snapshot:
         digest, line = file.readline(), file.readline()
         if sha256(line).hexdigest().encode() + b"\n" != digest:
             raise self._damaged()
-        return msgspec.json.decode(line, type=SnapshotHeader)
+        try:
+            header = msgspec.json.decode(line, type=SnapshotHeader)
+        except msgspec.ValidationError as error:
+            raise NewerSnapshot(f"{self.path} has another layout: {error}; upgrade crunch-reuse") from error
+        if header.layout > LAYOUT:
+            raise NewerSnapshot(
+                f"{self.path} has layout {header.layout}, this code knows {LAYOUT}; upgrade crunch-reuse"
+            )
+        return header
 
     def _entry(self, file: IO[bytes]) -> bytes:
         """The next entry; empty at the end."""
@@ -122,7 +133,8 @@ class SharedSnapshots:
         folder = self._folder_of(Place(header.topic, header.partition))
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(folder / f"{header.offset:020d}{SUFFIX}", header, entries(head, rows))
+            with written_whole(folder / f"{header.offset:020d}{SUFFIX}") as file:
+                _write(file, header, entries(head, rows))
         except OSError as error:
             raise LogError(f"can't keep a snapshot in {folder}: {error.strerror}; make room there") from error
         for old in self.paths(Place(header.topic, header.partition))[self._keep :]:
@@ -132,18 +144,18 @@ class SharedSnapshots:
     def load(self, place: Place) -> Iterator[Snapshot]:
         """The partition's snapshots, highest offset first, each whole; a damaged one is renamed `*.damaged`.
 
-        Those of a newer layout than this code's are left out.
+        Those that newer code has written are left alone.
         """
         for path in self.paths(place):
             try:
                 snapshot = Snapshot(path)
-                if snapshot.header.layout <= LAYOUT:
-                    snapshot.check()
-                    yield snapshot
+                snapshot.check()
             except DamagedSnapshot:
                 path.rename(path.with_suffix(".damaged"))
-            except FileNotFoundError:  # somebody else has removed it
+            except (NewerSnapshot, FileNotFoundError):  # or somebody else has removed it
                 continue
+            else:
+                yield snapshot
 
     def paths(self, place: Place) -> list[Path]:
         """Files of the partition's snapshots, highest offset first, unread."""
@@ -155,25 +167,6 @@ class SharedSnapshots:
 
     def _folder_of(self, place: Place) -> Path:
         return self.folder / f"{place.topic}-{place.partition}"
-
-
-def _write_whole(path: Path, header: Header, written: Iterator[bytes]) -> None:
-    with NamedTemporaryFile(dir=path.parent, suffix=".new", delete=False) as file:
-        try:
-            _write(file, header, written)
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o644)
-            Path(file.name).rename(path)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                Path(file.name).unlink()
-            raise
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _write(file: IO[bytes], header: Header, written: Iterator[bytes]) -> None:

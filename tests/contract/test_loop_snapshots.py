@@ -1,6 +1,7 @@
 """Snapshots: the same bytes from whoever writes them, checked before they are used, never whole in memory."""
 
 import json
+import os
 import threading
 import tracemalloc
 from hashlib import sha256
@@ -115,6 +116,33 @@ def test_no_room_is_said_and_nothing_half_written_is_left(tmp_path: Path) -> Non
 # --- What is wrong with it --------------------------------------------------------------------------------------------
 
 
+def test_one_that_newer_code_has_written_is_left_alone(tmp_path: Path) -> None:
+    snapshots = SharedSnapshots(tmp_path)
+    for offset in (5, 9):
+        snapshots.write(header(offset), HEAD, [])
+    line = b'{"no":"such layout"}\n'
+    snapshots.paths(PLACE)[0].write_bytes(sha256(line).hexdigest().encode() + b"\n" + line)
+    assert [snapshot.header.offset for snapshot in snapshots.load(PLACE)] == [5]
+    assert snapshots.offsets(PLACE) == [9, 5]
+
+
+def test_what_a_killed_process_left_half_written_is_removed_after_a_while(tmp_path: Path) -> None:
+    SharedSnapshots(tmp_path).write(header(5), HEAD, [])
+    half, fresh = tmp_path / "claims-0" / "abc.new", tmp_path / "claims-0" / "def.new"
+    for path in (half, fresh):
+        path.write_bytes(b"half")
+    os.utime(half, (1, 1))
+    SharedSnapshots(tmp_path).write(header(9), HEAD, [])
+    assert (half.exists(), fresh.exists()) == (False, True)
+    assert SharedSnapshots(tmp_path).offsets(PLACE) == [9, 5]
+
+
+def test_a_folder_that_can_not_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "claims-0").write_text("a file")
+    with pytest.raises(LogError, match=r"^can't keep a snapshot in .*claims-0: File exists; make room there$"):
+        SharedSnapshots(tmp_path).write(header(5), HEAD, [])
+
+
 @pytest.mark.parametrize("where", [3, 80, -20, -3])
 def test_one_flipped_byte_sets_it_aside_and_the_older_one_is_used(where: int, tmp_path: Path) -> None:
     snapshots = SharedSnapshots(tmp_path)
@@ -225,24 +253,24 @@ def test_a_partition_that_is_given_away_leaves_its_snapshot_unwritten(tmp_path: 
     world, local = World(requests(40)), LocalStore(tmp_path / "local")
     started = threading.Event()
 
-    class Endless(SharedSnapshots):
+    class Waiting(SharedSnapshots):
+        """Writes nothing until it is told to stop."""
+
         def write(self, header: Header, head: bytes, rows: object) -> None:
-            first = list(rows)  # type: ignore[call-overload]
-
-            def again() -> object:
+            def told() -> object:
                 started.set()
-                while True:
-                    yield from (row for row in first)
-                    if runner._keeper._writer._stopping.is_set():  # type: ignore[union-attr]
-                        raise OSError(28, "stopped")
+                while runner._keeper._writer is None:
+                    pass
+                assert runner._keeper._writer._stopping.wait(20)
+                yield from rows  # type: ignore[misc]
 
-            super().write(header, head, again())  # type: ignore[arg-type]
+            super().write(header, head, told())  # type: ignore[arg-type]
 
-    runner = world.runner(checkpoints=Endless(tmp_path / "shared"), local=local, every=5)
+    runner = world.runner(checkpoints=Waiting(tmp_path / "shared"), local=local, every=5)
     runner.poll(6)
     assert started.wait(20)
     runner.close()
-    assert SharedSnapshots(tmp_path / "shared").offsets(PLACE) == []
+    assert list((tmp_path / "shared" / "claims-0").iterdir()) == []
     assert world.runner(local=local, checkpoints=MemoryCheckpoints()).position == 6
     local.close()
 

@@ -13,7 +13,7 @@ from streams.audit import verify
 from streams.kept import kept_in_folder, kept_in_memory
 from streams.log import Append, LogError, LogMismatch, Place
 from streams.past import replay
-from tests.support.archives import WORK, archived_office, flip, segment
+from tests.support.archives import WORK, archived_office, flip, keep_in, segment
 from tests.support.audits import WITH_STAND_INS
 from tests.support.office import COUNTS, Office, machine_types, spec
 from tests.support.traffic import busy_office
@@ -90,8 +90,8 @@ def test_a_trimmed_topic_brings_the_state_that_it_is_decided_again_from(tmp_path
     office = busy_office(4)
     kept = sorted(checkpoint.offset for checkpoint in office.checkpoints.load(WORK))
     office.log.trim(WORK, kept[1])
-    archive(office.log, tmp_path, kept_in_memory(office.checkpoints))
-    report = audited(ArchiveLog(tmp_path), kept_in_folder(tmp_path / CHECKPOINTS))
+    archive(office.log, tmp_path / "archive", keep_in(tmp_path / "kept", office))
+    report = audited(ArchiveLog(tmp_path / "archive"), kept_in_folder(tmp_path / "archive" / CHECKPOINTS))
     assert report.wrong == 0, report.differences
     assert report.notes == [f"work/0 was trimmed: decided again from offset {kept[1]} on"]
 

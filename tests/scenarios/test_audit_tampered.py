@@ -3,13 +3,15 @@
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
+from coordinator.claims import Claims
 from schemas.topics import Topic
 from streams.audit import verify
-from streams.checkpoints import Checkpoint, DirectoryCheckpoints
 from streams.kept import kept_in_folder
 from streams.log import Place
-from tests.support.archives import flip
+from streams.snapshots import SharedSnapshots
+from tests.support.archives import flip, keep_in
 from tests.support.audits import WITH_STAND_INS
 from tests.support.office import COUNTS, Office, machine_types, spec
 from tests.support.traffic import busy_office
@@ -48,14 +50,10 @@ def draw(rng, log, topics):
 
 def test_one_byte_in_one_fact_and_one_in_a_snapshot_are_both_named(tmp_path):
     office = busy_office(4)
-    store = DirectoryCheckpoints(tmp_path, keep=1_000)
-    for kept in office.checkpoints.at.values():
-        for checkpoint in kept:
-            store.save(checkpoint)
-    assert audit(office, kept_in_folder(tmp_path)).wrong == 0
+    assert audit(office, keep_in(tmp_path, office)).wrong == 0
     value = office.log.at[FACTS].records[9].value
     flip_in(office.log, FACTS, 9, value.index(b'"ada"') + 1, 0)
-    damaged = sorted((tmp_path / "claims-1").glob("*.json"))[1]
+    damaged = sorted((tmp_path / "claims-1").glob("*.snapshot"))[1]
     flip(damaged)
     report = audit(office, kept_in_folder(tmp_path))
     assert report.wrong == 2
@@ -70,8 +68,8 @@ def test_a_snapshot_that_is_whole_and_wrong_is_named(tmp_path):
     office = busy_office(4)
     place = Place(Topic.CLAIMS, 1)
     right = office.checkpoints.at[place][0]
-    fields = {name: getattr(right, name) for name in right.__struct_fields__}
-    DirectoryCheckpoints(tmp_path).save(Checkpoint(**fields | {"marks": {}, "digest": "0" * 64}))
+    wrong = replace(right.header, marks={}, digest="0" * 64)
+    SharedSnapshots(tmp_path).keep(wrong, right.machine(Claims))
     [found] = audit(office, kept_in_folder(tmp_path)).differences
     assert (found.place, found.offset) == ("claims/1", right.offset)
     assert "holds another digest, marks than the replay" in found.text

@@ -5,9 +5,10 @@ from pathlib import Path
 from schemas.topics import Topic
 from streams.archive import path_of
 from streams.archiving import archive
-from streams.kept import kept_in_memory
+from streams.kept import KeptStates, kept_in_folder, kept_in_memory
 from streams.log import Place
-from tests.support.office import Office
+from streams.snapshots import SharedSnapshots
+from tests.support.office import COUNTS, Office, machine_types
 from tests.support.traffic import busy_office
 
 WORK = Place(Topic.WORK, 0)
@@ -17,6 +18,16 @@ def archived_office(folder: Path, seed: int = 4) -> Office:
     office = busy_office(seed)
     archive(office.log, folder, kept_in_memory(office.checkpoints))
     return office
+
+
+def keep_in(folder: Path, office: Office) -> KeptStates:
+    """Every state that the office has kept, as snapshots in a folder."""
+    kinds = {kind.topic: kind for kind in machine_types(COUNTS)}
+    snapshots = SharedSnapshots(folder, keep=1_000)
+    for place, kept in office.checkpoints.at.items():
+        for checkpoint in kept:
+            snapshots.keep(checkpoint.header, checkpoint.machine(kinds[place.topic]))
+    return kept_in_folder(folder)
 
 
 def flip(path: Path, at: int | None = None) -> None:
