@@ -16,6 +16,7 @@ from coordinator.dispatch import Dispatch
 from gateway import tokens
 from gateway.api.assemble import Api
 from gateway.api.server import bound
+from gateway.api.service import TaskRules
 from gateway.config import Config
 from gateway.content import store_of
 from gateway.folders import Folders
@@ -66,9 +67,15 @@ def until_stopped(name: str, run: Callable[[threading.Event], object]) -> Part:
 
 
 def executor_of(
-    config: Config, folders: Folders, log: Log, node: str, root: Path, trouble: Callable[[], str | None]
+    config: Config,
+    folders: Folders,
+    log: Log,
+    node: str,
+    root: Path,
+    trouble: Callable[[], str | None],
+    api: str = "",
 ) -> Executor:
-    """This node's executor, with a folder `root` of its own. `trouble`: see `Executor`."""
+    """This node's executor, with a folder `root` of its own. `trouble`: see `Executor`. `api`: this process's own."""
     offer = Offer(
         node=node,
         pool=config.executor.pool,
@@ -79,16 +86,16 @@ def executor_of(
         runner=config.executor.runner,
         drain=config.executor.drain * 1_000,
         logins=config.executor.registry_logins,
-        way=way_of(config),
+        way=way_of(config, api),
     )
     return Executor(log, store_of(folders), root, offer, trouble)
 
 
-def way_of(config: Config) -> Way | None:
-    """How tasks reach the API; None where `executor.api` names none. Raises Refused."""
-    if not config.executor.api:
+def way_of(config: Config, own: str = "") -> Way | None:
+    """How tasks reach the API that `executor.api` names, else this process's `own`; None: neither. Raises Refused."""
+    if not (config.executor.api or own):
         return None
-    api = _target("executor.api", config.executor.api)
+    api = _target("executor.api", config.executor.api or own)
     keep = _target("executor.keep", config.executor.keep) if config.executor.keep else None
     # Nobody stands between a node and its own loopback, where a certificate is one that nobody else has signed.
     return Way(api=api, keep=keep, key=task_key(config), insecure=api.host in ("127.0.0.1", "localhost"))
@@ -106,7 +113,7 @@ def api_of(config: Config, folders: Folders, dsn: str, log: Log, stack: ExitStac
     listening = bound(config.api.listen, config.api.port)
     stack.callback(listening.close)
     tokens.ensure_local(folders, dsn)
-    made = Api(log, dsn, folders, listening, images)
+    made = Api(log, dsn, folders, listening, images, TaskRules(task_key(config), config.api.purity))
     stack.callback(made.close)
     return made
 

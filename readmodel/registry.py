@@ -102,6 +102,12 @@ def signing_key(connection: Connection) -> bytes:
     return bytes(row["secret"])
 
 
+def execution(connection: Connection, job: str, task: str, token: str) -> dict[str, Any] | None:
+    """What runs under this token: owner, fingerprint, is_pure, spec and bound of its task; None once it is over."""
+    found = fetch(connection, "execution", {"job": job, "task": task, "token": token})
+    return found[0] if found else None
+
+
 def repository(connection: Connection, seen: Sight, name: str) -> str | None:
     """Path or URL of the git repository of this name, if it is everybody's or its owner may be read."""
     found = fetch(connection, "repository", {**seen._asdict(), "name": name})

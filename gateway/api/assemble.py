@@ -8,7 +8,7 @@ from gateway.api.app import application
 from gateway.api.dispatch import Dispatcher
 from gateway.api.schema import RESOURCES
 from gateway.api.server import Server, address_of
-from gateway.api.service import Service
+from gateway.api.service import Service, TaskRules
 from gateway.api.tls import certificate
 from gateway.content import store_of
 from gateway.folders import Folders
@@ -19,12 +19,15 @@ HANDLERS = {**people.HANDLERS, **collections.HANDLERS, **jobs.HANDLERS, **tasks.
 
 
 class Api:
-    """`run` serves at `listening` until `stop`; then `close`. `images`: resolves names of images. Raises LogError."""
+    """`run` serves at `listening` until `stop`; then `close`. `images`: resolves names of images.
+    `tasks`: how running tasks are known. Raises LogError."""
 
-    def __init__(self, log: Log, dsn: str, folders: Folders, listening: socket.socket, images: ImageResolver) -> None:
+    def __init__(
+        self, log: Log, dsn: str, folders: Folders, listening: socket.socket, images: ImageResolver, tasks: TaskRules
+    ) -> None:
         self.address = address_of(listening)
         made, key = certificate(folders.api, str(listening.getsockname()[0]))
-        self.service = Service(log, dsn, store_of(folders), folders.cache, images)
+        self.service = Service(log, dsn, store_of(folders), folders.cache, images, tasks)
         dispatcher = Dispatcher(self.service, RESOURCES, HANDLERS)
         app = application(dispatcher, self.address, DEFAULT_PREFIX, *keep.Keep(dispatcher).routes())
         server = Server(app, listening, made, key)

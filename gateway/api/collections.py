@@ -8,13 +8,12 @@ import msgspec
 from gateway.api import filters, render
 from gateway.api.dispatch import Handler, Object, asked_page, row_of
 from gateway.api.errors import forbidden, invalid, not_found
-from gateway.api.keep import signer_of
 from gateway.api.request import Call
 from gateway.api.schema import COLLECTIONS
 from gateway.api.service import Caller
 from readmodel import listing, registry
 from store.errors import BlockMissing
-from store.locator import is_collection_uuid, is_locator, portable_data_hash_of, strip_hints
+from store.locator import EMPTY_BLOCK, is_collection_uuid, is_locator, portable_data_hash_of, strip_hints
 from store.manifest import parse_manifest
 
 MAX_LISTED_BYTES = 16 * 2**20  # of manifests in one page: what is more is on the next
@@ -101,10 +100,17 @@ def may_read_content(caller: Caller, pdh: str) -> bool:
 
 
 def text_to_hash(caller: Caller, text: str) -> str:
-    """The portable data hash of a manifest, or of the block that holds one: what tasks call their output."""
-    if is_locator(text):
-        return portable_data_hash_of(text)
-    return _stored(caller, text)
+    """The portable data hash of a manifest, or of the block that holds one: what tasks call their output.
+
+    A block as Arvados' writer makes it holds signatures, so what it holds is stored again without.
+    """
+    if not is_locator(text):
+        return _stored(caller, text)
+    pdh = portable_data_hash_of(text)
+    if pdh == EMPTY_BLOCK or may_read_content(caller, pdh):
+        return pdh
+    caller.signer.check(pdh, text.removeprefix(pdh), int(time.time()))
+    return _stored(caller, caller.service.store.manifest_text(pdh))
 
 
 def _with_texts(caller: Caller, rows: list[Row], select: frozenset[str]) -> list[Object]:
@@ -131,7 +137,7 @@ def _texts(caller: Caller, pdh: str, select: Select) -> dict[str, str | None]:
     wanted = frozenset({"manifest_text"}) if select is None else select & _TEXTS
     text = caller.service.store.manifest_text(pdh) if wanted else ""
     return {
-        "manifest_text": signer_of(caller).manifest(text) if "manifest_text" in wanted else None,
+        "manifest_text": caller.signer.manifest(text) if "manifest_text" in wanted else None,
         "unsigned_manifest_text": text if "unsigned_manifest_text" in wanted else None,
     }
 
@@ -151,7 +157,7 @@ def _content(caller: Caller, given: Row) -> Row:
 
 def _stored(caller: Caller, text: str) -> str:
     parse_manifest(text)
-    signer_of(caller).check_manifest(text, int(time.time()))
+    caller.signer.check_manifest(text, int(time.time()))
     return caller.service.store.save_manifest(text)
 
 

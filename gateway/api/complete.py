@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.api.parameters import signed
 from gateway.api.service import Caller
 from readmodel import listing
 
@@ -24,7 +25,7 @@ def _jobs(caller: Caller, rows: list[Row]) -> None:
     for row in rows:
         task, said = msgspec.json.decode(row["task"]), msgspec.json.decode(row["said"] or "{}")
         row |= {
-            "script_parameters": _script_parameters(row, task),
+            "script_parameters": _shown_to(caller, _script_parameters(row, task)),
             "runtime_constraints": said.get("runtime_constraints", _constraints(task)),
             "tasks_summary": counts.get(row["uuid"], NO_TASKS if row["parent_job_uuid"] is None else {}),
             "components": {},
@@ -40,6 +41,14 @@ def _script_parameters(row: Row, task: Row) -> Row:
     return {name: one["value"] for name, one in spec.get("parameters", {}).items()}
 
 
+def _shown_to(caller: Caller, parameters: Row) -> Row:
+    """A pure task is shown no parameters but those that it names: its fingerprint holds no others."""
+    task = caller.task
+    if task is None or not task.scope.is_pure:
+        return parameters
+    return {name: value for name, value in parameters.items() if name in task.bound}
+
+
 def _constraints(task: Row) -> Row:
     resources = task.get("resources", {})
     found = {"docker_image": task.get("image_name"), "min_cores_per_node": resources.get("cores")}
@@ -47,10 +56,11 @@ def _constraints(task: Row) -> Row:
     return {name: value for name, value in found.items() if value}
 
 
-def _tasks(_: Caller, rows: list[Row]) -> None:
-    for row in rows:
-        task = msgspec.json.decode(row["task"])
-        row |= {"parameters": task.get("parameters", {}), "job_parameters": named_parameters(task)}
+def _tasks(caller: Caller, rows: list[Row]) -> None:
+    tasks = [msgspec.json.decode(row["task"]) for row in rows]
+    parameters = signed(caller, [task.get("parameters", {}) for task in tasks])
+    for row, task, own in zip(rows, tasks, parameters, strict=True):
+        row |= {"parameters": own, "job_parameters": named_parameters(task)}
 
 
 def named_parameters(task: Row) -> list[str]:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.api.schema import Method, Resource
+from gateway.api.signing import SIGNED_FOR
 
-SIGNED_FOR = 14 * 24 * 3600  # seconds that a signed locator is good for
 REPLICAS = 2  # what CollectionWriter wants to hear
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "uuid": {"type": "string", "required": True, "location": "path", "description": "the object's uuid"},

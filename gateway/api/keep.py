@@ -9,15 +9,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from coordinator.purity import Request as Ruled
 from gateway.api.app import answering, token_of
-from gateway.api.discovery import REPLICAS, SIGNED_FOR
+from gateway.api.discovery import REPLICAS
 from gateway.api.dispatch import Dispatcher, Handler, Object, check_scopes
 from gateway.api.errors import ApiError, invalid, not_found
 from gateway.api.render import listed
 from gateway.api.request import Call
 from gateway.api.schema import KEEP_SERVICES
 from gateway.api.service import Caller
-from gateway.api.signing import Signer
 from store.blocks import CHUNK_BYTES, MAX_BLOCK_BYTES
 from store.locator import EMPTY_BLOCK, parse_locator
 
@@ -45,12 +45,13 @@ class Keep:
             raise not_found()
         caller = await run_in_threadpool(self._caller, asked)
         _check_size(asked)
+        await run_in_threadpool(caller.ask_rule, Ruled(action="create", kind="block"))
         locator = await self._received(asked, md5)
         headers = {
             "X-Keep-Replicas-Stored": str(REPLICAS),
             "X-Keep-Storage-Classes-Confirmed": f"default={REPLICAS}",
         }
-        return PlainTextResponse(f"{signer_of(caller).locator(locator)}\n", headers=headers)
+        return PlainTextResponse(f"{caller.signer.locator(locator)}\n", headers=headers)
 
     async def get(self, asked: Request) -> Response:
         """A block, or with HEAD whether it is there."""
@@ -60,7 +61,8 @@ class Keep:
         caller = await run_in_threadpool(self._caller, asked)
         locator = parse_locator(text)
         if locator.stripped != EMPTY_BLOCK:
-            signer_of(caller).check(locator.stripped, "+".join(locator.hints), int(time.time()))
+            caller.signer.check(locator.stripped, "+".join(locator.hints), int(time.time()))
+        await run_in_threadpool(caller.ask_rule, Ruled(action="read", kind="block", name=text, signed=True))
         headers = {"Content-Length": str(locator.size)}
         kind = "application/octet-stream"
         if asked.method == "HEAD":
@@ -86,11 +88,6 @@ class Keep:
             return await run_in_threadpool(self._blocks.finish, incoming, md5)
         finally:
             await run_in_threadpool(self._blocks.drop, incoming)
-
-
-def signer_of(caller: Caller) -> Signer:
-    """What signs and checks locators for the caller's token."""
-    return Signer(caller.service.signing_key, caller.token.uuid, int(time.time()) + SIGNED_FOR)
 
 
 def accessible(_: Caller, call: Call, __: str) -> Object:

@@ -1,6 +1,6 @@
 """The API's reference for people, made from the one table; `docs/api-reference.md` is its output, and a test says so.
 
-    python -m gateway.api.reference > docs/api-reference.md
+python -m gateway.api.reference > docs/api-reference.md
 """
 
 from collections.abc import Iterator

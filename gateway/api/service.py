@@ -1,18 +1,23 @@
 """What the API's methods work with: the database, the log, the store; and who asks."""
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from coordinator import ids
+from coordinator.purity import Request
 from gateway.api.commands import Command, Commands
 from gateway.api.errors import invalid, unauthorized
 from gateway.api.request import Call
+from gateway.api.signing import SIGNED_FOR, Signer
+from gateway.api.taskcaller import Mode, TaskStanding, decide, looks_like_one, request_of, standing
 from gateway.resolve import ImageResolver
 from readmodel import queries, registry
 from readmodel.connection import Connection, ReadModelUnreachable, configure
@@ -29,15 +34,25 @@ CONNECTIONS = 8
 PATIENCE = 5.0  # seconds to wait for a free connection
 
 
+class TaskRules(NamedTuple):
+    """`key`: what tasks' tokens are signed with. `mode`: what becomes of a pure task that asks for more than it may."""
+
+    key: bytes
+    mode: Mode
+
+
 class Service:
     """One API process's parts. `cache`: a folder for git's copies; `images`: resolves names of images.
+    `tasks`: how running tasks are known.
 
     Raises ReadModelError, LogError when made where the servers are not there.
     """
 
-    def __init__(self, log: Log, dsn: str, store: CollectionStore, cache: Path, images: ImageResolver) -> None:
+    def __init__(
+        self, log: Log, dsn: str, store: CollectionStore, cache: Path, images: ImageResolver, tasks: TaskRules
+    ) -> None:
         self.store = store
-        self.cache, self.images = cache, images
+        self.cache, self.images, self.tasks = cache, images, tasks
         self.pool = ConnectionPool(
             dsn,
             connection_class=Connection,
@@ -63,17 +78,20 @@ class Service:
             raise ReadModelUnreachable("Postgres does not answer") from error
 
     def caller(self, secret: str) -> "Caller":
-        """Who shows this token. ApiError 401 if nobody does."""
+        """Who shows this token: a user, or a running task. ApiError 401 if nobody does."""
         if not secret:
             raise unauthorized()
         with self.rows() as connection:
-            token = registry.token_of(connection, secret)
-            if token is None or not token.is_good(registry.now_ms()):
+            if looks_like_one(secret):
+                token, task = standing(connection, secret, self.tasks.key)
+                return Caller(self, token, is_admin=False, task=task)
+            found = registry.token_of(connection, secret)
+            if found is None or not found.is_good(registry.now_ms()):
                 raise unauthorized()
-            standing = view(connection).users.get(token.user_uuid)
-        if standing is None or not standing.is_active:
+            user = view(connection).users.get(found.user_uuid)
+        if user is None or not user.is_active:
             raise unauthorized()
-        return Caller(self, token, standing.is_admin)
+        return Caller(self, found, user.is_admin)
 
     def ask(self, topic: Topic, body: Record) -> Answer:
         """Append a command; its answer, once what it says can be read. ApiError 422 where it is refused."""
@@ -99,6 +117,19 @@ class Caller:
     service: Service
     token: Token
     is_admin: bool
+    task: TaskStanding | None = None
+
+    def admit(self, resource: str, method: str, call: Call, uuid: str) -> None:
+        """Let a task's request pass, for a pure one only as the rule says. ApiError 403."""
+        if self.task is not None:
+            self.ask_rule(request_of(self.task.scope, resource, method, call, uuid))
+
+    def ask_rule(self, request: Request) -> None:
+        """ApiError 403 where the rule denies it; a loss of purity is in the log when this returns."""
+        if self.task is not None:
+            lost = decide(self.task, request, self.service.tasks.mode)
+            if lost is not None:
+                self.service.ask(Topic.CLAIMS, lost)
 
     def new_uuid(self, call: Call, infix: str) -> str:
         """The uuid of what a creation makes: a repeat of it (token, path, request id, body) makes the same again."""
@@ -117,6 +148,11 @@ class Caller:
         """Whose things they may be shown, as it is when it is first asked in this request."""
         with self.service.rows() as connection:
             return sight(connection, self.uuid)
+
+    @cached_property
+    def signer(self) -> Signer:
+        """What signs and checks locators for their token."""
+        return Signer(self.service.signing_key, self.token.uuid, int(time.time()) + SIGNED_FOR)
 
     def may_write(self, owner: str) -> bool:
         """Whether they may make or change what `owner` owns: themselves, or a group that is theirs."""

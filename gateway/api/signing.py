@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from coordinator.locators import HINTS, SIZED_DIGEST
 from gateway.api.errors import ApiError, forbidden
 
+SIGNED_FOR = 14 * 24 * 3600  # seconds that a signed locator is good for
 _HINT = re.compile(r"A([0-9a-f]{40})@([0-9a-f]{1,12})")
 _TOKEN = re.compile(rf"(?<= )({SIZED_DIGEST})({HINTS})(?= )")
 

@@ -9,6 +9,7 @@ from gateway.api import jobs
 from gateway.api.collections import text_to_hash
 from gateway.api.dispatch import Handler, Object, get, row_of
 from gateway.api.errors import forbidden, invalid
+from gateway.api.parameters import keep_proofs
 from gateway.api.render import shown
 from gateway.api.request import Call
 from gateway.api.schema import JOB_TASKS, JOBS, Resource
@@ -49,6 +50,7 @@ def _submit(resource: Resource, caller: Caller, call: Call, given: Row, made: Ro
     made |= {"sequence": given.get("sequence") or 0, "is_pure": bool(given.get("is_pure"))}
     parent = msgspec.json.decode(job["parameters"], type=JobSpec).task
     spec = taskspec.build(made, resolver=jobs.resolver_of(caller), defaults=parent)
+    keep_proofs(caller, job["owner_uuid"], made["parameters"])
     uuid = caller.new_uuid(call, JOBS.infix)
     if creator is not None and creator["state"] == "running":
         return _queued(resource, caller, creator, uuid, spec)

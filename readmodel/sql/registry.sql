@@ -90,3 +90,16 @@ select uuid, name, owner_uuid, location from api.repositories order by name
 
 -- name: drop_repository
 delete from api.repositories where name = %(name)s returning uuid
+
+-- name: execution
+select e.owner, e.fingerprint, t.spec, t.bound, t.is_pure and not e.is_impure as is_pure
+from rm.tasks e
+join rm.job_tasks t on t.root = %(job)s and t.task = %(task)s and t.fingerprint = e.fingerprint
+where e.token = %(token)s and e.status in ('granted', 'running') and t.spec is not null
+
+-- name: add_proof
+insert into api.proofs (portable_data_hash, owner_uuid) values (%(pdh)s, %(owner_uuid)s) on conflict do nothing
+
+-- name: proved
+select distinct portable_data_hash from api.proofs
+where portable_data_hash = any(%(hashes)s) and (%(everything)s or owner_uuid = any(%(owners)s))

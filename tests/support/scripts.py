@@ -1,11 +1,13 @@
-"""A git repository of one Crunch script that does what its parameters say, and jobs of it through the API."""
+"""A git repository of two Crunch scripts, and jobs of them through the API."""
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from tests.support.api import Person, Site
+from tests.support.arvados_client import client_folder
 
 SCRIPT = '''#!/usr/bin/env python3
 """Parameters, the task's own over its job's: `ran`: file to add a line to; `wait`: a pipe to wait at;
@@ -28,15 +30,43 @@ if "write" in said:
 if said.get("success", True) is not None:
     subprocess.check_call([HELPER, "report", "--success", json.dumps(said.get("success", True))])
 '''
+CRUNCH_V1 = '''#!{python} -S
+"""The md5 of each file of a collection, as scripts for Crunch v1 do it: one task for each file, through the SDK alone.
+
+Only the first lines are not such a script's: they stand for an image that has the SDK in it."""
+import sys
+sys.path.insert(0, {sdk!r})
+sys.dont_write_bytecode = True
+import warnings
+warnings.simplefilter("ignore")
+import hashlib
+import arvados
+
+arvados.job_setup.one_task_per_input_file(if_sequence=0, and_end_task=True)
+this_task = arvados.current_task()
+digest = hashlib.new(arvados.current_job()["script_parameters"].get("hash_algorithm", "md5"))
+reader = arvados.CollectionReader(this_task["parameters"]["input"])
+for file in reader.all_files():
+    for part in file.readall():
+        digest.update(part)
+    name = file.name()
+out = arvados.CollectionWriter()
+out.set_current_file_name("md5sum.txt")
+out.write("%s %s\\n" % (digest.hexdigest(), name))
+this_task.set_output(out.finish())
+'''
 AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
 
 
 def make_repository(folder: Path) -> str:
-    """A repository with the script, on branch `main`; its commit."""
+    """A repository with the scripts, on branch `main`; its commit."""
     scripts = folder / "crunch_scripts"
     scripts.mkdir(parents=True)
     (scripts / "run.py").write_text(SCRIPT)
-    (scripts / "run.py").chmod(0o755)
+    v1 = CRUNCH_V1.format(python=sys.executable, sdk=str(client_folder()))
+    (scripts / "hash.py").write_text(v1)
+    for name in ("run.py", "hash.py"):
+        (scripts / name).chmod(0o755)
     for arguments in (("init", "-q", "-b", "main"), ("add", "."), ("commit", "-q", "-m", "one")):
         subprocess.run(["git", *AUTHOR, *arguments], cwd=folder, check=True)
     found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, check=True, capture_output=True, text=True)

@@ -36,6 +36,13 @@ create table api.collections (
 create unique index collections_by_name on api.collections (owner_uuid, name) where name is not null;
 create index collections_by_hash on api.collections (portable_data_hash);
 
+-- Manifests in parameters that somebody who may read what this owner may has proved to be allowed to read.
+create table api.proofs (
+    portable_data_hash text not null,
+    owner_uuid text not null,
+    primary key (portable_data_hash, owner_uuid)
+);
+
 -- Git repositories by the name that jobs give. `location` is a path or URL, and is shown to nobody.
 create table api.repositories (
     uuid text primary key,
