@@ -192,6 +192,9 @@ class ArchiveLog:
         """Whether any place holds a record at or beyond its position: nothing will be added."""
         return any(self.end(place) > offset for place, offset in positions.items())
 
+    def wake(self) -> None:
+        """Nobody ever waits."""
+
     def floor(self, reader: str, place: Place) -> Floor | None:
         """The floor of the partition's machine when it was archived; other readers have none."""
         return self._find(place).floor if reader == f"{place.topic}-machine" else None

@@ -66,13 +66,14 @@ class Crew(NamedTuple):
 class Driver:
     """Polls a crew's runners in turn until it is stopped; sleeps while none has anything to do.
 
-    `assemble` makes the crew, in the thread of `run`; and again when the log went away under it and came back: what
-    became of its last append is then unknown, so everything starts over from the floors.
+    `log`: what the crew's runners read; who waits there has what it waited for. `assemble` makes the crew, in the
+    thread of `run`; and again when the log went away under it and came back: what became of its last append is then
+    unknown, so everything starts over from the floors.
     """
 
     def __init__(self, log: Log, assemble: Callable[[], Crew]) -> None:
         self._assemble = assemble
-        self._waiter = log.clone()  # closing it wakes the wait and touches nothing else
+        self._log = log
         self._stopping = threading.Event()
         self._progressed = False
 
@@ -83,23 +84,20 @@ class Driver:
         come back while a crew is assembled, or goes away RESTARTS times with no progress in between.
         """
         failures = 0
-        try:
-            while not self._stopping.is_set():
-                crew = self._assemble()
-                try:
-                    self._work(crew)
-                except LogUnreachable as error:
-                    failures = 1 if self._progressed else failures + 1
-                    if failures > RESTARTS:
-                        raise
-                    LOGGER.warning("%s; starting over from the floors", error)
-        finally:
-            self._waiter.close()
+        while not self._stopping.is_set():
+            crew = self._assemble()
+            try:
+                self._work(crew)
+            except LogUnreachable as error:
+                failures = 1 if self._progressed else failures + 1
+                if failures > RESTARTS:
+                    raise
+                LOGGER.warning("%s; starting over from the floors", error)
 
     def stop(self) -> None:
         """Let `run` return after the batch in hand; from any thread."""
         self._stopping.set()
-        self._waiter.close()
+        self._log.wake()
 
     def _work(self, crew: Crew) -> None:
         self._progressed = False
@@ -124,6 +122,6 @@ class Driver:
         shortest = min(due for due in dues if due is not None)
         positions = {runner.place: runner.position for runner in crew.runners if not runner.is_held_up()}
         if positions:
-            self._waiter.wait(positions, shortest)
+            self._log.wait(positions, shortest)
         else:
             self._stopping.wait(shortest)

@@ -70,6 +70,7 @@ class FaultyLog:
         self.start = inner.start
         self.trim = inner.trim
         self.wait = inner.wait
+        self.wake = inner.wake
         self.floor = inner.floor
         self.move_floor = inner.move_floor
         self.address = inner.address

@@ -67,7 +67,7 @@ class KafkaLog:
         self._new_id = new_id
         self._shared = shared or Shared(settings)
         self._shared.enter()
-        self._closed = threading.Event()
+        self._closed, self._woken = threading.Event(), threading.Event()
         self._is_released = False
         self._busy = threading.RLock()
         cluster = self._shared.cluster
@@ -93,6 +93,8 @@ class KafkaLog:
 
     def append(self, records: Sequence[Append]) -> list[int]:
         """Append durably, in order; their offsets. LogUnreachable: each partition has a prefix of them, or will."""
+        if not records:
+            return []
         for place in {record.place for record in records}:
             self._find(place)
         self._shared.watch.look()
@@ -141,11 +143,15 @@ class KafkaLog:
                 return False
             waiter = self._reader if self._reader.follows(positions) else self._waiter
             try:
-                return waiter.wait(positions, timeout)
+                return waiter.wait(positions, timeout, self._woken)
             except LogError:
                 if self._closed.is_set():
                     return False
                 raise
+
+    def wake(self) -> None:
+        """End the wait that is under way here, or else the next one."""
+        self._woken.set()
 
     def floor(self, reader: str, place: Place) -> Floor | None:
         """The reader's emitted floor in this partition, or None if it never had one."""

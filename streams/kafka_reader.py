@@ -81,8 +81,8 @@ class Reader:
             place in self._tapes and self._tapes[place].position == offset for place, offset in positions.items()
         )
 
-    def wait(self, positions: Mapping[Place, int], timeout: float) -> bool:
-        """Whether, within `timeout` seconds, a partition has a record at or beyond its position."""
+    def wait(self, positions: Mapping[Place, int], timeout: float, woken: Event) -> bool:
+        """Whether, within `timeout` seconds or until `woken`, a partition has a record at or beyond its position."""
         deadline = time.monotonic() + timeout
         tapes = [(self._wound_for_wait(place, offset), offset) for place, offset in positions.items()]
         while not self._closed.is_set():
@@ -90,7 +90,8 @@ class Reader:
             if any(tape.next > offset for tape, offset in tapes):
                 return True
             remaining = deadline - time.monotonic()
-            if remaining <= 0:
+            if remaining <= 0 or woken.is_set():
+                woken.clear()
                 return False
             self._pump(min(remaining, SLICE))
         return False

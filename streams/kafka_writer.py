@@ -7,18 +7,17 @@ still held: what it had on its way may land later, as anybody's late append may.
 """
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from threading import Event
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from schemas.topics import Topic
 from streams.kafka_cluster import Cluster
 from streams.kafka_metrics import Metrics
 from streams.kafka_settings import LARGEST_BATCH, STATISTICS, translated
-from streams.log import Append, LogError, LogUnreachable
+from streams.log import Append, LogError, LogUnreachable, Place
 
 SLICE = 0.1  # seconds in one wait, at most
 CLOSING = 0.5  # seconds in which what was begun may still land
@@ -32,6 +31,8 @@ OURS: dict[str, Any] = {
     "queue.buffering.max.messages": 1_000_000,
     "queue.buffering.max.kbytes": 1024 * 1024,
 }
+
+Acked = Callable[[KafkaError | None, Any], None]
 
 
 class Writer:
@@ -47,35 +48,33 @@ class Writer:
 
     def append(self, records: Sequence[Append]) -> list[int]:
         """Append durably; the offsets. Raises LogError: then it may have taken effect in part."""
-        landed: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
-
-        def acked(error: KafkaError | None, message: Any) -> None:
-            if error is None:
-                landed[message.topic(), message.partition()].append(message.offset())
-            elif self._failed is None:
-                self._failed = error
-
         deadline = time.monotonic() + self._cluster.patience
-        names = self._names
-        for (topic, partition), key, value in records:
-            self._send(deadline, names[topic], value, key.encode(), partition, acked)
+        landed: dict[Place, list[int]] = {}
+        callbacks: dict[Place, Acked] = {}
+        names, produce = self._names, self._ready().produce
+        for place, key, value in records:
+            if place not in landed:
+                landed[place] = []
+                callbacks[place] = self._acked(landed[place])
+            try:
+                produce(names[place.topic], value, key, place.partition, callbacks[place])
+            except (BufferError, KafkaException):  # the client's queue is full, or it refuses
+                self._send(deadline, names[place.topic], value, key, place.partition, callbacks[place])
         self._settle(deadline)
         self._metrics.count("records_appended", len(records))
+        if len(landed) == 1:
+            return next(iter(landed.values()))
         following = {place: iter(offsets) for place, offsets in landed.items()}
-        return [next(following[names[topic], partition]) for (topic, partition), _, _ in records]
+        return [next(following[place]) for place, _, _ in records]
 
     def put(self, name: str, pairs: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Begin to append keys and values to partition 0 of a topic, named as in Kafka. Raises LogError.
 
         What became of it, `settle` says, and so does the next append.
         """
-
-        def acked(error: KafkaError | None, _message: "Message[Any, Any]") -> None:
-            self._failed = self._failed or error
-
         deadline = time.monotonic() + self._cluster.patience
         for key, value in pairs:
-            self._send(deadline, name, value, key, 0, acked)
+            self._send(deadline, name, value, key, 0, self._acked([]))
 
     def settle(self) -> None:
         """Wait until all that was begun has landed. Raises LogError."""
@@ -99,8 +98,19 @@ class Writer:
             )
         return self._producer
 
+    def _acked(self, offsets: list[int]) -> Acked:
+        """What a partition's records are told when they have landed, in their order, or not."""
+
+        def acked(error: KafkaError | None, message: Any) -> None:
+            if error is None:
+                offsets.append(message.offset())
+            elif self._failed is None:
+                self._failed = error
+
+        return acked
+
     def _send(
-        self, deadline: float, topic: str, value: bytes | None, key: bytes, partition: int, acked: Callable[..., None]
+        self, deadline: float, topic: str, value: bytes | None, key: bytes | str, partition: int, acked: Acked
     ) -> None:
         producer = self._ready()
         while True:

@@ -43,6 +43,8 @@ class Listener:
                     if remaining <= 0:
                         return False
                     readable([connection.fileno(), self._woken.fileno()], remaining)
+                    if self._was_woken():
+                        return False
                     connection.pgconn.consume_input()
                 except psycopg.Error as error:
                     self._heard_on = None
@@ -50,6 +52,15 @@ class Listener:
                     if not isinstance(problem, LogUnreachable):
                         raise problem from error
             return False
+
+    def wake(self) -> None:
+        """End the wait that is under way, or else the next one; from any thread."""
+        self._wake.send(b"x")
+
+    def _was_woken(self) -> bool:
+        if self._closed.is_set() or not readable([self._woken.fileno()], 0):
+            return False
+        return bool(self._woken.recv(64))
 
     def close(self) -> None:
         """Wake who waits, and hang up."""

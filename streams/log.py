@@ -121,6 +121,10 @@ class Log(Protocol):
         """Return True as soon as any place holds a record at or beyond its position; False after `timeout` seconds."""
         ...
 
+    def wake(self) -> None:
+        """End the wait that is under way here, or else the next one, as if its time had passed; from any thread."""
+        ...
+
     def floor(self, reader: str, place: Place) -> Floor | None:
         """The reader's emitted floor in this partition, or None if it never had one."""
         ...
@@ -138,7 +142,7 @@ class Log(Protocol):
         ...
 
     def clone(self) -> "Log":
-        """The same log for another thread: an instance is used by one thread, except for `close`."""
+        """The same log for another thread: an instance is used by one thread, except for `close` and `wake`."""
         ...
 
     def close(self) -> None:

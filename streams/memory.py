@@ -41,7 +41,7 @@ class MemoryLog:
         self._changed = Condition()
         self._counts: dict[Topic, int] = {}
         self.floors: dict[tuple[str, Place], Floor] = {}
-        self.closed = False
+        self.closed = self.woken = False
         self.at: dict[Place, Partition] = {}
 
     def create(self, partitions: dict[Topic, int]) -> None:
@@ -125,8 +125,15 @@ class MemoryLog:
             return any(partition.start + len(partition.records) > offset for partition, offset in targets)
 
         with self._changed:
-            self._changed.wait_for(lambda: self.closed or any_there(), timeout)
+            self._changed.wait_for(lambda: self.closed or self.woken or any_there(), timeout)
+            self.woken = False
             return any_there()
+
+    def wake(self) -> None:
+        """End the wait that is under way on this handle, or else the next one."""
+        with self._changed:
+            self.woken = True
+            self._changed.notify_all()
 
     def floor(self, reader: str, place: Place) -> Floor | None:
         """The reader's emitted floor in this partition, or None if it never had one."""
@@ -145,7 +152,7 @@ class MemoryLog:
     def clone(self) -> "MemoryLog":
         """Another handle on the same records."""
         handle = copy(self)
-        handle.closed = False
+        handle.closed = handle.woken = False
         return handle
 
     def close(self) -> None:

@@ -115,6 +115,11 @@ class PostgresLog:
         """Return True as soon as any place holds a record at or beyond its position; False after `timeout` seconds."""
         return self._listener.wait({self._find(place).id: offset for place, offset in positions.items()}, timeout)
 
+    def wake(self) -> None:
+        """End the wait that is under way here, or else the next one."""
+        if not self._closed.is_set():
+            self._listener.wake()
+
     def floor(self, reader: str, place: Place) -> Floor | None:
         """The reader's emitted floor in this partition, or None if it never had one."""
         rows = self._link.ask(SQL["floor"], (reader, self._find(place).id))

@@ -33,6 +33,7 @@ class RememberingLog:
         self.append = log.append
         self.trim = log.trim
         self.wait = log.wait
+        self.wake = log.wake
         self.floor = log.floor
         self.move_floor = log.move_floor
         self.address = log.address

@@ -24,6 +24,7 @@ class ReplayingLog:
         self.genesis = log.genesis
         self.start = log.start
         self.wait = log.wait
+        self.wake = log.wake
         self.address = log.address
         self.close = log.close
 

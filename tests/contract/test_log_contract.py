@@ -280,6 +280,19 @@ def test_closing_wakes_who_waits(logs: Logs) -> None:
         assert not woken.result(SOON / 2)
 
 
+def test_who_is_woken_waits_no_more_but_may_wait_again(logs: Logs) -> None:
+    log = logs.new()
+    log.wake()
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(3):
+            woken = pool.submit(log.wait, {WORK: 1}, SOON)
+            log.wake()
+            assert not woken.result(SOON / 2)
+        log.wait({WORK: 1}, 0)
+        log.append(records(WORK, b"a"))
+        assert pool.submit(log.wait, {WORK: 1}, SOON).result(SOON / 2)
+
+
 def test_a_closed_log_appends_nothing_and_leaves_its_clones_alone(logs: Logs) -> None:
     log = logs.new()
     clone = log.clone()
