@@ -4,7 +4,7 @@ One story per fingerprint, as `bench rules` has it: granted, one waits, started,
 one reuses. The records are made as they are read, and the time that takes is not counted. The partitions share one
 process, as in a coordinator. Each part runs in a process of its own, so that resident memory is that of the part:
 
-- replay: every record decided again from the first one on, into an empty local store
+- replay: every record decided again from the first one on, into an empty local store, with snapshots on the way
 - start: a new process, from its local store to the first decision on a new record, which is appended
 - snapshot: the first partition written as a shared snapshot, and read into an empty local store on another node
 - in memory: the rows as a dict, for fewer fingerprints
@@ -138,9 +138,9 @@ def _token(partition: int, number: int, offset: int) -> str:
 
 def replay(folder: Path, each: int) -> None:
     """Decide every record again, the partitions in turn."""
-    log, local = StoryLog(each), LocalStore(folder / "local")
+    log, local, shared = StoryLog(each), LocalStore(folder / "local"), SharedSnapshots(folder / "shared")
     before = _resident()
-    runners = [Runner(log, Claims, number, MemoryCheckpoints(), local=local) for number in range(PARTITIONS)]
+    runners = [Runner(log, Claims, number, shared, local=local) for number in range(PARTITIONS)]
     began, wall, sizes = time.process_time(), time.perf_counter(), []
     for look in range(1, LOOKS + 1):
         for runner in runners:
@@ -182,7 +182,7 @@ def start(folder: Path, each: int, launched: float) -> None:
 
 def snapshot(folder: Path, each: int) -> None:
     """Write a partition as others may start from it, and start from it."""
-    log, local, shared = StoryLog(each), LocalStore(folder / "local"), SharedSnapshots(folder / "shared")
+    log, local, shared = StoryLog(each), LocalStore(folder / "local"), SharedSnapshots(folder / "one")
     runner = Runner(log, Claims, 0, MemoryCheckpoints(), local=local)
     before, began = _resident(), time.perf_counter()
     shared.keep(runner.header(), runner.machine)
