@@ -19,12 +19,15 @@ from tests.support.procs import LONG, PATIENCE, Cluster, commands, finished
 __all__ = ["dsn", "postgres_server"]
 
 TASKS = 15
-SPLIT = f"""
+SCRIPTS = {
+    "split.py": f"""#!/usr/bin/env python3
 import json, os, subprocess
-one = lambda n: {{"name": str(n), "is_pure": True, "command": ["sh", "-c", "sleep 0.7; echo %d > $TASK_OUTPUT/x" % n]}}
+tasks = [{{"name": str(n), "script": "wait.sh", "parameters": {{"n": n}}, "is_pure": True}} for n in range({TASKS})]
 helper = os.path.join(os.environ["CRUNCH_BIN"], "crunch-task")
-subprocess.run([helper, "queue"], input=json.dumps([one(n) for n in range({TASKS})]).encode(), check=True)
-"""
+subprocess.run([helper, "queue"], input=json.dumps(tasks).encode(), check=True)
+""",
+    "wait.sh": "#!/bin/sh\nsleep 0.7; echo done > $TASK_OUTPUT/x\n",
+}
 
 pytestmark = pytest.mark.needs("bubblewrap", "kafka")
 
@@ -45,8 +48,10 @@ def cluster(tmp_path: Path, kafka_broker: LocalBroker, dsn: str) -> Iterator[Clu
 
 def job_file(folder: Path) -> str:
     (folder / "code").mkdir()
-    (folder / "code" / "split.py").write_text(SPLIT)
-    job = {"name": "many", "repository": "code", "command": ["python3", "split.py"], "is_pure": True}
+    for name, text in SCRIPTS.items():
+        (folder / "code" / name).write_text(text)
+        (folder / "code" / name).chmod(0o755)
+    job = {"name": "many", "repository": "code", "script": "split.py", "is_pure": True}
     (folder / "job.json").write_text(json.dumps(job))
     return str(folder / "job.json")
 
@@ -72,7 +77,10 @@ def test_whatever_is_killed_every_task_runs_once_and_the_log_is_sound(
         cluster.run(*words)
     started = [words for words in readme if words[0] in LONG]
     assert sorted(words[0] for words in started) == [*["coordinator"] * 2, *["executor"] * 3, "projector"]
-    cluster.start(*started)
+    for words in started:
+        cluster.start(words)
+    for words in started:
+        cluster.until_ready(words)
     cluster.run("user", "add", "root", "--admin")
     cluster.run("user", "add", "ann")
     cluster.run("user", "add", "bob")
@@ -80,9 +88,12 @@ def test_whatever_is_killed_every_task_runs_once_and_the_log_is_sound(
     cluster.run("grant", "add", "bob", "ann")
     file = job_file(tmp_path)
     shells = [cluster.begin("submit", "--json", "--as", name, file) for name in ("ann", "bob")]
-    for number, words in enumerate(started):
-        until_ended(dsn, 2 * number + 1)
-        cluster.kill_and_restart(words)
+    for number, words in enumerate(reversed(started)):  # the last is killed when two thirds are done
+        until_ended(dsn, 1 + 4 * number)
+        cluster.kill(words)
+        cluster.start(words)
+    for words in started:
+        cluster.until_ready(words)
     jobs = [orjson.loads(finished(shell)) for shell in shells]
     assert [job["job"]["state"] for job in jobs] == ["complete", "complete"]
     assert [job["counts"]["complete"] + job["counts"]["copied"] for job in jobs] == [TASKS + 1] * 2

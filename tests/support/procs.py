@@ -59,17 +59,22 @@ class Cluster:
         self._errors = (folder / "errors").open("wb")
         self.processes: dict[str, Process] = {}
 
-    def start(self, *commands: list[str]) -> None:
-        """Start long-running commands together; all are ready when this returns."""
-        for process in [self._start(words) for words in commands]:
-            process.until("ready")
-
-    def _start(self, words: list[str]) -> Process:
+    def start(self, words: list[str]) -> None:
+        """Start a long-running command."""
         process = Process(words, self._popen([*words, "--json"], subprocess.PIPE, self._errors))
         process.hearing = threading.Thread(target=_hear, args=(process,), daemon=True)
         process.hearing.start()
         self.processes[" ".join(words)] = process
-        return process
+
+    def until_ready(self, words: list[str]) -> None:
+        """Wait until the process that runs this command says so."""
+        self.processes[" ".join(words)].until("ready")
+
+    def kill(self, words: list[str]) -> None:
+        """End the process that runs this command, as a crash would."""
+        process = self.processes.pop(" ".join(words))
+        process.end(signal.SIGKILL)
+        process.hearing.join()
 
     def begin(self, *words: str) -> "subprocess.Popen[bytes]":
         """Start another command, with its output in pipes."""
@@ -78,11 +83,6 @@ class Cluster:
     def run(self, *words: str) -> bytes:
         """Run a command to its end, which must be a good one: what it prints."""
         return finished(self.begin(*words))
-
-    def kill_and_restart(self, words: list[str]) -> None:
-        """A crash, and what looks after the process."""
-        self.processes[" ".join(words)].end(signal.SIGKILL)
-        self.start(words)
 
     def stop(self) -> dict[str, int]:
         """Tell all to stop: their exit codes."""
