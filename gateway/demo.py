@@ -5,6 +5,7 @@ at one moment by two processes, and then one with a file more. Whatever happens 
 watches the pipe that is its standard input.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import orjson
 
 from gateway import audit, pictures
 from gateway.client import Client
+from gateway.config import PREFIX
 from gateway.folders import APP, Folders
 from gateway.problems import FAILED, Problem, Refused
 from gateway.session import Session
@@ -64,7 +66,7 @@ def run(session: Session, tree: Path | None, image: str, *, keep: bool) -> int:
     with _stage(session, keep=keep) as stage:
         _copy(files[:-1], stage / "first")
         _copy(files, stage / "second")
-        here = Session(session.config_file, {"data.dir": str(stage / "data")}, session.as_json)
+        here = Session(session.config_file, {**session.options, "data.dir": str(stage / "data")}, session.as_json)
         with _up(session, here.folders):
             code = _play(here, stage, files, image)
         session.note(f"the whole took {time.monotonic() - began:.1f} s")
@@ -163,13 +165,27 @@ def _command(*words: str) -> list[str]:
     return [sys.executable, "-P", "-m", "gateway.cli", *words]
 
 
+def _environment(session: Session) -> dict[str, str]:
+    """Ours, and where log and read model are; not on a command line, which anybody may read."""
+    where = {
+        f"{PREFIX}KAFKA_SERVERS": session.config.kafka.servers,
+        f"{PREFIX}POSTGRES_DSN": session.config.postgres.dsn,
+    }
+    return os.environ | {name: value for name, value in where.items() if value}
+
+
 @contextmanager
 def _up(session: Session, folders: Folders) -> Iterator[None]:
     """An `up` on the stage's own data folder, in a process of its own; inside, it is ready."""
     words = ["up", "--until-eof", "--json", "--data-dir", str(folders.data), "--runner", session.config.executor.runner]
     words += ["--config", str(session.config_file)] if session.config_file else []
     process = subprocess.Popen(
-        _command(*words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        _command(*words),
+        env=_environment(session),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
     with process:
         try:
@@ -208,7 +224,10 @@ def _submit_together(here: Session, files: list[Path]) -> list[str]:
     """Submit each file from a process of its own, all at once; the jobs' uuids when all have ended."""
     words = ["submit", "--json", "--data-dir", str(here.folders.data)]
     processes = [
-        subprocess.Popen(_command(*words, str(file)), stdout=subprocess.PIPE, stderr=subprocess.PIPE) for file in files
+        subprocess.Popen(
+            _command(*words, str(file)), env=_environment(here), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for file in files
     ]
     try:
         with _status(here):

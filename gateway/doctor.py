@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from gateway import health, runtime, wiring
+from gateway import runtime, wiring
 from gateway.problems import FAILED, Problem, one_line
 from gateway.session import Session
 from readmodel.connection import ReadModelError, connect
@@ -33,15 +33,6 @@ def run(session: Session) -> int:
         colour = {"ok": "green", "note": "yellow", "problem": "red"}[finding.status]
         session.say(f"[{colour}]{finding.status:8}[/{colour}] {finding.what}: {finding.detail}")
     return FAILED if any(finding.status == "problem" for finding in findings) else 0
-
-
-def ready(session: Session, name: str) -> int:
-    """Say how the process `name` of this machine is. Problem where it does not run or is not ready."""
-    said = health.ask(session.folders.processes, name)
-    if session.as_json:
-        session.result(said)
-    session.say(f"{name}: process {said.pid}: {said.detail}")
-    return 0
 
 
 def _looked(check: Callable[[Session], Iterator[Finding]], session: Session) -> Iterator[Finding]:

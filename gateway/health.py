@@ -5,6 +5,7 @@ the process: a file of a process that was killed, or is frozen, is not believed.
 """
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.problems import Problem
+from gateway.session import Session
 from streams.lockfile import FolderInUse, FolderLock, take
 
 BEAT_SECONDS = 2.0
@@ -67,8 +69,23 @@ class Health:
         draft.replace(_file(self._folder))
 
 
+def tell(session: Session, name: str) -> int:
+    """Print how the process `name` is. Problem where it does not run or is not ready."""
+    said = ask(session.folders.processes, name)
+    if session.as_json:
+        session.result(said)
+    print(f"{said.name}: process {said.pid}: {said.detail}", file=sys.stderr if session.as_json else sys.stdout)
+    return 0
+
+
 def ask(processes: Path, name: str) -> Said:
-    """What the process of this name said last. Problem where it does not run, is not ready, or is silent."""
+    """What the process of this name said last, or the only one whose name begins so (`executor`).
+
+    Problem where it does not run, is not ready, or is silent.
+    """
+    alike = [path.name for path in processes.glob(f"{name}-*")]
+    if not (processes / name).exists() and len(alike) == 1:
+        [name] = alike
     try:
         said = msgspec.json.decode(_file(processes / name).read_bytes(), type=Said)
     except (FileNotFoundError, msgspec.DecodeError):
