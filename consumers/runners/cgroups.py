@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from consumers.runners.port import Limits
-from consumers.runners.reap import Hold, kill_all
+from consumers.runners.reap import Hold, in_cgroups, kill_all
 
 ROOT = Path("/sys/fs/cgroup")
 FOLDER = "crunch-reuse"
@@ -20,6 +20,7 @@ _NEEDED = ("memory", "pids")
 _V1_CONTROLLERS = ("memory", "pids", "cpu")
 _PERIOD_US = 100_000
 _REMOVE_SECONDS = 5.0
+_ENTRY_PAUSE = 0.0005  # seconds
 
 
 class Group:
@@ -33,8 +34,26 @@ class Group:
         """Where its processes are listed."""
         return tuple(map(str, self._directories))
 
+    @property
+    def entrances(self) -> tuple[str, ...]:
+        """Files to which a process of one thread writes 0 to join; what it forks from then on is in the group too.
+
+        In version 1 that is far cheaper than being moved by another (0.1 ms against 3 to 10, in each of three trees):
+        who moves another stops all forks and exits of the machine for it.
+        """
+        return tuple(str(_first_of(directory, "tasks", "cgroup.procs")) for directory in self._directories)
+
+    def await_entry(self, pid: int, seconds: float) -> None:
+        """Return when the process has joined; after so many seconds it is moved. OSError if it is gone."""
+        end = time.monotonic() + seconds
+        while not all(pid in in_cgroups((directory,)) for directory in self.directories):
+            if time.monotonic() >= end:
+                return self.add(pid)
+            time.sleep(_ENTRY_PAUSE)
+        return None
+
     def add(self, pid: int) -> None:
-        """Move a process in; what it forks from now on is in it too."""
+        """Move a process in."""
         for directory in self._directories:
             (directory / "cgroup.procs").write_text(str(pid))
 
@@ -148,6 +167,10 @@ def _settings(controller: str, limits: Limits) -> list[tuple[str, str]]:
             ("?cpu.max", f"{quota} {_PERIOD_US}"),
         ],
     }[controller]
+
+
+def _first_of(directory: Path, *names: str) -> Path:
+    return next((path for name in names if (path := directory / name).exists()), directory / names[-1])
 
 
 def _write(path: Path, value: str) -> None:

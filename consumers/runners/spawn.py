@@ -6,6 +6,7 @@ shell reads the end of the pipe and leaves: there is no moment at which somethin
 
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,7 +22,9 @@ from schemas.reasons import Failure
 
 _CHUNK = 65536
 _REAP_SECONDS = 5.0
-_GATE = 'read -r go || exit 125; {limits}exec "$@" </dev/null'
+_GATE = '{join}read -r go || exit 125; {limits}exec "$@" </dev/null'
+_JOIN = "echo 0 >{} || exit 125; "
+_JOIN_SECONDS = 0.25
 _SHELL = "/bin/sh"
 
 
@@ -50,8 +53,13 @@ class Spawned:
             self._threads.append(thread)
 
     def go(self) -> None:
-        """Open the gate."""
+        """Open the gate. Raises CannotRun if the system does not hold it to its limits."""
         assert self.process.stdin
+        if self._group:
+            try:
+                self._group.await_entry(self.process.pid, _JOIN_SECONDS)
+            except OSError as error:
+                raise _no_limit(error) from error
         with suppress(BrokenPipeError):  # it was killed at the gate
             self.process.stdin.write(b"go\n")
             self.process.stdin.close()
@@ -130,7 +138,8 @@ class Spawner:
         """The command behind its gate, limited. Raises CannotRun if the system has no room for it."""
         group = self._make_group(mark, limits)
         try:
-            process = self._popen(argv, {**environment, MARK: mark}, directory, limits, keep_open)
+            script = _gate(limits, group)
+            process = _popen(script, argv, {**environment, MARK: mark}, directory, keep_open)
         except OSError as error:
             if group:
                 group.remove()
@@ -139,10 +148,10 @@ class Spawner:
         spawned = Spawned(process, hold, group, contained)
         spawned.attend(on_output)
         try:
-            self._limit(process.pid, group, limits)
+            _limit(process.pid, limits, grouped=group is not None)
         except OSError as error:
             spawned.finish()
-            raise CannotRun(Failure.NODE, f"the node can't limit a process: {error.strerror or error}") from error
+            raise _no_limit(error) from error
         return spawned
 
     def sweep(self, node: str) -> int:
@@ -157,32 +166,35 @@ class Spawner:
         except OSError as error:
             raise CannotRun(Failure.NODE, f"the node can't make a control group: {error}") from error
 
-    def _popen(
-        self,
-        argv: Sequence[str],
-        environment: Mapping[str, str],
-        directory: Path,
-        limits: Limits,
-        keep_open: tuple[int, ...],
-    ) -> "subprocess.Popen[bytes]":
-        script = _GATE.format(limits="" if sys.platform.startswith("linux") else _shell_limits(limits))
-        return subprocess.Popen(
-            [_SHELL, "-c", script, _SHELL, *argv],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            cwd=directory,
-            start_new_session=True,
-            pass_fds=keep_open,
-        )
 
-    def _limit(self, pid: int, group: Group | None, limits: Limits) -> None:
-        if group:
-            group.add(pid)
-        if sys.platform.startswith("linux"):
-            for number, value in _rlimits(limits, grouped=group is not None).items():
-                resource.prlimit(pid, number, (value, value))
+def _gate(limits: Limits, group: Group | None) -> str:
+    join = "".join(_JOIN.format(shlex.quote(file)) for file in group.entrances) if group else ""
+    return _GATE.format(join=join, limits="" if sys.platform.startswith("linux") else _shell_limits(limits))
+
+
+def _popen(
+    script: str, argv: Sequence[str], environment: Mapping[str, str], directory: Path, keep_open: tuple[int, ...]
+) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [_SHELL, "-c", script, _SHELL, *argv],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        cwd=directory,
+        start_new_session=True,
+        pass_fds=keep_open,
+    )
+
+
+def _no_limit(error: OSError) -> CannotRun:
+    return CannotRun(Failure.NODE, f"the node can't limit a process: {error.strerror or error}")
+
+
+def _limit(pid: int, limits: Limits, *, grouped: bool) -> None:
+    if sys.platform.startswith("linux"):
+        for number, value in _rlimits(limits, grouped).items():
+            resource.prlimit(pid, number, (value, value))
 
 
 def _rlimits(limits: Limits, grouped: bool) -> dict[int, int]:

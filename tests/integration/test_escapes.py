@@ -11,6 +11,7 @@ import pytest
 from consumers.executor.way import Way
 from consumers.runners.relay import Target
 from coordinator.tasktoken import KEY_BYTES
+from schemas.reasons import Failure
 from tests.support.attempts import Bench, bench
 from tests.support.escapes import ESCAPES, Escape, attempt, host
 
@@ -39,3 +40,11 @@ def test_it_is_held(isolated, escape, postgres_server, docker_engine):
 @pytest.mark.needs("root")  # whom rlimits do not hold
 def test_it_would_be_seen(bare, escape, postgres_server, docker_engine):
     assert got_away(bare, escape, postgres_server, docker_engine)
+
+
+@pytest.mark.needs("root", "bubblewrap")
+def test_a_runner_that_could_not_hold_its_limits_refuses_to_run(tmp_path):
+    with bench(tmp_path, "bubblewrap", groups="left out") as made:
+        report = made.run("true")
+    assert (report.exit_code, report.failure) == (-1, Failure.NODE)
+    assert "root's processes can only be limited by control groups" in report.reason

@@ -176,6 +176,16 @@ def test_a_relay_that_ends_ends_its_connections(tmp_path, api):
         assert connection.recv(1) == b""
 
 
+def test_a_relay_takes_the_place_of_one_that_was_killed(tmp_path, api):
+    """As where a container is adopted: it knows the socket by its path."""
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "api"))
+    with Relay({tmp_path / "api": api.target}), socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(tmp_path / "api"))
+        connection.sendall(b"GET /again HTTP/1.0\r\n\r\n")
+        assert b"".join(iter(lambda: connection.recv(4096), b"")).endswith(b"api /again\n")
+
+
 @pytest.mark.parametrize("size", range(1, 9))
 def test_a_secret_is_kept_out_wherever_the_pieces_are_cut(size):
     said = b"secrets: secret, secresecret, sec\nsecretsecret. secre"
