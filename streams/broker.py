@@ -55,7 +55,7 @@ group.initial.rebalance.delay.ms=0
 num.recovery.threads.per.data.dir=1
 log.segment.delete.delay.ms=1000
 broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=2000
+broker.session.timeout.ms=4000
 """
 LOG4J = """
 rootLogger.level = INFO

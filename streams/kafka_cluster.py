@@ -154,7 +154,7 @@ class Cluster:
             except LogUnreachable:  # a leader is being chosen, or there are no brokers at all
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(SLICE)
+                self._refresh()
 
     def _offset(self, asked: "Future[Any]", place: TopicPartition) -> int:
         """The offset asked for. A broker that has just started answers with a negative one."""
@@ -162,6 +162,14 @@ class Cluster:
         if offset < 0:
             raise LogUnreachable(f"Kafka at {self.settings.servers} can't say yet how far {place.topic} goes")
         return offset
+
+    def _refresh(self) -> None:
+        """Let the client look anew who leads what: it asks those again whom it knows, also when they say no."""
+        time.sleep(SLICE)
+        try:
+            self.admin().list_topics(timeout=1.0)
+        except KafkaException as error:
+            self.health.hear(error.args[0])
 
     def delete(self, before: Mapping[str, tuple[int, int]]) -> None:
         """Delete records: by topic its partition, and the first offset that stays."""
