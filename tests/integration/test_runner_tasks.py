@@ -77,6 +77,13 @@ def test_output_beyond_its_limit_ends_the_task(runner):
     assert report.reason == "its output grew beyond 32 MiB: ask for more in resources.scratch"
 
 
+def test_scratch_space_without_a_file_system_of_its_own_is_watched(process):
+    script = "for i in 1 2 3 4; do dd if=/dev/zero of=$TASK_WORK/$i bs=1M count=16 2>/dev/null; done; sleep 60"
+    report = process.run(script, scratch=32)
+    assert report.failure is Failure.OUTPUT
+    assert report.reason == "its scratch space grew beyond 32 MiB: ask for more in resources.scratch"
+
+
 def test_a_file_beyond_its_limit_is_refused_by_the_system(runner):
     report = runner.run("dd if=/dev/zero of=$TASK_OUTPUT/big bs=1M count=100", scratch=32)
     assert report.failure in (Failure.EXIT, Failure.OUTPUT)
