@@ -1,14 +1,17 @@
 """Scripts for Crunch v1 that know nothing but the Arvados SDK, run as jobs; and what a task's own token can do."""
 
 import hashlib
+import json
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.client import Client
 from schemas.settings import PureAssumed
 from schemas.topics import Topic
-from tests.support.api import Person, Site
+from tests.support.api import Person, Site, site
 from tests.support.scripts import Scripts
 from tests.support.sdk import run_sdk
 
@@ -32,9 +35,14 @@ def ada(api_site: Site) -> Person:
 
 def saved(person: Person, files: dict[str, str], name: str) -> str:
     """The portable data hash of a new collection."""
-    import json
-
     return str(run_sdk(person, SAVE, json.dumps(files), name))
+
+
+def assumed_pure(site: Site, scripts: Scripts, script: str) -> None:
+    """An operator declares the script's tasks pure."""
+    declared = PureAssumed(repository="scripts", script=f"crunch_scripts/{script}", commits=(scripts.commit,))
+    with Client(site.crunch.session()) as client:
+        client.ask(Topic.SETTINGS, declared)
 
 
 def lines_of(person: Person, pdh: str) -> list[str]:
@@ -64,3 +72,106 @@ def test_an_unmodified_script_splits_its_input_and_its_tasks_outputs_are_joined(
     [text] = lines_of(ada, ended["output"])
     wanted = [f"{hashlib.md5(data.encode()).hexdigest()} {os.path.basename(name)}" for name, data in FILES.items()]
     assert text.splitlines() == wanted
+
+
+def test_where_its_tasks_are_declared_pure_they_run_once(api_site: Site, scripts: Scripts) -> None:
+    eve = api_site.person("eve")
+    assumed_pure(api_site, scripts, "hash.py")
+    asked = {"input": saved(eve, FILES, "to hash once")}
+    first = scripts.ended(eve, scripts.job(eve, asked, script="hash.py")["uuid"])
+    second = scripts.ended(eve, scripts.job(eve, asked, script="hash.py")["uuid"])
+    states = [
+        [task["state"] for task in eve.get("job_tasks", filters=[["job_uuid", "=", job["uuid"]]])["items"]]
+        for job in (first, second)
+    ]
+    assert states == [["complete"] * 4, ["copied"] * 4]
+    assert first["output"] == second["output"]
+
+
+# --- A task's own token -----------------------------------------------------------------------------------------------
+
+
+def replies(site: Site, scripts: Scripts, person: Person, asks: list[Any], **more: Any) -> list[tuple[int, str]]:
+    """What a task hears that asks the API."""
+    parameters = {"asks": asks} | more.pop("parameters", {})
+    job = scripts.ended(person, scripts.job(person, parameters, script="ask.py", **more)["uuid"])
+    assert job["state"] == "Complete", job
+    folder = scripts.file(f"output-{job['uuid']}")
+    done = site.crunch.run("get", job["uuid"], str(folder), "--as", person.get("users/current")["username"])
+    assert done.code == 0, done.err
+    return [tuple(reply) for reply in json.loads((folder / "out.txt").read_text())]
+
+
+def test_a_pure_task_hears_of_nothing_but_what_it_names(api_site: Site, ada: Person, scripts: Scripts) -> None:
+    pdh, other = saved(ada, {"x": "named"}, "named"), saved(ada, {"x": "not named"}, "not named")
+    [named] = ada.get("collections", filters=[["name", "=", "named"]])["items"]
+    by_uuid = named["uuid"].replace("-4zz18-", "%2D4zz18-")  # no parameter may hold a collection's uuid
+    theirs = scripts.ended(ada, scripts.job(ada)["uuid"])["uuid"]
+    asks = [
+        (200, ["GET", "arvados/v1/job_tasks/TASK", None]),
+        (200, ["GET", "arvados/v1/jobs/TASK", None]),
+        (200, ["GET", "arvados/v1/jobs/JOB", None]),
+        (200, ["GET", f"arvados/v1/collections/{pdh}", None]),
+        (200, ["GET", "arvados/v1/keep_services/accessible", None]),
+        (200, ["PUT", "arvados/v1/job_tasks/TASK", {"progress": 0.5}]),
+        (403, ["GET", f"arvados/v1/collections/{other}", None]),
+        (403, ["GET", f"arvados/v1/collections/{by_uuid}", None]),
+        (403, ["GET", "arvados/v1/users/current", None]),
+        (403, ["GET", "arvados/v1/jobs", None]),
+        (403, ["GET", f"arvados/v1/jobs/{theirs}", None]),
+        (403, ["PUT", "arvados/v1/jobs/JOB", {"description": "x"}]),
+        (403, ["POST", "arvados/v1/groups", {"name": "by a task"}]),
+        (403, ["DELETE", "arvados/v1/job_tasks/TASK", None]),
+    ]
+    more = {"parameters": {"input": pdh, "secret": "s3cret"}, "job_parameters": ["asks", "input"]}
+    heard = replies(api_site, scripts, ada, [ask for _, ask in asks], is_pure=True, **more)
+    assert [status for status, _ in heard] == [status for status, _ in asks]
+    assert "s3cret" not in str(heard)
+    own = json.loads(heard[2][1])
+    assert set(own["script_parameters"]) == {"asks", "input"}
+    impure = replies(api_site, scripts, ada, [ask for _, ask in asks[:-1]], **more | {"job_parameters": None})
+    assert {status for status, _ in impure} == {200}
+    assert "s3cret" in impure[2][1]
+
+
+def test_a_tasks_token_is_its_owners_and_ends_with_it(api_site: Site, ada: Person, scripts: Scripts) -> None:
+    theirs = scripts.ended(ada, scripts.job(ada)["uuid"])["uuid"]
+    ben = api_site.person("ben")
+    asks = [["GET", f"arvados/v1/jobs/{theirs}", None], ["GET", "arvados/v1/users/current", None]]
+    told, *heard = replies(api_site, scripts, ben, asks, parameters={"tell": True})
+    assert [status for status, _ in heard] == [404, 200]
+    assert json.loads(heard[1][1])["uuid"] == ben.uuid
+    later = Person(api_site, ben.uuid, told[1])
+    assert later.ask("GET", "users/current").status_code == 401
+    changed = Person(api_site, ben.uuid, told[1][:-3] + "abc")
+    assert changed.ask("GET", "users/current").status_code == 401
+    for person in (later, changed):
+        person.session.close()
+
+
+def test_monitored_a_pure_task_is_answered_and_pure_no_more(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[api]\npurity = "monitor"\n')
+    with site("--config", str(config)) as made:
+        ada, scripts = made.person("ada"), Scripts(made)
+        asks = [["GET", "arvados/v1/job_tasks/TASK", None], ["GET", "arvados/v1/users/current", None]]
+        heard = replies(made, scripts, ada, [*asks, asks[0]], is_pure=True)
+        assert [status for status, _ in heard] == [200, 200, 200]
+        assert json.loads(heard[0][1])["is_pure"] is True
+        again = replies(made, scripts, ada, [*asks, asks[0]], is_pure=True)
+        assert [status for status, _ in again] == [200, 200, 200]
+        assert [task["state"] for task in ada.get("job_tasks")["items"]] == ["complete", "complete"]
+
+
+def test_a_manifest_that_nobody_proved_is_given_to_nobody_signed(ada: Person, api_site: Site, scripts: Scripts) -> None:
+    mine = ada.get(f"collections/{saved(ada, {'x': 'private'}, 'private')}")["manifest_text"]
+    plain = mine.split("+A")[0] + " " + mine.split(" ", 2)[2]
+    ben = api_site.person("ben")
+    pipe = scripts.pipe("proof")
+    job = scripts.job(ben, {"wait": str(pipe)})["uuid"]
+    task = {"job_uuid": job, "sequence": 1}
+    for text in (mine, plain):
+        made = ben.post("job_tasks", parameters={"input": text, "wait": None}, **task)
+        assert made["parameters"]["input"] == plain
+    open(pipe, "w").close()
+    assert scripts.ended(ben, job)["state"] == "Complete"

@@ -104,12 +104,12 @@ class Site:
 
 
 @contextmanager
-def site() -> Iterator[Site]:
-    """A system that runs, in a process of its own."""
+def site(*options: str) -> Iterator[Site]:
+    """A system that runs, in a process of its own. `options`: more of `up`."""
     with tempfile.TemporaryDirectory(prefix="crunch-reuse-api-") as name:
         crunch = Crunch(Path(name) / "home", Path(name) / "data")
         crunch.home.mkdir()
-        with crunch.up("--runner", "process", "--slots", "2") as up:
+        with crunch.up("--runner", "process", "--slots", "2", *options) as up:
             made = Site(crunch, up)
             yield made
             made.close()

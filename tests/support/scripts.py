@@ -1,4 +1,4 @@
-"""A git repository of two Crunch scripts, and jobs of them through the API."""
+"""A git repository of Crunch scripts, and jobs of them through the API."""
 
 import os
 import subprocess
@@ -55,6 +55,28 @@ out.set_current_file_name("md5sum.txt")
 out.write("%s %s\\n" % (digest.hexdigest(), name))
 this_task.set_output(out.finish())
 '''
+ASK = '''#!/usr/bin/env python3
+"""Asks the API what `asks` says, [verb, path, body] each (TASK, JOB: its own), and leaves the replies as out.txt."""
+import json, os, ssl, subprocess, urllib.error, urllib.request
+own = {"TASK": os.environ["TASK_UUID"], "JOB": os.environ["JOB_UUID"]}
+token = os.environ["ARVADOS_API_TOKEN"]
+replies = [[0, token]] if json.loads(os.environ["JOB_PARAMETERS"]).get("tell") else []
+for verb, path, body in json.loads(os.environ["JOB_PARAMETERS"])["asks"]:
+    for name in own:
+        path = path.replace(name, own[name])
+    asked = urllib.request.Request("https://%s/%s" % (os.environ["ARVADOS_API_HOST"], path), method=verb)
+    asked.add_header("Authorization", "OAuth2 " + token)
+    asked.add_header("Content-Type", "application/json")
+    asked.data = json.dumps(body).encode() if body is not None else None
+    try:
+        with urllib.request.urlopen(asked, context=ssl._create_unverified_context()) as reply:
+            replies.append([reply.status, reply.read().decode()])
+    except urllib.error.HTTPError as error:
+        replies.append([error.code, error.read().decode()])
+with open(os.path.join(os.environ["TASK_OUTPUT"], "out.txt"), "w") as file:
+    json.dump(replies, file)
+subprocess.check_call([os.path.join(os.environ["CRUNCH_BIN"], "crunch-task"), "report", "--success", "true"])
+'''
 AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
 
 
@@ -65,7 +87,8 @@ def make_repository(folder: Path) -> str:
     (scripts / "run.py").write_text(SCRIPT)
     v1 = CRUNCH_V1.format(python=sys.executable, sdk=str(client_folder()))
     (scripts / "hash.py").write_text(v1)
-    for name in ("run.py", "hash.py"):
+    (scripts / "ask.py").write_text(ASK)
+    for name in ("run.py", "hash.py", "ask.py"):
         (scripts / name).chmod(0o755)
     for arguments in (("init", "-q", "-b", "main"), ("add", "."), ("commit", "-q", "-m", "one")):
         subprocess.run(["git", *AUTHOR, *arguments], cwd=folder, check=True)
