@@ -13,12 +13,15 @@ import json
 import os
 import socket
 import sys
+import time
 import uuid
 
 MYPY = False
 if MYPY:
     from typing import Any, Optional  # noqa: F401 - for the type comments
 
+PATIENCE = 60  # seconds in which an executor that went away may come back
+PAUSE = 0.2
 USAGE = "usage: crunch-task report [--progress 0.5] [--success true|false] [--output PDH]"
 
 
@@ -27,26 +30,25 @@ class Refused(Exception):
 
 
 class Connection(object):
-    """One connection to the executor, for any number of requests."""
+    """One connection to the executor, for any number of requests.
+
+    An executor that is started again answers at the same place, so a request whose answer did not come is asked again
+    there: it has an id, and is done once.
+    """
 
     def __init__(self, path=None):
         # type: (Optional[str]) -> None
         path = path or os.environ.get("CRUNCH_TASK_SOCKET")
         if not path:
             raise Refused("CRUNCH_TASK_SOCKET is not set: this runs inside a task only")
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.connect(path)
-        self._replies = self._socket.makefile("rb")
+        self._path = path
+        self._socket = None  # type: Optional[socket.socket]
 
     def ask(self, request):
         # type: (dict[str, Any]) -> dict[str, Any]
         """Send a request; the reply, if it is a yes. Raises Refused."""
-        line = json.dumps(request, allow_nan=False)
-        self._socket.sendall(line.encode("utf-8") + b"\n")
-        reply = self._replies.readline()
-        if not reply:
-            raise Refused("the executor closed the connection")
-        answer = json.loads(reply.decode("utf-8"))  # type: dict[str, Any]
+        line = json.dumps(request, allow_nan=False).encode("utf-8") + b"\n"
+        answer = json.loads(self._reply(line).decode("utf-8"))  # type: dict[str, Any]
         if not answer.get("ok"):
             raise Refused(answer.get("reason", "refused"))
         return answer
@@ -54,8 +56,40 @@ class Connection(object):
     def close(self):
         # type: () -> None
         """End the connection."""
-        self._replies.close()
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _reply(self, line):
+        # type: (bytes) -> bytes
+        end = time.time() + PATIENCE
+        while True:
+            reply = self._exchange(line)
+            if reply.endswith(b"\n"):
+                return reply
+            if time.time() >= end:
+                raise Refused("no executor has answered for %d seconds" % PATIENCE)
+            time.sleep(PAUSE)
+
+    def _exchange(self, line):
+        # type: (bytes) -> bytes
+        """The reply; nothing, or a part of it, where the executor is gone."""
+        try:
+            if self._socket is None:
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                self._socket.connect(self._path)
+            self._socket.sendall(line)
+            reply = b""
+            while not reply.endswith(b"\n"):
+                data = self._socket.recv(65536)
+                if not data:
+                    break
+                reply += data
+        except socket.error:
+            reply = b""
+        if not reply.endswith(b"\n"):
+            self.close()
+        return reply
 
 
 def queue(task, connection=None):

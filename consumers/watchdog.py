@@ -27,7 +27,7 @@ from consumers.executor.until import Until
 from consumers.runners.reap import Hold, kill_all
 
 if TYPE_CHECKING:
-    from consumers.executor.pulse import Pulse
+    from consumers.executor.pulse import Pulse, Sender
 
 _NOTHING = msgspec.Raw(b"null")
 
@@ -35,15 +35,16 @@ _NOTHING = msgspec.Raw(b"null")
 class Note(msgspec.Struct, omit_defaults=True, kw_only=True):
     """One line. `hold` under `key`: what to kill. `drop`: forget that key. `until`: file of the shared moment.
 
-    `live`: give signs of life (a `Living`); `held`, `pausing`: what the next ones list; `timing`: a new `Timing`;
-    `rest`: no more of them. `server`: process of the Postgres on the data folder `folder`, to be ended when the pipe
-    ends and not before; 0: it has ended.
+    `address`: of the log; a line on standard output says that it was opened. `live`: give signs of life (a `Living`);
+    `held`, `pausing`: what the next ones list; `timing`: a new `Timing`; `rest`: no more of them. `server`: process of
+    the Postgres on the data folder `folder`, to be ended when the pipe ends and not before; 0: it has ended.
     """
 
     key: str = ""
     hold: Hold | None = None
     drop: str = ""
     until: str = ""
+    address: msgspec.Raw = _NOTHING
     live: msgspec.Raw = _NOTHING
     held: tuple[str, ...] | None = None
     pausing: bool = False
@@ -60,6 +61,7 @@ class Watch:
     def __init__(self) -> None:
         self.holds: dict[str, Hold] = {}
         self._until: Until | None = None
+        self._sender: Sender | None = None
         self._pulse: Pulse | None = None
         self._engine = ""
         self._server = (0, "")
@@ -74,8 +76,10 @@ class Watch:
             self._until = Until(Path(note.until))
         if note.server is not None:
             self._server = (note.server, note.folder)
-        if note.live != _NOTHING:
-            self._live(note.live)
+        if note.address != _NOTHING:
+            self._open(note.address)
+        if note.live != _NOTHING and self._sender is not None:
+            self._live(note.live, self._sender)
         if self._pulse is not None:
             self._pass_on(note, self._pulse)
 
@@ -118,12 +122,24 @@ class Watch:
 
             end_left_over(Path(folder), server)
 
-    def _live(self, living: msgspec.Raw) -> None:
-        # Needed only beside an executor: it brings a client of the log along.
+    def _open(self, address: msgspec.Raw) -> None:
+        # Needed only beside an executor, and slow: it brings a client of the log along.
+        from consumers.executor.pulse import Sender
+        from streams.address import Address
+        from streams.log import LogError
+
+        self._sender = Sender(msgspec.json.decode(address, type=Address).open)
+        try:
+            self._sender.open()
+        except LogError as error:
+            print(f"watchdog: {error}", file=sys.stderr)  # tried again with each sign of life
+        os.write(1, b"\n")
+
+    def _live(self, living: msgspec.Raw, sender: "Sender") -> None:
         from consumers.executor.pulse import Living
 
         self._rest()
-        self._pulse = msgspec.json.decode(living, type=Living).pulse()
+        self._pulse = msgspec.json.decode(living, type=Living).pulse(sender)
         self._pulse.start()
 
     def _pass_on(self, note: Note, pulse: "Pulse") -> None:

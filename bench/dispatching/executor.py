@@ -14,7 +14,7 @@ from consumers.executor.core import ExecutorCore
 from consumers.executor.feeds import Appender, Reader
 from consumers.executor.lease import Timing
 from consumers.executor.life import Life
-from consumers.executor.pulse import Pulse
+from consumers.executor.pulse import Pulse, Sender
 from consumers.executor.until import Until
 from coordinator.config import Config
 from schemas.claims import Exited, Verified
@@ -102,7 +102,7 @@ class SimulatedExecutor:
                     self._appender.put(action)
                 case do.Live(sent):
                     life = Life(self._core.identity(), TIMING, sent)
-                    self._pulse = Pulse(self._log.clone, life, self._until, lambda: True)
+                    self._pulse = Pulse(Sender(self._log.clone), life, self._until, lambda: True)
                     self._pulse.start()
                 case do.StartWork():
                     self._start(action.token, action.ready)

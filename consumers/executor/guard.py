@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from consumers.executor.pulse import Living
 from consumers.executor.until import Until
 from consumers.runners.reap import Hold
 from consumers.watchdog import Note
+from streams.address import Address
 
 _END_SECONDS = 30
 
@@ -24,12 +26,13 @@ class Guard:
     """A watchdog process, told from any thread what to kill and when. One that died is replaced and told again.
 
     `engine`: where the containers' engine listens. `lock`: a file that the watchdog holds locked as long as it lives,
-    so that who comes after us finds it (`end_former`).
+    so that who comes after us finds it (`end_former`). `address`: of the log that it gives signs of life to.
     """
 
-    def __init__(self, engine: str = "", lock: Path | None = None) -> None:
+    def __init__(self, engine: str = "", lock: Path | None = None, address: Address | None = None) -> None:
         self._engine = engine
         self._lock_file = lock
+        self._address = address
         self._lock = threading.Lock()
         self._holds: dict[str, Hold] = {}
         self._until = ""
@@ -60,6 +63,11 @@ class Guard:
         with self._lock:
             self._until = str(until)
             self._tell(Note(until=self._until))
+
+    def wait_until_ready(self, seconds: float) -> bool:
+        """Whether it has opened the log, so that a sign of life takes no longer than an append."""
+        assert self._process.stdout
+        return self._address is None or bool(select.select([self._process.stdout], [], [], seconds)[0])
 
     def live(self, living: Living) -> None:
         """Give signs of life from now on."""
@@ -98,6 +106,8 @@ class Guard:
             if self._process.stdin:
                 self._process.stdin.close()
         self._process.wait(_END_SECONDS)
+        if self._process.stdout:
+            self._process.stdout.close()
 
     def _start(self) -> "subprocess.Popen[bytes]":
         root = str(Path(consumers.__file__).parent.parent)
@@ -106,6 +116,7 @@ class Guard:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "consumers.watchdog"],
             stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
             start_new_session=True,
             pass_fds=() if lock is None else (lock,),
@@ -114,6 +125,8 @@ class Guard:
             os.pwrite(lock, b"%-20d" % process.pid, 0)
             os.close(lock)
         self._write(process, Note(engine=self._engine))
+        if self._address is not None:
+            self._write(process, Note(address=msgspec.Raw(msgspec.json.encode(self._address))))
         return process
 
     def _tell(self, note: Note) -> None:
@@ -121,6 +134,8 @@ class Guard:
             self._write(self._process, note)
         except BrokenPipeError:
             self._process.wait()
+            if self._process.stdout:
+                self._process.stdout.close()
             self._process = self._start()
             self._tell_again()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from consumers.executor.guard import Guard
 from consumers.executor.lease import Timing
 from consumers.executor.life import Life
-from consumers.executor.pulse import Living, Pulse
+from consumers.executor.pulse import Living, Pulse, Sender
 from consumers.executor.until import Until
 from schemas.work import Alive
 from streams.log import Log
@@ -30,17 +30,14 @@ class Heart:
     def begin(self, identity: Alive, timing: Timing, sent: int) -> None:
         """The incarnation has joined; that was sent at this time."""
         self._begun = True
-        address = self._log.address()
-        if address is None:
-            life = Life(identity, timing, sent)
-            self._pulse = Pulse(self._log.clone, life, Until(self._moment), lambda: True)
+        if self._log.address() is None:
+            self._sender = Sender(self._log.clone)
+            self._pulse = Pulse(self._sender, Life(identity, timing, sent), Until(self._moment), lambda: True)
             self._pulse.start()
         else:
             until, process = str(self._moment), os.getpid()
             self._until.at = timing.deadline(sent)
-            self._guard.live(
-                Living(identity=identity, timing=timing, sent=sent, until=until, address=address, process=process)
-            )
+            self._guard.live(Living(identity=identity, timing=timing, sent=sent, until=until, process=process))
         self._guard.watch(self._moment)
 
     def beat(self, tokens: tuple[str, ...], pausing: bool) -> None:
@@ -61,6 +58,7 @@ class Heart:
         """The incarnation is over."""
         if self._pulse is not None:
             self._pulse.close()
+            self._sender.close()
             self._pulse.join()
         elif self._begun:
             self._guard.rest()

@@ -20,7 +20,6 @@ from consumers.executor.until import Until
 from schemas.codec import encode
 from schemas.topics import Topic
 from schemas.work import Alive
-from streams.address import Address
 from streams.log import Append, Log, LogError
 from streams.routes import Routes
 
@@ -38,13 +37,39 @@ class Living(msgspec.Struct, frozen=True, kw_only=True):
     timing: Timing
     sent: int
     until: str
-    address: Address
     process: int
 
-    def pulse(self) -> "Pulse":
+    def pulse(self, sender: "Sender") -> "Pulse":
         """What gives them."""
         life = Life(self.identity, self.timing, self.sent)
-        return Pulse(self.address.open, life, Until(Path(self.until)), lambda: can_speak(self.process))
+        return Pulse(sender, life, Until(Path(self.until)), lambda: can_speak(self.process))
+
+
+class Sender:
+    """Appends signs of life, over a connection of its own. It is made by `open`, or when it is first needed."""
+
+    def __init__(self, open_log: Callable[[], Log]) -> None:
+        self._open_log = open_log
+        self._log: Log | None = None
+        self._routes: Routes | None = None
+
+    def open(self) -> tuple[Log, Routes]:
+        """Connect. Raises LogError."""
+        if self._log is None:
+            self._log = self._open_log()
+        if self._routes is None:
+            self._routes = Routes(self._log, (Topic.WORK,))
+        return self._log, self._routes
+
+    def send(self, sign: Alive) -> None:
+        """Append it. Raises LogError."""
+        log, routes = self.open()
+        log.append([Append(routes.place(Topic.WORK, sign.pool), sign.pool, encode(sign))])
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._log is not None:
+            self._log.close()
 
 
 class Pulse:
@@ -53,13 +78,11 @@ class Pulse:
     `until` always holds the deadline.
     """
 
-    def __init__(self, open_log: Callable[[], Log], life: Life, until: Until, able: Callable[[], bool]) -> None:
-        self._open_log = open_log
+    def __init__(self, sender: Sender, life: Life, until: Until, able: Callable[[], bool]) -> None:
+        self._sender = sender
         self._life = life
         self._until = until
         self._able = able
-        self._log: Log | None = None
-        self._routes: Routes | None = None
         self._closing = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="signs-of-life", daemon=True)
@@ -87,8 +110,6 @@ class Pulse:
         with self._changed:
             self._closing = True
             self._changed.notify()
-        if self._log is not None:
-            self._log.close()
 
     def join(self) -> None:
         """Wait until the thread has ended."""
@@ -97,7 +118,7 @@ class Pulse:
     def _run(self) -> None:
         while (sign := self._next()) is not None:
             try:
-                self._send(sign)
+                self._sender.send(sign)
             except LogError as error:
                 LOGGER.warning("%s: no sign of life: %s", sign.node, error)
                 with self._changed:
@@ -118,13 +139,6 @@ class Pulse:
                     return sign
                 self._changed.wait(max(self._life.due() - now, 1) / 1000)
         return None
-
-    def _send(self, sign: Alive) -> None:
-        if self._log is None:
-            self._log = self._open_log()
-        if self._routes is None:
-            self._routes = Routes(self._log, (Topic.WORK,))
-        self._log.append([Append(self._routes.place(Topic.WORK, sign.pool), sign.pool, encode(sign))])
 
 
 def milliseconds() -> int:

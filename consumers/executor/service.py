@@ -41,6 +41,7 @@ CONTAINERS_NOTE = "containers-were-made"  # a file below the executor's root: it
 
 WATCHDOG_LOCK = "watchdog.lock"
 
+_READY_SECONDS = 30.0
 _RETRY_SECONDS = 1.0
 _LOOK_SECONDS = 1.0  # between two looks whether this node can work
 
@@ -111,7 +112,8 @@ class Executor:
             end_former(self._root / WATCHDOG_LOCK)
             left = self._take_over()
             answers = stack.enter_context(closing(LazyAnswers(self._log)))
-            guard = stack.enter_context(closing(Guard(self.offer.engine, self._root / WATCHDOG_LOCK)))
+            guard = Guard(self.offer.engine, self._root / WATCHDOG_LOCK, self._log.address())
+            stack.callback(guard.close)
             site = Site(
                 node=self.offer.node,
                 root=self._root,
@@ -123,6 +125,8 @@ class Executor:
                 way=self.offer.way,
             )
             stack.callback(site.close)
+            if not guard.wait_until_ready(_READY_SECONDS):
+                LOGGER.warning("%s: the process beside it, which gives its signs of life, is slow", self.offer.node)
             self._work(site, left)
 
     def _take_over(self) -> dict[str, Left]:

@@ -11,7 +11,8 @@ import pytest
 from schemas.claims import Aged
 from schemas.reasons import Failure
 from schemas.topics import Topic
-from tests.support.shopfloor import HOLD_SECONDS, PATIENCE, Node, ShopFloor, shopfloor
+from tests.support.node_process import HOLD_SECONDS
+from tests.support.shopfloor import PATIENCE, Node, ShopFloor, shopfloor
 
 Floor = tuple[ShopFloor, Callable[..., Node]]
 LEASE = 5_000

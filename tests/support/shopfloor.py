@@ -1,7 +1,6 @@
 """Executors in processes of their own over one log in Postgres; claims and dispatch decide in this process.
 
-The test is the jobs machine: it requests work, and looks at what is said. `python -m tests.support.shopfloor DSN STORE
-ROOT OFFER` is one executor. SIGTERM drains it; SIGUSR1 makes it keep its interpreter to itself for `HOLD_SECONDS`.
+The test is the jobs machine: it requests work, and looks at what is said.
 """
 
 import json
@@ -13,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from ctypes import PyDLL
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +19,10 @@ import msgspec
 
 from consumers.executor.guard import end_former
 from consumers.executor.inputs import remove_tree
-from consumers.executor.service import WATCHDOG_LOCK, Executor, Offer
+from consumers.executor.service import WATCHDOG_LOCK
 from consumers.executor.site import site_key, socket_folder
-from gateway.machines import machines
-from gateway.wiring_parts import machine_part
+from coordinator.claims import Claims
+from coordinator.dispatch import Dispatch
 from schemas.claims import Requested, Withdrawn
 from schemas.codec import decode, encode
 from schemas.log import Genesis
@@ -34,14 +32,16 @@ from schemas.topics import Topic
 from store.blocks import BlockStore
 from store.collections import CollectionStore
 from streams.checkpoints import MemoryCheckpoints
+from streams.driver import Crew, Driver, Ticker
 from streams.log import Append, Place
 from streams.loop import Runner
 from streams.postgres import PostgresLog
 from streams.routes import key_of
 from tests.support.attempts import Bench
+from tests.support.office import SettingsType
 
 PATIENCE = 90.0
-HOLD_SECONDS = 11
+COUNTS = dict.fromkeys(Topic, 1)
 
 
 class Node:
@@ -59,14 +59,18 @@ class Node:
         """Start it, and wait until it has joined."""
         joined = self.joinings()
         self.process = subprocess.Popen(self.command)
-        self.floor.wait_until(lambda: self.joinings() > joined)
+        self.floor.wait_until(lambda: self.joinings() > joined or self.has_ended())
+        assert not self.has_ended(), f"{self.name} did not start"
         return self
+
+    def has_ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
 
     @property
     def command(self) -> list[str]:
         """What starts it."""
         where = [self.floor.dsn, str(self.floor.folder / "store"), str(self.root)]
-        return [sys.executable, "-m", "tests.support.shopfloor", *where, json.dumps(self.offer)]
+        return [sys.executable, "-m", "tests.support.node_process", *where, json.dumps(self.offer)]
 
     def joinings(self) -> int:
         """How often it has joined."""
@@ -109,19 +113,22 @@ class ShopFloor:
         self.dsn = dsn
         self.folder = folder
         self.log = PostgresLog(dsn)
-        self.log.create(dict.fromkeys(Topic, 1))
+        self.log.create(COUNTS)
         self.store = CollectionStore(BlockStore.create(folder / "store"))
-        self._parts = [machine_part(self.log, machine, [0], _runner) for machine in machines(self.log)]
-        self._threads = [threading.Thread(target=part.run, daemon=True) for part in self._parts]
+        kinds = (SettingsType(COUNTS), Claims, Dispatch)
+        self._logs = [self.log.clone() for _ in kinds]
+        self._drivers = [_driver(log, machine) for log, machine in zip(self._logs, kinds, strict=True)]
+        self._threads = [threading.Thread(target=driver.run, daemon=True) for driver in self._drivers]
         for thread in self._threads:
             thread.start()
 
     def close(self) -> None:
-        for part in self._parts:
-            part.stop()
+        for driver in self._drivers:
+            driver.stop()
         for thread in self._threads:
             thread.join(PATIENCE)
-        self.log.close()
+        for log in (*self._logs, self.log):
+            log.close()
 
     # --- What people and the jobs machine say -------------------------------------------------------------------------
 
@@ -201,19 +208,11 @@ def shopfloor(dsn: str, folder: Path) -> Iterator[tuple[ShopFloor, Callable[...,
         yield floor, node
 
 
-def _runner(log: Any, machine: Any, number: int) -> Runner:
-    return Runner(log, machine, number, MemoryCheckpoints())
+def _driver(log: PostgresLog, machine: Any) -> Driver:
+    def assemble() -> Crew:
+        runner = Runner(log, machine, 0, MemoryCheckpoints())
+        if machine is not Dispatch:
+            return Crew([runner])
+        return Crew([runner], Ticker(log, runner, runner.machine.deadline_outstanding, runner.machine.tick))
 
-
-def main(dsn: str, store: str, root: str, offer: str) -> None:
-    collections = CollectionStore(BlockStore(Path(store)))
-    executor = Executor(PostgresLog(dsn), collections, Path(root), Offer(**json.loads(offer)))
-    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=executor.drain).start())
-    # A function that is called so keeps the interpreter's lock.
-    signal.signal(signal.SIGUSR1, lambda *_: PyDLL(None).usleep(HOLD_SECONDS * 1_000_000))
-    executor.run()
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    return Driver(log, assemble)

@@ -1,0 +1,33 @@
+"""One executor: `python -m tests.support.node_process DSN STORE ROOT OFFER`, with the log in Postgres.
+
+SIGTERM drains it; SIGUSR1 makes it keep its interpreter to itself for `HOLD_SECONDS`.
+"""
+
+import json
+import logging
+import signal
+import sys
+import threading
+from ctypes import PyDLL
+from pathlib import Path
+
+from consumers.executor.service import Executor, Offer
+from store.blocks import BlockStore
+from store.collections import CollectionStore
+from streams.postgres import PostgresLog
+
+HOLD_SECONDS = 11
+
+
+def main(dsn: str, store: str, root: str, offer: str) -> None:
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    collections = CollectionStore(BlockStore(Path(store)))
+    executor = Executor(PostgresLog(dsn), collections, Path(root), Offer(**json.loads(offer)))
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=executor.drain).start())
+    # A function that is called so keeps the interpreter's lock.
+    signal.signal(signal.SIGUSR1, lambda *_: PyDLL(None).usleep(HOLD_SECONDS * 1_000_000))
+    executor.run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
