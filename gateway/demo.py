@@ -171,7 +171,8 @@ def _environment(session: Session) -> dict[str, str]:
         f"{PREFIX}KAFKA_SERVERS": session.config.kafka.servers,
         f"{PREFIX}POSTGRES_DSN": session.config.postgres.dsn,
     }
-    return os.environ | {name: value for name, value in where.items() if value}
+    no_api = {f"{PREFIX}API_LISTEN": ""}  # nobody asks it here, and starting it takes half a second
+    return os.environ | {name: value for name, value in where.items() if value} | no_api
 
 
 @contextmanager
