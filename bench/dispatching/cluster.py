@@ -11,7 +11,7 @@ from uuid import uuid4
 import msgspec
 
 from bench.common.logs import fresh_log
-from bench.common.processes import SPAWN, BenchFailed, Start, coordinate, processes
+from bench.common.processes import SPAWN, START_SECONDS, BenchFailed, Start, coordinate, processes
 from bench.dispatching.executor import Work, execute
 from schemas.claims import Aged, Requested
 from schemas.codec import decode, encode
@@ -83,6 +83,13 @@ class Cluster:
         names = fingerprints or {}
         self._append([_request(task, names.get(task, task), ms) for task, ms in milliseconds.items()])
 
+    def warm_up(self, slots: int) -> None:
+        """Return when every part has done its work once."""
+        names = [f"warm-{number}" for number in range(2 * slots)]
+        self.ask(dict.fromkeys(names, 10.0))
+        self.begun(len(names), START_SECONDS)
+        self.finished.wait_for(names, START_SECONDS)
+
     def age(self) -> None:
         """From now on every entry has to be looked at before it is given."""
         appends = []
@@ -126,7 +133,9 @@ def cluster(kind: str, executors: int, slots: int) -> Iterator[Cluster]:
         starts = [Start("coordinator", coordinate, (address, topics))]
         starts += [Start(offer.node, execute, (address, offer, begun)) for offer in offers]
         stack.enter_context(processes(starts))
-        yield Cluster(log, begun, finished)
+        nodes = Cluster(log, begun, finished)
+        nodes.warm_up(executors * slots)
+        yield nodes
 
 
 def _offer(node: str, slots: int) -> Joined:
