@@ -20,7 +20,8 @@ pytestmark = pytest.mark.needs("docker", "compose", "kafka")
 @pytest.fixture(scope="module")
 def cluster(docker_engine: str) -> Iterator[Compose]:
     with compose(docker_engine) as made:
-        made.run("up", "--build", "--detach", "--scale", "executor=2")
+        made.run("build")  # first: here, Kafka and Postgres are in it too
+        made.run("up", "--detach", "--scale", "executor=2")
         yield made
 
 

@@ -18,7 +18,7 @@ def main(data: Path) -> None:
             rules.write("host all all all trust\n")
         single = [programs / "postgres", "--single", "-D", data, "postgres"]
         subprocess.run(single, input=b"create database crunch\n", check=True)
-    os.execv(programs / "postgres", ["postgres", "-D", str(data), "-c", "listen_addresses=*"])
+    os.execv(programs / "postgres", [str(programs / "postgres"), "-D", str(data), "-c", "listen_addresses=*"])
 
 
 def _become(name: str, data: Path) -> None:
