@@ -205,15 +205,10 @@ class Board:
         queue.owners.use(item, 1)
         queue.owners.serve(item.work.owner)
         item.status, item.node = "assigned", berth.name
-        self.wait_for_listing(item)
+        self.pool.unlisted[item.work.token] = self._state.now
         berth.hold(item)
         self.room.relist(berth)
         return Output(Topic.ASSIGNMENTS, Assigned(node=berth.name, incarnation=berth.node.incarnation, work=item.work))
-
-    def wait_for_listing(self, item: Item) -> None:
-        """From now on, until a sign of life lists it."""
-        self.pool.unlisted.pop(item.work.token, None)
-        self.pool.unlisted[item.work.token] = self._state.now
 
     def _forget(self, berth: Berth, item: Item) -> None:
         berth.let_go(item)

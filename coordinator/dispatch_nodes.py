@@ -42,7 +42,7 @@ def _replace(state: State, board: Board, body: Joined) -> Iterator[Output]:
         if item is None:
             yield stopped(body.node, body.incarnation, token, "fenced")
         else:
-            board.wait_for_listing(item)
+            board.pool.unlisted.pop(token, None)  # a joining lists what is adopted, as a sign of life would
             yield _again(item, body.incarnation)
 
 

@@ -126,7 +126,9 @@ class WorkModel:
             self._note(record.body, now, unlisted, holder)
             for _, body in step.outputs.values() if step else ():
                 if type(body) is a.Assigned:
-                    unlisted[body.work.token], holder[body.work.token] = now, body.incarnation
+                    holder[body.work.token] = body.incarnation
+                    if body.work.token not in self.adopts.get(body.incarnation, ()):
+                        unlisted[body.work.token] = now
 
     def _note(self, body: Any, now: int, unlisted: dict[str, int], holder: dict[str, str]) -> None:
         if type(body) is w.Alive:

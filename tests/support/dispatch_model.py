@@ -128,7 +128,7 @@ class Model:
             if token not in held:
                 yield self._stopped(body.node, token, "fenced")
                 continue
-            held[token].unlisted = self.now
+            held[token].unlisted = None
             if held[token].cancelled:
                 yield self._stopped(body.node, token, "cancelled")
             else:
