@@ -104,7 +104,7 @@ def _bench_reuse(nodes: Cluster, slots: int, options: argparse.Namespace) -> Non
         _sleep_until(begin + number / REUSES)
         asked[f"again-{number}"] = time.monotonic()
         nodes.ask({f"again-{number}": 0.0}, {f"again-{number}": f"work-{number}"})
-    nodes.finished.wait_for(asked, options.long)
+    nodes.finished.wait_for(asked, 60)
     took = [nodes.finished.at[task] - at for task, at in asked.items()]
     p50, p99 = percentile(took, 50) * 1000, percentile(took, 99) * 1000
     print(f"reuse, cluster full   {len(took)} old entries, looked at and copied: p50 {p50:.1f} ms, p99 {p99:.1f} ms")

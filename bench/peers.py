@@ -69,10 +69,11 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./run bench peers", description=__doc__.splitlines()[0])
-    parser.add_argument("--fingerprints", type=int, default=100_000, help="of one run; Faust gets a tenth")
+    parser.add_argument(
+        "--fingerprints", type=int, default=100_000, help="of one run; Faust gets a tenth, Postgres half as many claims"
+    )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--loops", type=int, default=300, help="closed loops of each contender")
-    parser.add_argument("--seconds", type=int, default=5, help="of one run on Postgres")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, metavar="NAME", help=", ".join(CONTENDERS))
     return parser.parse_args()
 
@@ -189,7 +190,7 @@ def _loops(bench: Bench, commands: str, answers: str) -> list[float]:
 
 
 def _postgres(bench: Bench, is_rate: bool, clients: int) -> list[float]:
-    return _claimed(databases.postgres_claims(clients, bench.options.seconds, bench.fingerprints()), is_rate)
+    return _claimed(databases.postgres_claims(clients, bench.fingerprints(0.5), bench.fingerprints()), is_rate)
 
 
 def _redis(bench: Bench, is_rate: bool, clients: int) -> list[float]:

@@ -38,7 +38,7 @@ class Claimed(NamedTuple):
     took: tuple[float, ...]
 
 
-def postgres_claims(clients: int, seconds: int, fingerprints: int) -> Claimed:
+def postgres_claims(clients: int, number: int, fingerprints: int) -> Claimed:
     """`pgbench` on our own embedded Postgres, durable as the log is there: each claim a transaction of its own."""
     with tempfile.TemporaryDirectory(prefix="crunch-reuse-bench-") as folder, EmbeddedPostgres(Path(folder)) as dsn:
         with psycopg.connect(dsn, autocommit=True) as connection:
@@ -60,7 +60,7 @@ def postgres_claims(clients: int, seconds: int, fingerprints: int) -> Claimed:
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
         found = re.search(r"tps = ([\d.]+)", done.stdout)
         if found is None:
-            raise BenchFailed(f"pgbench failed: {done.stderr.strip()[-300:]}")
+            raise BenchFailed(f"pgbench failed: {(done.stderr or done.stdout).strip()[-300:]}")
         lines = (line for log in Path(folder).glob("took*") for line in log.read_text().splitlines())
         return Claimed(float(found[1]), tuple(int(line.split()[2]) / 1000 for line in lines))
 

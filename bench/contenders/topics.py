@@ -14,6 +14,7 @@ from bench.contenders.story import Command
 from schemas.partition import partition_of
 
 SECONDS = 60.0  # in which the broker, or who answers, says something
+QUIET_SECONDS = 1.5
 WARM = 0.2  # share of the answers that is not timed: until then everything warms up
 QUIET = {"log_level": 3}  # errors only: a fresh broker makes its clients try again
 PRODUCER = {
@@ -55,8 +56,10 @@ class Broker(NamedTuple):
     def times(self, topic: str, partitions: int, number: int, about: bytes = b"") -> list[float]:
         """When each of `number` committed records that contain `about` was appended, seconds, in order.
 
-        They may still be on their way. Raises BenchFailed where none comes for a while.
+        They may still be on their way: nobody reads them before it is quiet, so that no reader takes the processor
+        from who writes. Raises BenchFailed where one does not come.
         """
+        self._await_quiet(topic, partitions)
         return sorted(message.timestamp()[1] / 1000 for message in self._read(topic, partitions, number, about))
 
     def drain(self, topic: str, partitions: int, number: int) -> float:
@@ -76,6 +79,20 @@ class Broker(NamedTuple):
             place.offset = _end(consumer, place)
         consumer.assign(places)
         return consumer
+
+    def _await_quiet(self, topic: str, partitions: int) -> None:
+        """Return when something has been appended, and nothing more for a while."""
+        consumer = self._consumer(topic, {})
+        places = [TopicPartition(topic, number) for number in range(partitions)]
+        last, since, deadline = 0, time.monotonic(), time.monotonic() + SECONDS
+        while not last or time.monotonic() - since < QUIET_SECONDS:
+            end = sum(_end(consumer, place) for place in places)
+            if end != last:
+                last, since = end, time.monotonic()
+            elif not last and time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        consumer.close()
 
     def _consumer(self, topic: str, offsets: dict[int, int]) -> Consumer:
         consumer = Consumer(
