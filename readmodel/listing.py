@@ -86,6 +86,12 @@ def task_counts(connection: Connection, roots: list[str]) -> dict[str, dict[str,
     return {row.pop("root"): row for row in found}
 
 
+def is_used(connection: Connection, uuid: str) -> bool:
+    """Whether there is, or was, a primary job of this uuid."""
+    with translated():
+        return connection.execute(SQL["is_used"], {"uuid": uuid}).fetchone() is not None
+
+
 def queue_size(connection: Connection) -> int:
     """Number of queued primary jobs of all users."""
     with translated():

@@ -22,6 +22,13 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "offset": {"type": "integer", "required": False, "default": "0", "location": "query"},
     "count": {"type": "string", "required": False, "default": "exact", "location": "query"},
     "ensure_unique_name": {"type": "boolean", "required": False, "default": "false", "location": "query"},
+    "minimum_script_version": {"type": "string", "required": False, "location": "query"},
+    "exclude_script_versions": {"type": "array", "required": False, "location": "query"},
+    "script": {"type": "string", "required": False, "location": "query"},
+    "script_version": {"type": "string", "required": False, "location": "query"},
+    "repository": {"type": "string", "required": False, "location": "query"},
+    "script_parameters": {"type": "object", "required": False, "location": "query"},
+    "runtime_constraints": {"type": "object", "required": False, "location": "query"},
     "find_or_create": {"type": "boolean", "required": False, "default": "false", "location": "query"},
 }
 _SCHEMA_TYPES = {"hash": "Hash", "array": "Array"}
@@ -104,7 +111,7 @@ def _method(resource: Resource, method: Method) -> dict[str, Any]:
         "description": method.about,
         "parameters": {name: _PARAMETERS[name] for name in names},
         "parameterOrder": ["uuid"] if "uuid" in names else [],
-        "response": {"$ref": f"{resource.schema}List" if "filters" in names else resource.schema},
+        "response": {"$ref": f"{resource.schema}List" if "limit" in names else resource.schema},
         "scopes": ["https://api.curoverse.com/auth/arvados"],
     }
     if method.body:

@@ -6,11 +6,11 @@ import msgspec
 
 from coordinator import taskspec
 from coordinator.ids import first_task_uuid
-from gateway.api import filters, render
+from gateway.api import filters, render, reuse
 from gateway.api.complete import complete
 from gateway.api.dispatch import Handler, Object, asked_page, get, row_of
 from gateway.api.errors import forbidden, invalid
-from gateway.api.request import Call
+from gateway.api.request import Call, parsed
 from gateway.api.resolver import ApiResolver
 from gateway.api.schema import JOBS
 from gateway.api.service import Caller
@@ -33,15 +33,45 @@ def create(caller: Caller, call: Call, _: str) -> Object:
     owner = given.get("owner_uuid") or caller.uuid
     if not caller.may_write(owner):
         raise forbidden("owner_uuid: this is not yours to give things to")
+    _require(given)
+    spec = taskspec.job(description(given), resolver=resolver_of(caller))
+    finds = call.flag("find_or_create") and not spec.task.no_reuse
+    if finds:
+        reuse.refuse_unknown(call)
+        found = reuse.find(caller, owner, spec, _excluded(call)).row
+        if found is not None:
+            return get(JOBS, caller, call, found["uuid"])
+    request = caller.new_uuid(call, JOBS.infix)
+    uuid = reuse.uuid_for(caller, owner, spec) if finds else request
+    noted = {name: given[name] for name in _NOTED if given.get(name) is not None}
+    note(caller, uuid, noted | {"supplied_script_version": given["script_version"]}, given.get("submit_id"))
+    asked = JobSubmitted(root=uuid, owner=owner, request=request, find=finds, spec=spec)
+    caller.service.ask(Topic.TASKS, asked)
+    return get(JOBS, caller, call, uuid)
+
+
+def reusable(caller: Caller, call: Call, _: str) -> Object:
+    """What find_or_create would give for these attributes, and why; it makes nothing."""
+    given = call.attributes(JOBS, "create")
+    _require(given)
+    reuse.refuse_unknown(call)
+    spec = taskspec.job(description(given), resolver=resolver_of(caller))
+    found = reuse.find(caller, given.get("owner_uuid") or caller.uuid, spec, _excluded(call))
+    return {"job": render.shown(JOBS, found.row) if found.row else None, "why": found.why}
+
+
+def _require(given: Row) -> None:
     for name in REQUIRED:
         if given.get(name) in (None, ""):
             raise invalid(f"{name} can't be blank")
-    spec = taskspec.job(description(given), resolver=resolver_of(caller))
-    uuid = caller.new_uuid(call, JOBS.infix)
-    noted = {name: given[name] for name in _NOTED if given.get(name) is not None}
-    note(caller, uuid, noted | {"supplied_script_version": given["script_version"]}, given.get("submit_id"))
-    caller.service.ask(Topic.TASKS, JobSubmitted(root=uuid, owner=owner, request=uuid, spec=spec))
-    return get(JOBS, caller, call, uuid)
+
+
+def _excluded(call: Call) -> list[str]:
+    """Commits in full, as they are written."""
+    value = call.option("exclude_script_versions")
+    if isinstance(value, str) and value:
+        value = parsed(value.encode(), "exclude_script_versions") if value[0] == "[" else [value]
+    return [str(one) for one in value] if isinstance(value, list) else []
 
 
 def description(given: Row) -> Row:
@@ -192,6 +222,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("jobs", "delete"): delete,
     ("jobs", "cancel"): cancel,
     ("jobs", "lock"): lock,
+    ("jobs", "reusable"): reusable,
     ("jobs", "queue"): queue,
     ("jobs", "queue_size"): queue_size,
 }

@@ -62,6 +62,9 @@ CREATE = Method("create", "POST", body=True, about="make one", parameters=("ensu
 UPDATE = Method("update", "PUT", "/{uuid}", body=True, about="change attributes", parameters=("select",))
 DELETE = Method("delete", "DELETE", "/{uuid}", about="remove it; returns what it was")
 READ = (GET, LIST, INDEX)
+_FINDS = ("find_or_create", "filters", "minimum_script_version", "exclude_script_versions")
+_ASKED = ("script", "script_version", "repository", "script_parameters", "runtime_constraints", *_FINDS[1:])
+CREATE_JOB = Method("create", "POST", body=True, about="ask for one, or find it", parameters=(*_FINDS, "select"))
 
 COMMON = (
     Attribute("uuid", "string", "names the object for ever"),
@@ -197,7 +200,8 @@ JOBS = Resource(
         Attribute("failed_because", "text", "why it failed"),
     ),
     (
-        *READ, CREATE, UPDATE, DELETE,
+        *READ, CREATE_JOB, UPDATE, DELETE,
+        Method("reusable", "GET", "/reusable", about="what find_or_create would give, and why", parameters=_ASKED),
         Method("queue", "GET", "/queue", about="queued jobs, highest priority first", parameters=_LISTS),
         Method("queue_size", "GET", "/queue_size", about="number of queued jobs of all users"),
         Method("cancel", "POST", "/{uuid}/cancel", about="cancel it; again has no effect"),

@@ -154,3 +154,6 @@ group by t.root
 
 -- name: queue_size
 select count(*) from rm.jobs j where j.state = 'queued' and j.created_at is not null
+
+-- name: is_used
+select 1 from rm.jobs j where j.root = %(uuid)s

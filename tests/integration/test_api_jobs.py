@@ -303,3 +303,73 @@ def test_a_repository_that_is_forgotten_is_unknown(api_site: Site, ada: Person, 
     assert api_site.person("ben").ask("POST", "jobs", json=scripts.body(repository="mine")).status_code == 422
     assert api_site.crunch.run("repository", "remove", "mine").code == 0
     assert ada.ask("POST", "jobs", json=scripts.body(repository="mine")).status_code == 422
+
+
+# --- find_or_create ---------------------------------------------------------------------------------------------------
+
+
+def found(person: Person, scripts: Scripts, parameters: dict[str, Any], **more: Any) -> Any:
+    """What find_or_create gives."""
+    return person.post("jobs", **scripts.body(parameters, **more), find_or_create=True)
+
+
+def test_a_complete_job_is_found_by_who_may_read_it(api_site: Site, scripts: Scripts) -> None:
+    fay, gus = api_site.person("fay"), api_site.person("gus")
+    asked = {"write": "found"}
+    assert fay.get("jobs/reusable", **scripts.body(asked))["job"] is None
+    first = scripts.ended(fay, found(fay, scripts, asked)["uuid"])
+    assert found(fay, scripts, asked)["uuid"] == first["uuid"]
+    would = fay.get("jobs/reusable", **scripts.body(asked))
+    assert (would["job"]["uuid"], would["why"]) == (first["uuid"], "it is complete")
+    assert found(fay, scripts, {"write": "other"})["uuid"] != first["uuid"]
+    assert found(fay, scripts, asked, exclude_script_versions=[scripts.commit])["uuid"] != first["uuid"]
+    assert found(fay, scripts, asked, no_reuse=True)["uuid"] != first["uuid"]
+    assert fay.post("jobs", **scripts.body(asked))["uuid"] != first["uuid"]
+    assert gus.get("jobs/reusable", **scripts.body(asked))["job"] is None
+    link = {"link_class": "permission", "name": "can_read", "tail_uuid": gus.uuid, "head_uuid": fay.uuid}
+    fay.post("links", **link)
+    assert gus.get("jobs/reusable", **scripts.body(asked))["job"]["owner_uuid"] == fay.uuid
+
+
+def test_jobs_that_disagree_or_said_to_be_nondeterministic_are_not_found(api_site: Site, scripts: Scripts) -> None:
+    hal = api_site.person("hal")
+    asked = {"write": "maybe"}
+    scripts.ended(hal, scripts.job(hal, asked, nondeterministic=True)["uuid"])
+    assert hal.get("jobs/reusable", **scripts.body(asked))["why"] == "there is none like it"
+    counted = scripts.file("disagree")
+    differs = {"counts": str(counted)}  # what the script leaves is how often it ran
+    for number in (1, 2):
+        scripts.ended(hal, scripts.job(hal, differs)["uuid"])
+        found_now = hal.get("jobs/reusable", **scripts.body(differs))
+        assert (found_now["job"] is not None) == (number == 1), found_now
+    assert found_now["why"] == "the outputs of those that are complete differ"
+    assert found(hal, scripts, differs)["state"] == "Queued"
+
+
+def test_racing_requests_of_one_owner_land_on_one_job(api_site: Site, scripts: Scripts) -> None:
+    ida = api_site.person("ida")
+    pipe = scripts.pipe("race")
+    body = scripts.body({"wait": str(pipe)}) | {"find_or_create": True}
+
+    def post(_: int) -> str:
+        person = Person(api_site, ida.uuid, ida.token)
+        uuid = person.post("jobs", **body)["uuid"]
+        person.session.close()
+        return str(uuid)
+
+    with ThreadPoolExecutor(50) as pool:
+        [job] = set(pool.map(post, range(50)))
+    running = scripts.running_task(ida, job)
+    assert running["job_uuid"] == job
+    assert ida.get("jobs/reusable", **scripts.body({"wait": str(pipe)}))["why"] == "it is running"
+    ida.post(f"jobs/{job}/cancel")
+    again = post(0)
+    assert again != job
+    ida.post(f"jobs/{again}/cancel")
+
+
+@pytest.mark.parametrize("more", [{"minimum_script_version": "main"}, {"filters": [["script", "=", "run.py"]]}])
+def test_what_find_or_create_does_not_know_is_refused(ada: Person, scripts: Scripts, more: dict[str, Any]) -> None:
+    response = ada.ask("POST", "jobs", json=scripts.body() | more | {"find_or_create": True})
+    assert response.status_code == 422
+    assert next(iter(more)) in response.text

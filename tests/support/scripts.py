@@ -10,8 +10,9 @@ from tests.support.api import Person, Site
 from tests.support.arvados_client import client_folder
 
 SCRIPT = '''#!/usr/bin/env python3
-"""Parameters, the task's own over its job's: `ran`: file to add a line to; `wait`: a pipe to wait at;
-`queue`: own parameters of tasks to queue; `write`: what to leave; `success`: what to report, null: nothing."""
+"""Parameters, the task's own over its job's: `ran`: file to add a line to; `counts`: file to add to, and to leave the
+size of; `wait`: a pipe to wait at; `queue`: own parameters of tasks to queue; `write`: what to leave; `success`: what to
+report, null: nothing."""
 import json, os, subprocess
 HELPER = os.path.join(os.environ["CRUNCH_BIN"], "crunch-task")
 job, task = (json.loads(os.environ[kind + "_PARAMETERS"]) for kind in ("JOB", "TASK"))
@@ -19,6 +20,10 @@ said = dict(job, **task)
 if said.get("ran"):
     with open(said["ran"], "a") as file:
         file.write(os.environ["TASK_UUID"] + "\\n")
+if said.get("counts"):
+    with open(said["counts"], "a") as file:
+        file.write("x")
+    said["write"] = str(os.path.getsize(said["counts"]))
 if said.get("wait"):
     open(said["wait"]).read()
 for own in said.get("queue", []):
