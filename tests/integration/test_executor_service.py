@@ -152,6 +152,12 @@ def test_signs_of_life_list_what_is_held(tmp_path):
         node.wait_for(Alive, lambda body: body.tokens == ("t",), count=2)
 
 
+def test_another_lease_in_the_settings_is_followed(tmp_path):
+    with desk(tmp_path, lease=3_600_000) as node:
+        node.set_lease(10_000)
+        node.wait_for(Alive, count=3)
+
+
 def test_tasks_run_beside_each_other_up_to_the_slots(node):
     first = "cd ../../..; mkfifo a-b b-a; crunch-task report --progress 0; echo hi > a-b; cat b-a"
     second = "cd ../../..; cat a-b; echo ho > b-a"
