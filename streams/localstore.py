@@ -29,9 +29,9 @@ from streams.rowcache import CachedRows
 from streams.state import LAYOUT, EncodedRow, Header, MachineType, head_of
 
 LOGGER = logging.getLogger(__name__)
-ROWS_CACHED = 8_000  # of each partition
-ROWS_CHANGED = 4_000  # after which a commit is due
-WRITE_BUFFER = 8 << 20
+ROWS_CACHED = 4_000  # of each partition
+ROWS_CHANGED = 2_000  # after which a commit is due
+WRITE_BUFFER = 4 << 20
 BLOCK = 16 << 10
 BLOCK_CACHE = 32 << 20
 FILLED_AT_ONCE = 10_000
