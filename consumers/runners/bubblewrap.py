@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from consumers.runners.port import CannotRun, Command, Exit, Folders, Limits, Places, Running
-from consumers.runners.reap import MARK, in_namespace_of, send, wait_for_end
+from consumers.runners.reap import MARK, in_cgroups, in_namespace_of, send, wait_for_end
 from consumers.runners.sandbox import HOSTNAME, SANDBOX, SHARED_MEMORY, USER, places_in_sandbox
 from consumers.runners.spawn import Spawned, Spawner
 from schemas.reasons import Failure
@@ -133,8 +133,11 @@ class Sandbox:
 
     def processes(self) -> list[int]:
         """All in the sandbox but its reaper."""
-        reaper = self._reaper()
-        return [pid for pid in in_namespace_of(reaper) if pid != reaper] if reaper else []
+        reaper, hold = self._reaper(), self._spawned.hold
+        if not reaper:
+            return []
+        found = in_cgroups(hold.cgroups[:1]) if hold.cgroups else in_namespace_of(reaper)
+        return [pid for pid in found if pid not in (reaper, self._spawned.process.pid)]
 
     def finish(self) -> None:
         """End the sandbox. bwrap is gone a moment before what was in it, so wait for that too."""

@@ -183,8 +183,25 @@ def _write(path: Path, value: str) -> None:
 
 def _own_paths() -> dict[str, str]:
     """Controller to the path of our own group in its tree; the empty name stands for version 2."""
+    return _paths_of("self")
+
+
+def group_of(pid: int) -> tuple[str, ...]:
+    """The directory that lists the processes in the same group as this one; empty if that can't be seen, or is ours."""
+    try:
+        paths, own = _paths_of(str(pid)), _own_paths()
+    except (FileNotFoundError, ProcessLookupError):
+        return ()
+    for tree, controller in ((ROOT / "memory", "memory"), (ROOT, "")):
+        path = paths.get(controller, "/")
+        if path not in ("/", own.get(controller)) and (directory := tree / path.lstrip("/")).is_dir():
+            return (str(directory),)
+    return ()
+
+
+def _paths_of(process: str) -> dict[str, str]:
     paths = {}
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+    for line in Path("/proc", process, "cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         paths.update(dict.fromkeys(controllers.split(","), path))
     return paths

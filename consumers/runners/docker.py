@@ -20,9 +20,10 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.utils.socket import frames_iter
 
+from consumers.runners.cgroups import group_of
 from consumers.runners.container import MARK_LABEL, NODE_LABEL, configuration
 from consumers.runners.port import CannotRun, Command, Exit, Folders, Places, Running
-from consumers.runners.reap import Hold, in_namespace_of
+from consumers.runners.reap import Hold, in_cgroups
 from consumers.runners.sandbox import places_in_sandbox
 from schemas.reasons import Failure
 
@@ -140,7 +141,7 @@ class Container:
         self._exit = Exit(-1, trouble="the engine did not say how it ended")
         self._finished = False
         self._started = False
-        self._process = 0
+        self._group: tuple[str, ...] = ()
         self._output = _kept(api, container) if adopted else _attached(api, container)
         self._threads = [
             threading.Thread(target=self._pump, args=(on_output,), name="container", daemon=True),
@@ -170,12 +171,12 @@ class Container:
         """Send a signal to its first process; the engine reaches no other."""
         _unless_gone(self._address, lambda: self._api.kill(self._id, signal=int(number)))
 
-    def processes(self) -> list[int]:
+    def processes(self) -> Iterator[int]:
         """Where the engine's processes are this node's too."""
-        if not self._process:
+        if not self._group:
             with suppress(DockerException, requests.RequestException):  # the engine is gone: `_await` says so
-                self._process = int(self._api.inspect_container(self._id)["State"]["Pid"])
-        return list(in_namespace_of(self._process)) if self._process else []
+                self._group = group_of(int(self._api.inspect_container(self._id)["State"]["Pid"]))
+        return in_cgroups(self._group)
 
     def finish(self) -> None:
         """Kill and remove it. If the engine is gone, what is left of it is removed when the node joins again."""

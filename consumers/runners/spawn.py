@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -79,9 +79,9 @@ class Spawned:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, number)
 
-    def processes(self) -> set[int]:
-        """Found by control group and mark."""
-        return {*in_cgroups(self.hold.cgroups), *marked(self.hold.mark)}
+    def processes(self) -> Iterator[int]:
+        """Found by control group, where there is one, else by mark."""
+        return in_cgroups(self.hold.cgroups[:1]) if self.hold.cgroups else marked(self.hold.mark)
 
     def finish(self) -> None:
         """Kill what is left; the last of its output has been handed on when this returns."""
