@@ -186,7 +186,7 @@ def _arguments(command: Command, accounts: list[tuple[str, int]]) -> Iterator[st
 
 def _base(limits: Limits) -> Iterator[str]:
     """bwrap, with what is the same for every task but the sizes."""
-    yield str(shutil.which("bwrap"))
+    yield _program()
     yield from _ISOLATION
     if _probe()[0]:
         yield "--disable-userns"
@@ -205,6 +205,11 @@ def _base(limits: Limits) -> Iterator[str]:
         "scratch/tmp",
         "/tmp",
     )
+
+
+@cache
+def _program() -> str:
+    return str(shutil.which("bwrap"))
 
 
 @cache
