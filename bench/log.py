@@ -1,8 +1,8 @@
-"""How fast the log is, and what the loop adds: `./run bench log [--records N]`.
+"""How fast the log is, and what the loop adds: `./run bench log [--records N] [--log postgres|kafka]`.
 
-The log in Postgres (our own, started for this): appends of 1, 100 and 1,000 records by one writer, and single ones by
-four writers at once; reads; how soon who waits is woken. The loop in memory, around a machine that only answers: all
-that a record costs besides its own rules.
+The log in Postgres or Kafka (of our own, started for this): appends of 1, 100 and 1,000 records by one writer, and
+single ones by four writers at once; reads; how soon who waits is woken. The loop, around a machine that only answers
+(all that a record costs besides its own rules): over this log and in memory.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from statistics import median
 from time import perf_counter
 from typing import ClassVar, TypeVar
 
+from bench.common.logs import KINDS, fresh_log
 from coordinator.machine import Output, Seen, answered
 from schemas.claims import Requested
 from schemas.codec import encode
@@ -27,7 +28,6 @@ from streams.embedded import EmbeddedPostgres
 from streams.log import Append, Log, Place
 from streams.loop import Runner
 from streams.memory import MemoryLog
-from streams.postgres import PostgresLog
 from streams.routes import Routes
 
 WORK = Place(Topic.WORK, 0)
@@ -62,13 +62,17 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(prog="./run bench log", description=__doc__.splitlines()[0])
     parser.add_argument("--records", type=int, default=50_000)
-    number = parser.parse_args().records
+    parser.add_argument("--log", choices=KINDS, default="postgres")
+    options = parser.parse_args()
+    number = options.records
     print(f"machine                 {platform.processor() or platform.machine()}, Python {platform.python_version()}")
-    with tempfile.TemporaryDirectory(prefix="crunch-reuse-bench-") as folder:
-        _bench_starts(Path(folder))
-        with EmbeddedPostgres(Path(folder)) as dsn:
-            _bench_postgres(PostgresLog(dsn), number)
-    _bench_loop(number)
+    if options.log == "postgres":
+        with tempfile.TemporaryDirectory(prefix="crunch-reuse-bench-") as folder:
+            _bench_starts(Path(folder))
+    with fresh_log(options.log) as log:
+        _bench_server(log, number)
+        _tell_loop(options.log, number, _run(log, number))
+    _tell_loop("memory", number, _median(lambda: _run(MemoryLog(), number)))
 
 
 def _bench_starts(folder: Path) -> None:
@@ -80,7 +84,7 @@ def _bench_starts(folder: Path) -> None:
     print(f"Postgres                first start {first:.2f} s, later {later:.2f} s, stop {stop:.2f} s")
 
 
-def _bench_postgres(log: PostgresLog, number: int) -> None:
+def _bench_server(log: Log, number: int) -> None:
     create_topics(log)
     for size in (1, 100, 1_000):
         calls = max(1, min(number // size, 300))
@@ -95,7 +99,6 @@ def _bench_postgres(log: PostgresLog, number: int) -> None:
     seconds = _median(lambda: [log.read(WORK, end, 1) for _ in range(200)])
     print(f"read at the end         {seconds / 200 * 1e6:>9,.0f} us")
     print(f"append to woken reader  {_wake(log, 100) * 1000:>9,.2f} ms (median)")
-    log.close()
 
 
 def _append(log: Log, size: int, calls: int) -> None:
@@ -153,13 +156,11 @@ def _wake(log: Log, rounds: int) -> float:
     return median(end - begin for begin, end in zip(began, times, strict=True))
 
 
-def _bench_loop(number: int) -> None:
-    seconds = _median(lambda: _run(number))
-    print(f"loop in memory          {number / seconds:>9,.0f} records/s, {seconds / number * 1e6:.1f} us each")
+def _tell_loop(kind: str, number: int, seconds: float) -> None:
+    print(f"loop, {kind:<18}{number / seconds:>9,.0f} records/s, {seconds / number * 1e6:.1f} us each")
 
 
-def _run(number: int) -> float:
-    log = MemoryLog()
+def _run(log: Log, number: int) -> float:
     log.create(EMBEDDED)
     routes = Routes(log)
     commands = []
@@ -168,7 +169,8 @@ def _run(number: int) -> float:
         commands.append(
             Append(routes.place(Topic.CLAIMS, body.fingerprint), body.fingerprint, encode(body, Cause("jobs", n, 0)))
         )
-    log.append(commands)
+    for begin in range(0, number, 1_000):
+        log.append(commands[begin : begin + 1_000])
     runners = [Runner(log, Answering, n, MemoryCheckpoints()) for n in range(EMBEDDED[Topic.CLAIMS])]
     seconds, _ = _timed(lambda: [_finish(runner) for runner in runners])
     return seconds

