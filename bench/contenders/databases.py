@@ -45,18 +45,9 @@ def postgres_claims(clients: int, number: int, fingerprints: int) -> Claimed:
             connection.execute(TABLE)
         script = Path(folder) / "claim.sql"
         script.write_text(CLAIM)
-        command = [
-            str(_pgbench()),
-            "-n",
-            "-M",
-            "prepared",
-            "-f",
-            str(script),
-            "-T",
-            str(seconds),
-            f"-Dfingerprints={fingerprints}",
-        ]
-        command += ["-c", str(clients), "-j", str(min(clients, 2)), "--log", f"--log-prefix={folder}/took", dsn]
+        command = [str(_pgbench()), "-n", "-M", "prepared", "-f", str(script), f"-Dfingerprints={fingerprints}"]
+        command += ["-c", str(clients), "-j", str(min(clients, 2)), "-t", str(max(number // clients, 1))]
+        command += ["--log", f"--log-prefix={folder}/took", dsn]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
         found = re.search(r"tps = ([\d.]+)", done.stdout)
         if found is None:
