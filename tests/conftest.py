@@ -114,9 +114,10 @@ DOORS = {
 @pytest.fixture(scope="session")
 def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
     """A running Kafka broker for all tests: each gives its topics a prefix of its own, and leaves the broker alone."""
-    quick_to_start = ["-XX:TieredStopAtLevel=1"]
-    with LocalBroker(tmp_path_factory.mktemp("kafka"), jvm=quick_to_start, properties=DOORS) as broker:
-        yield broker
+    broker = LocalBroker(tmp_path_factory.mktemp("kafka"), jvm=["-XX:TieredStopAtLevel=1"], properties=DOORS)
+    broker.start()
+    yield broker
+    broker.kill()  # in order, it would take leave of some thousand partitions
 
 
 @pytest.fixture(scope="session")
