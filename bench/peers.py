@@ -98,6 +98,7 @@ def _measure(bench: Bench, names: list[str]) -> tuple[dict[str, Measured], dict[
                 found[name].rates.extend(CONTENDERS[name](bench, True))
                 if not found[name].loops:
                     found[name].loops.extend(CONTENDERS[name](bench, False))
+                print(f"{name}: {found[name].rates[-1]:,.0f} a second", file=sys.stderr, flush=True)
             except (BenchFailed, BrokerError) as error:
                 failed[name] = str(error)
     return {name: measured for name, measured in found.items() if name not in failed}, failed
