@@ -90,7 +90,7 @@ def test_what_another_may_not_read_is_not_there(api_site: Site) -> None:
         made = arvados.collection.Collection()
         with made.open("secret", "w") as f:
             f.write("between us")
-        made.save_new(name="mine")
+        made.save_new(name="not for others")
         print(json.dumps([made.manifest_locator(), made.portable_data_hash(), made.manifest_text()]))
         """,
     )

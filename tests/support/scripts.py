@@ -11,8 +11,8 @@ from tests.support.arvados_client import client_folder
 
 SCRIPT = '''#!/usr/bin/env python3
 """Parameters, the task's own over its job's: `ran`: file to add a line to; `counts`: file to add to, and to leave the
-size of; `wait`: a pipe to wait at; `queue`: own parameters of tasks to queue; `write`: what to leave; `success`: what to
-report, null: nothing."""
+size of; `wait`: a pipe to wait at; `queue`: own parameters of tasks to queue; `write`: what to leave; `success`: what
+to report, null: nothing."""
 import json, os, subprocess
 HELPER = os.path.join(os.environ["CRUNCH_BIN"], "crunch-task")
 job, task = (json.loads(os.environ[kind + "_PARAMETERS"]) for kind in ("JOB", "TASK"))
