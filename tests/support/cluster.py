@@ -18,7 +18,7 @@ from tests.support import provision
 
 BASE = "crunch-reuse-tests-base"
 IMAGE = "crunch-reuse-tests"
-PACKAGES = "python3-venv,bubblewrap,ca-certificates"
+PACKAGES = "python3-venv,bubblewrap,ca-certificates,libstdc++6"  # the last for Java
 SCRIPTS = CHECKOUT / "tests" / "support" / "compose"
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 HEALTHY_SECONDS = 120
