@@ -53,7 +53,9 @@ class Answers:
         try:
             return answer.result(timeout)
         except TimeoutError:
-            raise NoAnswer(f"no answer to {place} offset {offset} within {timeout:g} s: is `up`, or a coordinator, running?") from None
+            raise NoAnswer(
+                f"no answer to {place} offset {offset} within {timeout:g} s: is `up`, or a coordinator, running?"
+            ) from None
         finally:
             with self._lock:
                 self._waiting.pop(asked, None)
