@@ -42,6 +42,7 @@ CONTAINERS_NOTE = "containers-were-made"  # a file below the executor's root: it
 WATCHDOG_LOCK = "watchdog.lock"
 
 _READY_SECONDS = 30.0
+_SIGN_SECONDS = 5.0  # what can not be sent by then is out of date
 _RETRY_SECONDS = 1.0
 _LOOK_SECONDS = 1.0  # between two looks whether this node can work
 
@@ -112,7 +113,9 @@ class Executor:
             end_former(self._root / WATCHDOG_LOCK)
             left = self._take_over()
             answers = stack.enter_context(closing(LazyAnswers(self._log)))
-            guard = Guard(self.offer.engine, self._root / WATCHDOG_LOCK, self._log.address())
+            address = self._log.address()
+            hurried = address and address.with_patience(_SIGN_SECONDS)
+            guard = Guard(self.offer.engine, self._root / WATCHDOG_LOCK, hurried)
             stack.callback(guard.close)
             site = Site(
                 node=self.offer.node,
