@@ -21,7 +21,7 @@ IMAGE = "crunch-reuse-tests"
 PACKAGES = "python3-venv,bubblewrap,ca-certificates,libstdc++6"  # the last for Java
 SCRIPTS = CHECKOUT / "tests" / "support" / "compose"
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
-HEALTHY_SECONDS = 120
+HEALTHY_SECONDS = 300
 
 
 @dataclass(frozen=True)
