@@ -85,6 +85,10 @@ def _no_kafka() -> str | None:
     return None
 
 
+def _no_faketime() -> str | None:
+    return None if shutil.which("faketime") else "no faketime on the PATH"
+
+
 def _no_postgresql() -> str | None:
     return None if any(Path("/usr/lib/postgresql").glob("*/bin/postgres")) else "no server under /usr/lib/postgresql"
 
@@ -118,6 +122,11 @@ NEEDS = {
         why_missing=_no_kafka,
         packages=("openjdk-17-jre-headless", "maven"),
         advice="let Maven reach a repository once",
+    ),
+    "faketime": Need(
+        why_missing=_no_faketime,
+        packages=("faketime",),
+        advice="install Debian's faketime",
     ),
     "postgresql": Need(why_missing=_no_postgresql, packages=("postgresql",), advice="install Debian's postgresql"),
     "root": Need(why_missing=_no_root, advice="run as root, on Linux"),

@@ -1,0 +1,33 @@
+"""`./run chaos --minutes N [--seed S] [--keep DIR] [--mutant NAME] [--only NEMESIS ...]`."""
+
+import argparse
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos.nemeses import NEMESES
+from tests.chaos.run import Run
+from tests.support.mutations import MUTATIONS
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./run chaos", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--seed", type=int, default=None, help="of the storm and of the order of the nemeses")
+    parser.add_argument("--keep", type=Path, default=None, help="where the history goes; made new")
+    parser.add_argument("--mutant", choices=sorted(MUTATIONS), default="", help="let all processes keep a simpler rule")
+    parser.add_argument("--only", nargs="+", choices=sorted(NEMESES), default=None, metavar="NEMESIS")
+    options = parser.parse_args()
+    seed = secrets.randbelow(10**6) if options.seed is None else options.seed
+    folder = options.keep or Path(tempfile.mkdtemp(prefix="crunch-chaos-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"chaos: seed {seed}; history in {folder}", file=sys.stderr, flush=True)
+    run = Run(folder, seed, options.minutes * 60, mutant=options.mutant, nemeses=options.only)
+    report = run.run()
+    print(*report.lines(), sep="\n")
+    return 1 if report.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""What the users of the storm ask for: few kinds of work, so that jobs are the same or overlap."""
+
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from coordinator import taskspec
+from coordinator.resolver import ResolvedImage
+from gateway.resolve import FileResolver
+from schemas.spec import JobSpec
+from store.collections import CollectionStore
+
+SMALL = {"memory": "64MiB", "scratch": "16MiB"}
+NUMBERS = 4  # of each kind
+
+
+def leaf(number: int) -> dict[str, Any]:
+    """Makes a file."""
+    return {"command": f"sleep 0.3; echo leaf {number} > $TASK_OUTPUT/leaf-{number}", "name": f"leaf {number}"}
+
+
+def tree(number: int) -> dict[str, Any]:
+    """Queues leaves, of which others queue some too."""
+    lines = [json.dumps(leaf(number + n) | {"is_pure": True}) for n in range(2)]
+    queue = "; ".join(f"echo {json.dumps(line)}" for line in lines)
+    command = f"({queue}) | crunch-task queue && crunch-task report --progress 0.5"
+    return {"command": f"{command}; echo tree > $TASK_OUTPUT/tree-{number}", "name": f"tree {number}"}
+
+
+def slow(number: int) -> dict[str, Any]:
+    """Takes its time."""
+    return {"command": f"sleep {4 + number}; echo slow > $TASK_OUTPUT/slow-{number}", "name": f"slow {number}"}
+
+
+def fails(number: int) -> dict[str, Any]:
+    """Fails for good."""
+    return {"command": f"sleep 0.2; exit {3 + number}", "name": f"fails {number}"}
+
+
+def again(number: int) -> dict[str, Any]:
+    """Fails for the moment, each time."""
+    return {"command": f"echo {number}; exit 111", "name": f"again {number}"}
+
+
+def odd(number: int) -> dict[str, Any]:
+    """Promises purity, and makes another output each time."""
+    return {"command": f"cat /proc/sys/kernel/random/uuid > $TASK_OUTPUT/odd-{number}", "name": f"odd {number}"}
+
+
+def impure(number: int) -> dict[str, Any]:
+    """Promises nothing."""
+    return leaf(number) | {"is_pure": False, "name": f"impure {number}"}
+
+
+KINDS = [*[leaf] * 4, *[tree] * 4, slow, slow, fails, again, odd, impure]
+
+
+class Catalogue:
+    """Job specifications, each resolved once."""
+
+    def __init__(self, store: CollectionStore, folder: Path) -> None:
+        self._resolver = FileResolver(store, folder / "job.json", folder / "cache", _no_image, lambda _f, _n: None)
+        self._known: dict[str, JobSpec] = {}
+
+    def draw(self, random: Random) -> JobSpec:
+        """One of the kinds."""
+        kind, number = random.choice(KINDS), random.randrange(NUMBERS)
+        description = {"is_pure": True, "resources": SMALL} | kind(number)
+        if random.random() < 0.05:
+            description["refresh"] = True
+        key = json.dumps(description, sort_keys=True)
+        if key not in self._known:
+            self._known[key] = taskspec.job(description, resolver=self._resolver)
+        return self._known[key]
+
+
+def _no_image(name: str) -> ResolvedImage:
+    raise AssertionError(f"no job of the storm names an image: {name}")

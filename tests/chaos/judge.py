@@ -1,0 +1,146 @@
+"""When all is over: does everything hold, by the topics alone and by what was counted outside?
+
+Three look at it: the shipped audit; the simulator's model, which shares no code with the machines; and the list of
+sandboxes that were really started, which the system did not write.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.machines import machines
+from schemas import claims as c
+from schemas import facts as f
+from schemas.codec import Undecodable, decode
+from schemas.log import Cause
+from schemas.topics import Topic
+from streams.archive import CHECKPOINTS, ArchiveLog
+from streams.audit import Report, verify
+from streams.kept import KeptStates, kept_in_folder
+from streams.log import Log, Place, Stored
+from streams.replaying import places_of
+from tests.simulation.model import Model
+
+FLOW = list(Topic)
+CLOCK = 0.05  # seconds by which the broker's clock and the shell's may be read apart
+
+
+class Start(NamedTuple):
+    """A sandbox that was really started: for which token (its digest), for which task, when."""
+
+    name: str
+    task: str
+    at: float
+
+
+class Judge:
+    """Reads what is archived of the log, again and again, into the model. Raises Broken for the first that is wrong."""
+
+    def __init__(self, log: Log) -> None:
+        places = [place for topic in Topic for place in places_of(log, topic)]
+        self.model = Model({place: log.read(place, 0, 1)[0] for place in places})
+        self._next = dict.fromkeys(places, 1)
+        self._times: dict[str, float] = {}  # when each token was announced
+        self._granted: dict[str, float] = {}
+        self._done: set[str] = set()
+        self.spans: list[tuple[float, float]] = []  # of executions, from grant to end
+        self.counts: Counter[str] = Counter()
+
+    def read(self, log: Log) -> int:
+        """Take in what is new; how many records."""
+        count = 0
+        for place, stored in in_order(log, self._next, {p.log_id: p.place for p in self.model.parts.values()}):
+            self._note(place, stored)
+            self.model.landed(place, stored)
+            count += 1
+        return count
+
+    def _note(self, place: Place, stored: Stored) -> None:
+        body = getattr(decode(place.topic, stored.value), "body", None)
+        at = stored.time / 1000
+        self.counts[f"{place.topic} {type(body).__name__}"] += 1
+        if isinstance(body, f.Granted):
+            self._granted.setdefault(body.token, at)
+        elif isinstance(body, c.Started):
+            self._times.setdefault(body.token, at)
+        elif isinstance(body, f.ExecutionChanged) and body.status not in ("granted", "running", "impure"):
+            self.spans.append((self._granted.get(body.token, at), at))
+            if body.status == "done":
+                self._done.add(body.token)
+
+    def in_flight(self, begin: float, end: float) -> bool:
+        """Whether an execution was granted and had not ended at any moment between these."""
+        return any(first <= end and begin <= last for first, last in self.spans)
+
+    def count_starts(self, file: Path) -> int:
+        """Hold what was counted outside against the log (invariant 11); how many starts."""
+        starts = [Start(mark.rpartition(".")[2], task, float(at)) for mark, task, at in _lines(file)]
+        tokens = {sha256(token.encode()).hexdigest()[:16]: token for token in self._granted}
+        work = self.model.work
+        for start in starts:
+            token = tokens.get(start.name)
+            assert token is not None, f"invariant 11: {start} has no grant in the log"
+            assert token in self._times, f"invariant 11: {token} was started and never announced"
+            early = self._times[token] - start.at
+            assert early < CLOCK, f"invariant 11: {token} was started {early:.3f} s before it was announced"
+            work.container_starts(work.ready[token], work.assigned[token])
+        ran = {tokens[start.name] for start in starts}
+        assert self._done <= ran, f"invariant 11: {sorted(self._done - ran)[:3]} are done and never ran"
+        return len(starts)
+
+
+def _lines(file: Path) -> Iterator[list[str]]:
+    return (line.split(" ") for line in file.read_text().splitlines())
+
+
+def in_order(log: Log, positions: dict[Place, int], places: dict[str, Place]) -> Iterator[tuple[Place, Stored]]:
+    """Records from these positions on, which advance: no effect before its cause, else by time of append.
+
+    What has a cause that is not there yet is left for the next time.
+    """
+    heads: dict[Place, Iterator[Stored]] = {place: _records(log, place, at) for place, at in positions.items()}
+    waiting: dict[Place, Stored] = {}
+    for place in heads:
+        _advance(heads, waiting, place)
+    while True:
+        able = [place for place, stored in waiting.items() if _may_land(place, stored, positions, places)]
+        if not able:
+            return
+        place = min(able, key=lambda one: (waiting[one].time, FLOW.index(one.topic)))
+        stored = waiting.pop(place)
+        positions[place] = stored.offset + 1
+        yield place, stored
+        _advance(heads, waiting, place)
+
+
+def _advance(heads: dict[Place, Iterator[Stored]], waiting: dict[Place, Stored], place: Place) -> None:
+    stored = next(heads[place], None)
+    if stored is not None:
+        waiting[place] = stored
+
+
+def _may_land(place: Place, stored: Stored, positions: dict[Place, int], places: dict[str, Place]) -> bool:
+    envelope = decode(place.topic, stored.value)
+    cause: Cause | None = None if isinstance(envelope, Undecodable) else envelope.cause
+    return cause is None or positions[places[cause.log_id]] > cause.offset
+
+
+def _records(log: Log, place: Place, start: int) -> Iterator[Stored]:
+    end = log.end(place)
+    while start < end:
+        batch = log.read(place, start, 500)
+        yield from batch
+        start = batch[-1].offset + 1
+
+
+def audited(archive: Path, kept: KeptStates) -> Report:
+    """The shipped audit of what is archived, and of the states that the town's processes have kept."""
+    log = ArchiveLog(archive)
+
+    def both(place: Place) -> Iterator[object]:
+        yield from kept_in_folder(archive / CHECKPOINTS)(place)
+        yield from kept(place)
+
+    return verify(log, machines(log), both)  # type: ignore[arg-type]

@@ -1,0 +1,172 @@
+"""One run: the town is built, the storm and the nemeses do their worst, then all has to come to rest and be right."""
+
+import threading
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+from gateway.machines import machines
+from streams.archive import ArchiveLog
+from streams.archiving import archive
+from streams.kept import KeptStates, kept_in_folder
+from streams.log import LogError
+from streams.past import replay
+from tests.chaos.jobs import Catalogue
+from tests.chaos.judge import Judge, audited
+from tests.chaos.nemeses import Field, Nemeses
+from tests.chaos.report import ChaosReport, as_json
+from tests.chaos.storm import Storm
+from tests.chaos.town import Town
+from tests.chaos.watch import Watch
+from tests.simulation.sight import Broken
+
+START = 120.0  # seconds within which the first job ends, before anything strikes
+SETTLE = 180.0  # seconds within which everything has to end after the last strike
+REACHED = 120.0  # seconds after the last strike within which the log can be read
+ARCHIVE_EVERY = 10.0  # seconds
+
+
+class Run:
+    """`folder`: where the town stands and its history stays. `nemeses`: names of those that strike; None: all."""
+
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        seconds: float,
+        *,
+        mutant: str = "",
+        pause: float = 2.0,
+        nemeses: list[str] | None = None,
+    ) -> None:
+        self.report = ChaosReport(seed=seed, minutes=seconds / 60, mutant=mutant)
+        launcher = ("tests.chaos.mutant", mutant) if mutant else ("gateway.cli",)
+        self._town = Town(folder, launcher)
+        self._seconds = seconds
+        self._field = Field(self._town, seed)
+        self._nemeses = Nemeses(self._field, pause, nemeses)
+        self._history = folder / "history"
+        self._judge: Judge | None = None
+        self._breath = threading.Event()  # never set
+
+    def run(self) -> ChaosReport:
+        """Do it; the report, which is also kept as report.json beside the history."""
+        try:
+            with self._town.standing():
+                self._storm()
+        except (Broken, AssertionError) as error:
+            self.report.wrong.append(" ".join(str(error).split()))
+        self._look_at_processes()
+        (self._town.folder / "report.json").write_bytes(as_json(self.report))
+        return self.report
+
+    def _storm(self) -> None:
+        town = self._town
+        watch = Watch(town.log)
+        storm = Storm(town.log, Catalogue(town.store(), town.folder / "office"), watch, self.report.seed)
+        try:
+            storm.introduce()
+            storm.start()
+            self._rage(storm, watch)
+            self._settle(storm, watch)
+            self._verdict(storm, watch)
+        finally:
+            watch.stop()
+            storm.close()
+
+    def _rage(self, storm: Storm, watch: Watch) -> None:
+        assert watch.until_first_end(START), f"no job has ended within {START:g} s, and nothing had struck yet"
+        self._nemeses.start()
+        end = time.monotonic() + self._seconds
+        try:
+            while (left := end - time.monotonic()) > 0:
+                self._field.hold(min(ARCHIVE_EVERY, left))
+                self._archive()
+        finally:
+            self._nemeses.stop()
+            storm.stop()
+
+    def _settle(self, storm: Storm, watch: Watch) -> None:
+        """No waiter waits for ever: every job ends, every execution too."""
+        began = time.monotonic()
+        left = watch.until_ended(storm.jobs, SETTLE)
+        assert not left, f"invariant 10: {len(left)} jobs have not ended after {SETTLE:g} s: {left[:5]}"
+        while True:
+            judge = self._read()
+            if judge.model.is_quiet():
+                break
+            waited = time.monotonic() - began
+            assert waited < SETTLE, f"invariant 10: after {SETTLE:g} s: {judge.model.unfinished()[:5]}"
+            self._breath.wait(0.5)
+        self.report.settled_in = time.monotonic() - began
+
+    def _read(self) -> Judge:
+        end = time.monotonic() + REACHED
+        while not self._archive():
+            assert time.monotonic() < end, f"the log can't be read {REACHED:g} s after all was over"
+        log = ArchiveLog(self._history)
+        if self._judge is None:
+            self._judge = Judge(log)
+        self._judge.read(log)
+        return self._judge
+
+    def _archive(self) -> bool:
+        """Write on the history, if the broker can be reached."""
+        try:
+            with closing(self._town.log()) as log:
+                archive(log, self._history, self._kept())
+        except LogError:
+            return False
+        return True
+
+    def _kept(self) -> KeptStates:
+        return kept_in_folder(self._town.config.folders.checkpoints)
+
+    def _verdict(self, storm: Storm, watch: Watch) -> None:
+        judge, report = self._read(), self.report
+        report.commands, report.repeated_by_clients = len(storm.acknowledged), storm.repeated
+        report.jobs = dict(Counter(watch.states[root] for root in storm.jobs))
+        report.counts = dict(judge.counts)
+        report.copies = judge.counts["tasks TaskCopied"]
+        report.executions = judge.counts["facts Granted"]
+        self._count_strikes(judge)
+        report.sandboxes = judge.count_starts(self._town.starts)
+        judge.model.finish(storm.acknowledged)
+        report.rules_fired = len(judge.model.fired)
+        found = audited(self._history, self._kept())
+        report.records, report.repeats = found.records, found.repeats
+        report.audit_wrong, report.audit_speed, report.checkpoints = found.wrong, found.speed, found.checkpoints
+        report.wrong += [f"audit: {one.place} {one.offset}: {one.text}" for one in found.differences[:20]]
+        self._compare_with_replay(storm, watch)
+
+    def _compare_with_replay(self, storm: Storm, watch: Watch) -> None:
+        log = ArchiveLog(self._history)
+        picture = replay(log, machines(log), 2**52)
+        for root in storm.jobs:
+            said, is_so = watch.states[root], picture.jobs[root].state
+            assert said == is_so, f"invariant 9: job {root} is {said} in the facts and {is_so} in a replay"
+
+    def _count_strikes(self, judge: Judge) -> None:
+        for strike in self._nemeses.strikes:
+            all_, busy = self.report.strikes.get(strike.nemesis, (0, 0))
+            now = judge.in_flight(strike.begin, strike.end)
+            self.report.strikes[strike.nemesis] = (all_ + 1, busy + now)
+        for name in self._nemeses.names:
+            self.report.strikes.setdefault(name, (0, 0))
+        if not self.report.mutant:
+            self.report.wrong += [f"{name} never struck while work was in flight" for name in self.report.idle()]
+
+    def _look_at_processes(self) -> None:
+        ends: Counter[str] = Counter()
+        for resident in self._town.everybody:
+            self.report.processes_started += resident.starts
+            for end in resident.ends:
+                ends[f"{resident.kind} {_how(end.code)}{': ' + end.line if end.line else ''}"[:160]] += 1
+                if "unexpected" in end.line:
+                    self.report.wrong.append(f"{resident.name} stopped: {end.line}")
+        self.report.ends = dict(ends.most_common(20))
+
+
+def _how(code: int) -> str:
+    return f"killed by {-code}" if code < 0 else f"exit {code}"

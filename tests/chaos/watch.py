@@ -1,0 +1,80 @@
+"""What the facts say meanwhile: which jobs have ended. One thread, which outlives every broken connection."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from schemas.codec import decode
+from schemas.facts import JobChanged
+from schemas.topics import Topic
+from streams.log import Log, LogError, Place
+
+ENDED = ("complete", "failed", "cancelled")
+
+
+class Watch:
+    """Jobs by their last state, as the facts have it. `opened` opens the log anew."""
+
+    def __init__(self, opened: Callable[[], Log]) -> None:
+        self._opened = opened
+        self._stopping = threading.Event()
+        self._changed = threading.Condition()
+        self._positions: dict[Place, int] = {}
+        self.states: dict[str, str] = {}
+        self.records = 0
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread.start()
+
+    def open_jobs(self, roots: list[str]) -> list[str]:
+        """Those that have not ended."""
+        return [root for root in roots if self.states.get(root) not in ENDED]
+
+    def until_ended(self, roots: list[str], seconds: float) -> list[str]:
+        """Those that have still not ended after so long; empty as soon as all have."""
+        end = time.monotonic() + seconds
+        with self._changed:
+            while (left := self.open_jobs(roots)) and time.monotonic() < end:
+                self._changed.wait(0.5)
+        return left
+
+    def until_first_end(self, seconds: float) -> bool:
+        """Whether some job ended within so long."""
+        with self._changed:
+            return self._changed.wait_for(lambda: any(state in ENDED for state in self.states.values()), seconds)
+
+    def stop(self) -> None:
+        """No more."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                log = self._opened()
+                try:
+                    self._follow(log)
+                finally:
+                    log.close()
+            except LogError:
+                self._stopping.wait(0.5)
+
+    def _follow(self, log: Log) -> None:
+        places = [Place(Topic.FACTS, number) for number in range(log.partitions(Topic.FACTS))]
+        while not self._stopping.is_set():
+            positions = {place: self._positions.get(place, 0) for place in places}
+            if not sum([self._read(log, place, offset) for place, offset in positions.items()]):
+                log.wait(positions, 0.5)
+
+    def _read(self, log: Log, place: Place, offset: int) -> int:
+        records = log.read(place, offset, 1_000)
+        for record in records:
+            if b'"job_changed"' in record.value:
+                body = getattr(decode(Topic.FACTS, record.value), "body", None)
+                if isinstance(body, JobChanged) and self.states.get(body.root) not in ENDED:
+                    self.states[body.root] = body.state
+        if records:
+            self._positions[place] = records[-1].offset + 1
+            self.records += len(records)
+            with self._changed:
+                self._changed.notify_all()
+        return len(records)
