@@ -16,7 +16,7 @@ from streams.kafka_cluster import Cluster
 from streams.kafka_metrics import Metrics
 from streams.kafka_settings import GONE, LOGGER, MISSING, STATISTICS, plain, translated
 from streams.kafka_tape import READ_BYTES, Tape
-from streams.kafka_watch import Watch
+from streams.kafka_watch import REMEDY, Watch
 from streams.log import LogError, Place, Stored, out_of_range
 
 SLICE = 0.05  # seconds in one wait, at most: as long as it may take until a wait hears of `close`
@@ -219,14 +219,20 @@ class Reader:
         if code == "_PARTITION_EOF":
             tape.stop(message.offset() or 0)
         elif code in ("_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE", "_LOG_TRUNCATION"):
-            place = next(place for place, one in self._tapes.items() if one is tape)
             tape.tear()  # before anything else: the consumer says it once
-            self._watch.verify()
-            raise out_of_range(place, tape.next, *self._bounds(place))
+            self._refuse(next(place for place, one in self._tapes.items() if one is tape), tape.next)
         elif error.retriable() or code in GONE | MISSING:  # the client goes on trying; what is gone, the watch tells
             LOGGER.info("Kafka: %s", plain(error))
         else:
             raise translated(error, self._cluster.settings.servers)
+
+    def _refuse(self, place: Place, offset: int) -> None:
+        """Raise LogMismatch where the partition can't be read on: trimmed, truncated, made anew."""
+        self._watch.verify()
+        start, end = self._bounds(place)
+        if offset >= start:  # it may have grown again meanwhile, and must not be read on then either
+            self._watch.condemn(f"{place} was truncated below {offset}, which was read: {REMEDY}")
+        raise out_of_range(place, offset, start, end)
 
     def _hear_error(self, error: KafkaError) -> None:
         self._cluster.health.hear(error)

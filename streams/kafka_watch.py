@@ -45,6 +45,11 @@ class Watch:
             if self._found:
                 raise LogMismatch(self._found)
 
+    def condemn(self, found: str) -> None:
+        """Raise LogMismatch, from now on always."""
+        self._found = found
+        raise LogMismatch(found)
+
     def verify(self) -> None:
         """Ask now: raise LogMismatch if a topic is not what it was. For who has found something that can't be."""
         topics = dict(self._topics)
@@ -54,8 +59,7 @@ class Watch:
             found = present.get(names[topic])
             difference = _difference(topic, known, found.id, found.partitions) if found else _deleted(topic)
             if difference:
-                self._found = difference
-                raise LogMismatch(difference)
+                self.condemn(difference)
 
     def _go_on(self) -> None:
         if all(future.done() for future in self._asked.values()):
