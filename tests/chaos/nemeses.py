@@ -1,8 +1,8 @@
 """What befalls the town. Each strikes, holds on for a while, and lets go; the order is drawn from the seed.
 
-Not here: truncation and recreation of topics, after which nothing may go on (test_clear_stops.py); a jump of the
-broker's own clock, as the order in which the judge puts partitions together rests on it; Docker's engine, as the tasks
-run in bubblewrap.
+Not here: truncated and recreated topics, after which nothing may go on (tests/integration/test_kafka_truncated.py);
+a jump of the broker's own clock, as the order in which the judge puts partitions together rests on it; Docker's engine,
+as the tasks run in bubblewrap.
 """
 
 import os
