@@ -127,8 +127,9 @@ class WorkModel:
             for _, body in step.outputs.values() if step else ():
                 if type(body) is a.Assigned:
                     holder[body.work.token] = body.incarnation
-                    if body.work.token not in self.adopts.get(body.incarnation, ()):
-                        unlisted[body.work.token] = now
+                    unlisted[body.work.token] = now
+                    if body.work.token in self.adopts.get(body.incarnation, ()):
+                        del unlisted[body.work.token]  # its joining has listed it
 
     def _note(self, body: Any, now: int, unlisted: dict[str, int], holder: dict[str, str]) -> None:
         if type(body) is w.Alive:
