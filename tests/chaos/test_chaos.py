@@ -1,0 +1,19 @@
+"""The short form: each kind of process killed while work is under way, and everything right in the end."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.run import Run
+
+KILLS = ["kill coordinator", "kill standby", "kill executor", "kill projector"]
+SECONDS = 20.0
+
+
+@pytest.mark.needs("kafka", "bubblewrap", "root")
+def test_killing_any_process_at_any_time_changes_nothing_but_the_time_it_takes(tmp_path: Path) -> None:
+    report = Run(tmp_path, 4, SECONDS, nemeses=KILLS).run()
+    print(*report.lines(), sep="\n")
+    assert report.wrong == []
+    assert report.sandboxes > 0
+    assert set(report.strikes) == set(KILLS)
