@@ -81,7 +81,10 @@ def test_a_broker_frozen_past_our_patience_leaves_no_gap(new_log: NewLog, thawed
 def test_the_simpler_producer_that_is_only_idempotent_leaves_a_gap(new_log: NewLog, thawed: LocalBroker) -> None:
     log = new_log(counts=FEW)
     limits = {name.replace(".", "_"): value for name, value in HASTY.items()}
-    producer = operator_of(log).producer(enable_idempotence=True, message_timeout_ms=1_000, linger_ms=0, **limits)
+    few = {"max_in_flight": 1, "batch_num_messages": 1}  # what was never sent is lost for sure
+    producer = operator_of(log).producer(
+        enable_idempotence=True, message_timeout_ms=1_000, linger_ms=0, **few, **limits
+    )
     name = log.settings.name(Topic.WORK)
     producer.produce(name, b"0", b"k", 0)
     assert producer.flush(SOON) == 0
