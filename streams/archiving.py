@@ -80,7 +80,8 @@ def archive(
 def _manifest(log: Log, folder: Path) -> Manifest:
     """That of the archive as it is, after a look whether it is of this log."""
     if not (folder / MANIFEST).exists():
-        if any(folder.iterdir()):
+        begun = {f"{place.topic}-{place.partition}" for topic in Topic for place in places_of(log, topic)}
+        if any(entry.name not in begun for entry in folder.iterdir()):  # else it was begun, and never finished
             raise LogMismatch(f"{folder} is not empty and holds no archive: name another folder")
         return Manifest(0, {}, LAYOUT)
     archived = ArchiveLog(folder)

@@ -9,7 +9,7 @@ import msgspec
 from coordinator.audit import Step
 from schemas.codec import Undecodable, decode
 from schemas.log import Cause
-from streams.log import Log, Place, Stored
+from streams.log import Log, LogUnreachable, Place, Stored
 from streams.marks import Marks, is_new
 
 BATCH = 2_000
@@ -51,9 +51,13 @@ def records(log: Log, place: Place, start: int, end: int) -> Iterator[Stored]:
     """The partition's records from `start`, or from where it begins by now, to before `end`."""
     while start < end:
         start = max(start, log.start(place))
-        batch = log.read(place, start, min(BATCH, end - start)) if start < end else []
+        if start >= end:
+            return
+        batch = log.read(place, start, min(BATCH, end - start))
+        if not batch:
+            raise LogUnreachable(f"{place} ends at {end}, and gave nothing at {start}: try again")
         yield from batch
-        start = batch[-1].offset + 1 if batch else end
+        start = batch[-1].offset + 1
 
 
 def caused_by(log: Log, place: Place, end: int, log_id: str) -> Iterator[Caused]:

@@ -11,7 +11,7 @@ from streams.archive import CHECKPOINTS, MANIFEST, ArchiveLog
 from streams.archiving import archive
 from streams.audit import verify
 from streams.kept import kept_in_folder, kept_in_memory
-from streams.log import Append, LogError, LogMismatch, Place
+from streams.log import Append, LogError, LogMismatch, LogUnreachable, Place
 from streams.past import replay
 from tests.support.archives import WORK, archived_office, flip, keep_in, segment
 from tests.support.audits import WITH_STAND_INS
@@ -130,6 +130,31 @@ def test_records_that_were_trimmed_between_are_missed(tmp_path):
     office.log.trim(WORK, office.log.end(WORK) - 1)
     with pytest.raises(LogMismatch, match=r"work/0 was trimmed to \d+, its archive ends at \d+"):
         archive(office.log, tmp_path)
+
+
+def test_an_archive_that_was_begun_and_never_finished_is_begun_again(tmp_path):
+    office = archived_office(tmp_path)
+    (tmp_path / MANIFEST).unlink()
+    archive(office.log, tmp_path)
+    assert records(ArchiveLog(tmp_path)) == records(office.log)
+
+
+class Silent:
+    """A log that gives nothing of one partition, and says that there is more."""
+
+    def __init__(self, log):
+        self.log = log
+
+    def read(self, place, offset, limit):
+        return [] if place == FACTS else self.log.read(place, offset, limit)
+
+    def __getattr__(self, name):
+        return getattr(self.log, name)
+
+
+def test_records_that_do_not_come_are_not_left_out(tmp_path):
+    with pytest.raises(LogUnreachable, match=r"facts/1 ends at \d+, and gave nothing at 0"):
+        archive(Silent(busy_office(4).log), tmp_path)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
