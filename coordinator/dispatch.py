@@ -6,7 +6,8 @@ nobody who has just given a sign of life, and one whose clock is set back loses 
 says anything, a caught-up runner appends ticks (`deadline_outstanding`); without a coordinator there are none, and
 nothing expires.
 
-A step is: time passes, what is overdue by then is lost, the record counts, and the room it made is filled.
+A step is: time passes, what is overdue by then is lost and its room filled, the record counts, and the room it made is
+filled. A `joined` counts before anything is filled: what it ends must not be given work first.
 
 No work is remembered once it is over. The claims machine writes `ready`, `reprioritised` and `cancelled` of one token
 in this order into one partition, and copies are dropped by their cause; what executors say about work that is over
@@ -46,15 +47,10 @@ class Dispatch:
         self._state.offset = seen.offset
         for board in self._boards.values():
             yield from expire(self._state, board)
-            yield from board.settle()
-            yield from board.fill()
-        body = seen.body
-        if type(body) in _RULES:
-            yield from self._decide(self._board(body.pool), body)
-        elif isinstance(body, Forwarded):
-            self._configure(body)
-        elif not isinstance(body, Genesis | Tick | Undecodable):
-            raise TypeError(f"no record of work: {type(body).__name__}")
+        if not isinstance(seen.body, Joined):
+            yield from self._fill()
+        yield from self._count(seen.body)
+        yield from self._fill()
         self._drop_empty()
 
     def deadline_outstanding(self) -> bool:
@@ -98,10 +94,18 @@ class Dispatch:
         for name in [name for name, pool in self._state.pools.items() if not pool.nodes and not pool.work]:
             del self._state.pools[name], self._boards[name]
 
-    def _decide(self, board: Board, body: Any) -> Iterator[Output]:
-        yield from _RULES[type(body)](self._state, board, body)
-        yield from board.settle()
-        yield from board.fill()
+    def _fill(self) -> Iterator[Output]:
+        for board in self._boards.values():
+            yield from board.settle()
+            yield from board.fill()
+
+    def _count(self, body: Any) -> Iterator[Output]:
+        if type(body) in _RULES:
+            yield from _RULES[type(body)](self._state, self._board(body.pool), body)
+        elif isinstance(body, Forwarded):
+            self._configure(body)
+        elif not isinstance(body, Genesis | Tick | Undecodable):
+            raise TypeError(f"no record of work: {type(body).__name__}")
 
 
 def ready(state: State, board: Board, body: Ready) -> Iterator[Output]:

@@ -228,6 +228,12 @@ def test_a_new_incarnation_loses_at_once_what_the_old_one_held_verifications_too
     scene.when(C).then(assigned(C, incarnation="n2"))
 
 
+def test_what_comes_free_as_a_new_incarnation_joins_is_not_given_to_the_old_one():
+    scene = world(joined(slots=1), A, B).after(6 * SECOND).when(joined(slots=1, incarnation="n2"))
+    assert scene.bodies(Lost) == [lost("a")]
+    assert scene.bodies(Assigned) == [assigned(B, incarnation="n2")]
+
+
 def test_joining_twice_changes_nothing():
     scene = world(joined(), A)
     before = scene.machine._state.pools["p"].work

@@ -253,7 +253,9 @@ class Model:
             assert work is min(rivals, key=self._rank)
         work.node, work.unlisted = output.node, self.now
         self.served[work.kind, work.ready.owner] = max(self.served.values(), default=0) + 1
-        assert min(self.free(output.node).values()) >= 0
+        uses = ("verify_slots",) if work.kind == "verify" else ("slots", "cores", "memory")
+        left = self.free(output.node)  # what was adopted may be more than a new incarnation offers
+        assert all(left[field] >= 0 for field in uses)
 
     def _rank(self, work: Work) -> tuple[int, int, int, str, int]:
         owner = work.ready.owner
