@@ -105,7 +105,11 @@ class Runner:
         if self._standby:
             self._look(self._standby)
             self._keep_if_due()
-        taken = 0 if self.is_held_up() else self._take_batch(limit)
+        taken = 0
+        if self.is_held_up():
+            self._look_back()
+        else:
+            taken = self._take_batch(limit)
         self._keep_if_due()
         return taken
 
@@ -127,13 +131,24 @@ class Runner:
         before = self._read_from_before(limit) if self.position else []
         if not before:  # trimmed up to the position: there is nothing left to compare with; or truncated below it
             return self._log.read(self.place, self.position, limit)
-        if sha256(before[0].value).hexdigest() != self._digest():
-            raise LogMismatch(
-                f"{self.place} has another record at {before[0].offset} than was read there: the log was truncated and"
-                " has grown again; restore it from a backup"
-            )
+        self._check_same(before[0])
         # A read may be short: that it ended with the record before says nothing of those that follow.
         return before[1:] or self._log.read(self.place, self.position, limit)
+
+    def _look_back(self) -> None:
+        """See that the log still holds what was read, without reading on."""
+        before = self._read_from_before(0) if self.position else []
+        if before:
+            self._check_same(before[0])
+        else:
+            self._log.read(self.place, self.position, 1)
+
+    def _check_same(self, before: Stored) -> None:
+        if sha256(before.value).hexdigest() != self._digest():
+            raise LogMismatch(
+                f"{self.place} has another record at {before.offset} than was read there: the log was truncated and"
+                " has grown again; restore it from a backup"
+            )
 
     def _read_from_before(self, limit: int) -> list[Stored]:
         try:
@@ -217,6 +232,7 @@ class Runner:
     def _take_over(self, standby: Following) -> None:
         LOGGER.warning("%s: the floor stands at %d, this runner leads from there", self.place, self.floor)
         self._usable = False
+        self._look_back()
         for chunk in standby.hand.chunks(BATCH, CHUNK_BYTES):
             self._log.append(chunk)
         standby.hand.clear()

@@ -11,7 +11,7 @@ from schemas.topics import Topic
 from schemas.work import Tick
 from streams.checkpoints import MemoryCheckpoints
 from streams.driver import Ticker
-from streams.faults import FaultyLog, Refused
+from streams.faults import FaultyLog, Refused, truncate
 from streams.log import Floor, Log, LogError, LogMismatch, LogUnreachable, Place
 from streams.loop import MachineStopped, Runner
 from streams.routes import Routes
@@ -47,6 +47,22 @@ def clock() -> Clock:
 
 
 # --- What goes wrong --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("waits", [0, 5], ids=["while it is held up", "as it takes over"])
+def test_a_standby_that_reads_no_more_sees_a_truncated_log(clock: Clock, waits: int) -> None:
+    world = World([request(number, children=8, same=1) for number in range(9)])
+    world.runner()
+    standby = world.runner(standby=patience(clock, outputs=25), every=1_000)
+    while standby.poll(1):
+        pass
+    assert standby.is_held_up()
+    before = world.accepted()
+    truncate(world.log, PLACE, 2)
+    clock.now += waits
+    with pytest.raises(LogMismatch, match="truncated"):
+        standby.poll(1)
+    assert world.accepted() == before
 
 
 def test_a_standby_that_dies_while_it_takes_over_repeats_and_loses_nothing(clock: Clock) -> None:
