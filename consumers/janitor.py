@@ -8,7 +8,6 @@ Trimming: `work` and `assignments` are forgotten as far back as nobody needs the
 """
 
 import time
-from collections import deque
 from collections.abc import Callable
 from threading import Event
 
@@ -25,22 +24,19 @@ SafeOffset = Callable[[Place], int]
 
 
 class Behind:
-    """Safe offsets of a topic whose readers are always near its end: where that was `looks` looks ago.
+    """Safe offsets of a topic whose readers are always near its end: so many records before that.
 
-    Before so many looks it is where the topic ended when this was made. Looks are counted, not timed: on a machine that
-    was asleep the readers have had no time either.
+    Counted, not timed: a reader that was frozen, on a machine that was asleep, has had no time either. And nothing is
+    remembered, so that a janitor that has just started forgets no more than the one before it.
     """
 
-    def __init__(self, log: Log, topic: Topic, looks: int) -> None:
+    def __init__(self, log: Log, kept: int) -> None:
         self._log = log
-        places = [Place(topic, number) for number in range(log.partitions(topic))]
-        self._ends = {place: deque([log.end(place)] * looks, maxlen=looks) for place in places}
+        self._kept = kept
 
     def __call__(self, place: Place) -> int:
-        """Look at the end once more. Raises LogError."""
-        ends = self._ends[place]
-        ends.append(self._log.end(place))
-        return ends[0]
+        """The lowest offset to keep. Raises LogError."""
+        return max(0, self._log.end(place) - self._kept)
 
 
 def wall_clock() -> int:

@@ -31,7 +31,7 @@ from streams.log import Log, Place
 from streams.loop import MachineType, Runner
 
 JANITOR_PAUSE = 60.0  # seconds
-ASSIGNMENTS_KEPT = 60  # of the janitor's looks
+ASSIGNMENTS_KEPT = 100_000  # records of each partition
 MINUTE = 60_000  # ms
 
 MakeRunner = Callable[[Log, MachineType, int], Runner]
@@ -136,10 +136,10 @@ def janitor_part(config: Config, folders: Folders, log: Log) -> Part:
     """Lets entries age, and trims what nobody needs."""
     kept = kept_in_folder(folders.checkpoints)
     own = log.clone()
-    assigned = Behind(own, Topic.ASSIGNMENTS, ASSIGNMENTS_KEPT)
+    assigned = Behind(own, ASSIGNMENTS_KEPT)
 
     def safe(place: Place) -> int:
-        """`work`: up to the oldest state that is kept. `assignments`: what was there an hour ago."""
+        """`work`: up to the oldest state that is kept. `assignments`: all but the newest."""
         if place.topic is Topic.ASSIGNMENTS:
             return assigned(place)
         return min((state.offset for state in kept(place)), default=0)

@@ -43,21 +43,20 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 class Shelf(msgspec.Struct):
-    """A partition: its Genesis, its segments in order, and the floor of its machine when it was archived."""
+    """A partition: its Genesis, its segments in order, and the floor of its machine when it was archived.
+
+    `start`: lowest offset there was when its archive was begun; there may be no record at all, where all were trimmed.
+    """
 
     genesis: Genesis
     segments: list[Segment] = []
     floor: Floor | None = None
-
-    @property
-    def start(self) -> int:
-        """Lowest offset there is."""
-        return self.segments[0].first if self.segments else 0
+    start: int = 0
 
     @property
     def end(self) -> int:
         """Offset after the last."""
-        return self.segments[-1].first + self.segments[-1].count if self.segments else 0
+        return self.segments[-1].first + self.segments[-1].count if self.segments else self.start
 
 
 class Manifest(msgspec.Struct):
@@ -250,6 +249,8 @@ def place_named(name: str) -> Place:
 
 
 def _check_shelf(place: Place, shelf: Shelf) -> None:
+    if shelf.segments and shelf.segments[0].first != shelf.start:
+        raise ArchiveDamaged(f"the archive lacks records of {place} before offset {shelf.segments[0].first}")
     for before, after in pairwise(shelf.segments):
         if before.first + before.count != after.first:
             raise ArchiveDamaged(f"the archive lacks records of {place} before offset {after.first}")
@@ -257,4 +258,4 @@ def _check_shelf(place: Place, shelf: Shelf) -> None:
 
 def shelf_of(log: Log, place: Place) -> Shelf:
     """An empty one for this partition."""
-    return Shelf(genesis=log.genesis(place))
+    return Shelf(genesis=log.genesis(place), start=log.start(place))

@@ -108,7 +108,7 @@ def _check_last(log: Log, archived: ArchiveLog, place: Place) -> None:
 def _begin(log: Log, place: Place, shelf: Shelf) -> int:
     start = log.start(place)
     if not shelf.segments:
-        return start
+        shelf.start = start
     if shelf.end < start:
         raise LogMismatch(f"{place} was trimmed to {start}, its archive ends at {shelf.end}: begin a new one elsewhere")
     return shelf.end

@@ -40,6 +40,8 @@ class Judge:
 
     def __init__(self, log: Log) -> None:
         places = [place for topic in Topic for place in places_of(log, topic)]
+        trimmed = [str(place) for place in places if log.start(place)]
+        assert not trimmed, f"{trimmed} were trimmed: the model has to see all"
         self.model = Model({place: log.read(place, 0, 1)[0] for place in places})
         self._next = dict.fromkeys(places, 1)
         self._times: dict[str, float] = {}  # when each token was announced

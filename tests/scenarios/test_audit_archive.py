@@ -122,6 +122,22 @@ def test_an_archive_is_not_written_on_from_another_log(tmp_path):
         archive(office.log, tmp_path)
 
 
+def test_a_partition_that_was_trimmed_to_its_end_keeps_its_offsets(tmp_path):
+    office = busy_office(4)
+    place = Place(Topic.ASSIGNMENTS, 0)
+    end = office.log.end(place)
+    assert end > 1
+    office.log.trim(place, end)
+    archive(office.log, tmp_path / "archive")
+    archived = ArchiveLog(tmp_path / "archive")
+    assert (archived.start(place), archived.end(place), archived.read(place, end, 9)) == (end, end, [])
+    office.user("eve")
+    office.submit("eve", "one more", spec("more"))
+    office.run()
+    archive(office.log, tmp_path / "archive")
+    assert ArchiveLog(tmp_path / "archive").end(place) == office.log.end(place) > end
+
+
 def test_records_that_were_trimmed_between_are_missed(tmp_path):
     office = archived_office(tmp_path)
     for _ in range(3):
