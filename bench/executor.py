@@ -65,7 +65,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runner", action="append", choices=tuple(MOST_OVERHEAD), help="again for more; both if none")
     parser.add_argument("--rounds", type=int, default=100, help="attempts whose overhead is measured")
     parser.add_argument("--tasks", type=int, default=1000, help="short tasks of the job; 0: no job")
-    parser.add_argument("--slots", type=int, default=4)
+    # Each task takes a core of what the node offers, so more slots than cores would stand empty.
+    parser.add_argument("--slots", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seconds", type=float, default=0.5, help="how long each task sleeps")
     return parser.parse_args()
 
