@@ -139,10 +139,12 @@ def janitor_part(config: Config, folders: Folders, log: Log) -> Part:
     assigned = Behind(own, ASSIGNMENTS_KEPT)
 
     def safe(place: Place) -> int:
-        """`work`: up to the oldest state that is kept. `assignments`: all but the newest."""
+        """`work`: up to the oldest state that is kept, and the floor. `assignments`: all but the newest."""
         if place.topic is Topic.ASSIGNMENTS:
             return assigned(place)
-        return min((state.offset for state in kept(place)), default=0)
+        floor, states = own.floor(f"{place.topic}-machine", place), [state.offset for state in kept(place)]
+        # A state may be on disk before the move of the floor that it rests on is.
+        return min(floor.offset, *states) if floor and states else 0
 
     janitor = Janitor(own, interval=config.janitor.verified_for * MINUTE, safe=safe)
     return until_stopped("janitor", lambda stop: janitor.run(stop, JANITOR_PAUSE))

@@ -117,7 +117,7 @@ def _begin(log: Log, place: Place, shelf: Shelf) -> int:
 def _segments(log: Log, folder: Path, place: Place, shelf: Shelf, first: int, progress: Progress) -> Iterator[Segment]:
     previous = shelf.segments[-1].sha256 if shelf.segments else ""
     path_of(folder, place, 0).parent.mkdir(exist_ok=True)
-    for chunk in _chunks(records(log, place, first, log.end(place))):
+    for chunk in _chunks(_unbroken(place, first, records(log, place, first, log.end(place)))):
         offset = chunk[0].offset
         heading = msgspec.json.encode(Heading(place.topic, place.partition, offset, previous)) + b"\n"
         content = b"".join((heading, *map(line_of, chunk)))
@@ -127,6 +127,13 @@ def _segments(log: Log, folder: Path, place: Place, shelf: Shelf, first: int, pr
         previous = sha256(content).hexdigest()
         progress(f"archiving {place}", len(chunk))
         yield Segment(offset, len(chunk), previous)
+
+
+def _unbroken(place: Place, first: int, found: Iterable[Stored]) -> Iterator[Stored]:
+    for expected, record in enumerate(found, first):
+        if record.offset != expected:
+            raise LogMismatch(f"{place} was trimmed to {record.offset} while it was archived: try again")
+        yield record
 
 
 def _chunks(found: Iterable[Stored]) -> Iterator[list[Stored]]:

@@ -74,21 +74,19 @@ class OneOfMany:
         self._group = group
         self._places = frozenset(places)
         self._stopping = threading.Event()
+        self._failures = 0
 
     def run(self, changed: Changed) -> None:
         """Wait for the lock, and hold it until `stop`. Raises LogUnreachable where Postgres does not come back."""
         changed(frozenset())
-        failures = 0
         while not self._stopping.is_set():
             try:
                 self._take_part(changed)
             except LogUnreachable:
-                failures += 1
-                if failures > RESTARTS:
+                self._failures += 1
+                if self._failures > RESTARTS:
                     raise
                 self._stopping.wait(LOOK_SECONDS)
-            else:
-                failures = 0
 
     def stop(self) -> None:
         """Let `run` return."""
@@ -104,6 +102,7 @@ class OneOfMany:
                     changed(self._places)
                 self._stopping.wait(LOOK_SECONDS)
                 connection.execute("select 1")
+                self._failures = 0  # in a row, not in a lifetime
         except psycopg.Error as error:
             raise translated(error, connection) from error
         finally:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 import streams.archiving as archiving
+import streams.caused as caused
 from gateway.cli import run
 from schemas.topics import Topic
 from streams.archive import CHECKPOINTS, MANIFEST, ArchiveLog
@@ -146,6 +147,19 @@ def test_records_that_were_trimmed_between_are_missed(tmp_path):
     office.log.trim(WORK, office.log.end(WORK) - 1)
     with pytest.raises(LogMismatch, match=r"work/0 was trimmed to \d+, its archive ends at \d+"):
         archive(office.log, tmp_path)
+
+
+def test_records_that_are_trimmed_while_it_is_archived_are_missed(tmp_path, monkeypatch):
+    monkeypatch.setattr(caused, "BATCH", 10)
+    office = busy_office(4)
+    assert office.log.end(FACTS) > 80
+
+    def trim(what, _count):
+        if what == f"archiving {FACTS}":
+            office.log.trim(FACTS, 60)
+
+    with pytest.raises(LogMismatch, match=r"facts/1 was trimmed to 60 while it was archived"):
+        archive(office.log, tmp_path / "archive", progress=trim)
 
 
 def test_an_archive_that_was_begun_and_never_finished_is_begun_again(tmp_path):
