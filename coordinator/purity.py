@@ -79,21 +79,22 @@ def hashes_of(spec: TaskSpec, bound: msgspec.Raw) -> frozenset[str]:
     """
     named = {*spec.inputs.values(), spec.code} - {""}
     for parameters in (spec.parameters, bound):
-        for text in _texts(msgspec.json.decode(parameters)):
+        for text in texts(msgspec.json.decode(parameters)):
             named.update(_named_by(text))
     return frozenset(named)
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts(value: Any) -> Iterator[str]:
+    """All text in a value of JSON, at any depth, the names of members too."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for key, item in value.items():
             yield key
-            yield from _texts(item)
+            yield from texts(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _texts(item)
+            yield from texts(item)
 
 
 def _named_by(text: str) -> Iterator[str]:

@@ -5,11 +5,13 @@ the request line, in `X-HTTP-Method-Override` or as `_method`; and a long GET as
 """
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
+from coordinator.purity import texts
 from gateway.api.errors import ApiError, invalid
 from gateway.api.schema import Attribute, Resource
 from schemas.fields import MAX_VALUE_DEPTH
@@ -30,6 +32,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "array": (list,),
 }
 _NAMES = {"hash": "an object", "array": "an array", "string": "text", "text": "text", "datetime": "a time"}
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # Postgres holds no NUL, UTF-8 no half of a pair
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -116,24 +119,37 @@ def call(verb: str, path: str, query: bytes, headers: dict[str, str], raw: bytes
 
 
 def parsed(data: bytes, name: str = "body") -> Any:
-    """The value that JSON text stands for. Raises ApiError naming the fault; keys stand once, numbers are finite."""
+    """The value that JSON text stands for. Raises ApiError naming the fault.
+
+    Keys stand once, numbers are finite, text at any depth can be stored.
+    """
     if depth(data) > MAX_VALUE_DEPTH:
         raise invalid(f"{name}: nested more than {MAX_VALUE_DEPTH} levels deep")
     try:
-        return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_not_json)
+        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_not_json)
     except UnicodeDecodeError:
         raise invalid(f"{name}: not UTF-8 text") from None
     except ValueError as error:
         raise invalid(f"{name}: not JSON: {error}") from None
+    if b"\\u" in data:  # the only way to write what can't be stored
+        _refuse_unstorable(value, name)
+    return value
 
 
 def _pairs(data: bytes) -> dict[str, Any]:
     try:
-        return dict(parse_qsl(data.decode(), keep_blank_values=True, max_num_fields=MAX_PARAMETERS, errors="strict"))
+        made = dict(parse_qsl(data.decode(), keep_blank_values=True, max_num_fields=MAX_PARAMETERS, errors="strict"))
     except UnicodeDecodeError:
         raise invalid("parameters: not UTF-8 text") from None
     except ValueError:
         raise invalid(f"parameters: more than {MAX_PARAMETERS}") from None
+    _refuse_unstorable(made, "parameters")
+    return made
+
+
+def _refuse_unstorable(value: Any, name: str) -> None:
+    if any(_UNSTORABLE.search(text) for text in texts(value)):
+        raise invalid(f"{name}: text must not hold the character NUL, or half of a UTF-16 surrogate pair")
 
 
 def _object(raw: bytes) -> dict[str, Any]:
@@ -183,6 +199,4 @@ def _typed(attribute: Attribute, value: Any) -> Any:
     wanted = _TYPES[attribute.kind]
     if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
         raise invalid(f"{attribute.name}: must be {_NAMES.get(attribute.kind, f'of type {attribute.kind}')}")
-    if isinstance(value, str) and "\0" in value:
-        raise invalid(f"{attribute.name}: must not hold the character NUL")
     return value

@@ -61,6 +61,26 @@ def test_a_job_runs_and_its_output_is_there_for_who_may_read_it(ada: Person, ben
     assert made["uuid"] not in ben.ask("GET", "jobs").text
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"runtime_constraints": {"x": "\0"}},
+        {"runtime_constraints": {"x": [{"\0": 1}]}},
+        {"runtime_constraints": '{"x": "\\u0000"}'},
+        {"runtime_constraints": {"\ud800": 1}},
+        {"description": "\ud800"},
+    ],
+)
+def test_text_that_can_not_be_stored_is_refused_and_lists_go_on(
+    ada: Person, scripts: Scripts, more: dict[str, Any]
+) -> None:
+    for body in (scripts.body(**more), {"job": scripts.body(**more)}):
+        refused = ada.ask("POST", "jobs", json=body)
+        assert refused.status_code == 422, refused.text
+        assert "NUL" in refused.text
+    assert ada.ask("GET", "jobs", params={"filters": '[["description","!=","x"]]'}).status_code == 200
+
+
 @pytest.mark.parametrize("missing", ["script", "script_version", "repository", "script_parameters"])
 def test_what_must_be_given_is_named(ada: Person, scripts: Scripts, missing: str) -> None:
     body = {name: value for name, value in scripts.body({}).items() if name != missing}
