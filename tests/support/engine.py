@@ -5,6 +5,8 @@ from typing import Any
 
 import docker
 
+from consumers.runners.container import MARK_LABEL
+
 
 class Engine:
     """Counts the containers that were started since the context was entered."""
@@ -24,10 +26,10 @@ class Engine:
         return sum(event["timeNano"] >= self._since for event in self._events())
 
     def left(self) -> list[str]:
-        """Containers that are still there."""
-        return [str(container.id) for container in self._client.containers.list(all=True)]
+        """Containers of ours that are still there."""
+        return [str(found.id) for found in self._client.containers.list(all=True, filters={"label": MARK_LABEL})]
 
     def _events(self) -> list[dict[str, Any]]:
-        filters = {"type": "container", "event": "start", "label": "crunch-reuse.mark"}
+        filters = {"type": "container", "event": "start", "label": MARK_LABEL}
         since = self._since // 10**9
         return list(self._client.api.events(since=since, until=int(time.time()) + 1, filters=filters, decode=True))
