@@ -3,7 +3,7 @@
 
     crunch-task queue [FILE]             queue the task in FILE or standard input: a JSON object with the keys of a job
                                          file's task, a list of them, or one a line; prints a uuid for each
-    crunch-task report [--progress 0.5] [--success true|false] [--output PDH]
+    crunch-task report [--progress 0.5] [--success true|false] [--output INPUT[/PATH]]
 
 Also a module: `queue(task)` and `report(progress=0.5)`. Needs Python 2.7 or 3 and nothing else, as whatever image the
 task runs in. An error is one line on standard error and exit code 1; what was queued before it stays queued.
@@ -22,7 +22,7 @@ if MYPY:
 
 PATIENCE = 60  # seconds in which an executor that went away may come back
 PAUSE = 0.2
-USAGE = "usage: crunch-task report [--progress 0.5] [--success true|false] [--output PDH]"
+USAGE = "usage: crunch-task report [--progress 0.5] [--success true|false] [--output INPUT[/PATH]]"
 
 
 class Refused(Exception):
@@ -101,7 +101,7 @@ def queue(task, connection=None):
 
 def report(connection=None, **said):
     # type: (Optional[Connection], **Any) -> None
-    """Report `progress` (0 to 1), `success` (its own verdict), `output` (a portable data hash). Raises Refused."""
+    """Report `progress` (0 to 1), `success` (its own verdict), `output` (INPUT[/PATH]). Raises Refused."""
     request = {"op": "report"}  # type: dict[str, Any]
     request.update(said)
     _ask(request, connection)

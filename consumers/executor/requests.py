@@ -90,10 +90,11 @@ class TaskRequests:
         return {}
 
     def _checked_output(self, output: Any) -> str:
-        reference = split_reference(output) if isinstance(output, str) else None
-        if reference is None:
-            raise BadRequest("output: must be a collection's portable data hash")
-        pdh = self._collections.subset(*reference)
+        """Part of what the task was given: whose output it becomes may read it. What else there is, is not looked up,
+        so that no reply tells of it."""
+        if not isinstance(output, str):
+            raise BadRequest("output: must be one of this task's inputs, or a path in one")
+        pdh = ParentResolver(self._spec, self._collections).input("output", output)
         found = self._collections.verify(pdh)
         if found.verdict is not Verdict.WHOLE:
             raise BadRequest(f"output: {found.reason or f'{pdh} is not all in the store'}")
@@ -115,7 +116,7 @@ class TaskRequests:
 
 
 class ParentResolver:
-    """Resolves what a task's child names. It can name what its parent was given, so that nothing else is looked up."""
+    """Resolves what a task's child names, or a task as its output: what it was given, so nothing else is looked up."""
 
     def __init__(self, parent: TaskSpec, collections: CollectionStore) -> None:
         self._parent = parent

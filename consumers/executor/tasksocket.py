@@ -1,7 +1,7 @@
 """How a running task speaks: a Unix socket of its own, one JSON object a line in, one back.
 
     {"op": "queue", "request_id": "…", "task": {…the keys of a job file's task…}}   -> {"ok": true, "child": uuid}
-    {"op": "report", "progress": 0.5, "success": true, "output": "md5+size"}         -> {"ok": true}
+    {"op": "report", "progress": 0.5, "success": true, "output": "input/path"}       -> {"ok": true}
     anything that can't be done                                                      -> {"ok": false, "reason": "…"}
 
 An `ok` means that the machine has accepted it. A request may be repeated: with the same `request_id` and task it is

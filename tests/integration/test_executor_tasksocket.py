@@ -111,6 +111,23 @@ def test_progress_verdict_and_output_are_reported(served):
     ]
 
 
+@pytest.mark.parametrize("path", ["", "/secret.txt", "/nothing"])
+def test_what_others_stored_is_no_output_and_whether_it_is_there_is_not_told(served, tmp_path, path):
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "secret.txt").write_text("secret")
+    others, nobodys = served.store.save_directory(tmp_path / "others").portable_data_hash, "0" * 32 + "+50"
+    reply = served.send({"op": "report", "output": others + path})
+    assert not reply["ok"]
+    assert reply["reason"].replace(others, nobodys) == served.send({"op": "report", "output": nobodys + path})["reason"]
+    assert served.asked.commands == []
+
+
+@pytest.mark.parametrize("reference", ["all/one.txt", "{pdh}/one.txt"])
+def test_a_part_of_an_input_may_be_the_output(served, reference):
+    assert served.send({"op": "report", "output": reference.format(pdh=served.input)}) == {"ok": True}
+    assert served.asked.commands[0].output == served.store.subset(served.input, "one.txt")
+
+
 @pytest.mark.parametrize(
     ("request_line", "reason"),
     [
@@ -137,8 +154,9 @@ def test_progress_verdict_and_output_are_reported(served):
         ({"op": "report"}, "nothing to report"),
         ({"op": "report", "progress": 2}, "progress: must be a number from 0 to 1"),
         ({"op": "report", "success": "yes"}, "success: must be true or false"),
-        ({"op": "report", "output": "no hash"}, "output: must be a collection's portable data hash"),
-        ({"op": "report", "output": "0" * 32 + "+3"}, "output: " + "0" * 32 + "+3 is not all in the store"),
+        ({"op": "report", "output": "no hash"}, "output: 'no hash' is none of this task's inputs, which are: all"),
+        ({"op": "report", "output": 3}, "output: must be one of this task's inputs, or a path in one"),
+        ({"op": "report", "output": "0" * 32 + "+3"}, "output: '" + "0" * 32 + "+3' is none of this task's inputs"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_words(served, request_line, reason):
