@@ -23,6 +23,7 @@ Action = Literal["read", "list", "create", "update", "delete", "other"]
 Kind = Literal["task", "job", "collection", "block", "discovery", "other"]
 
 REPORTED = frozenset({"progress", "success", "output"})
+TELLING = frozenset({"name", "owner_uuid"})  # of a new collection: whether they are taken depends on what others did
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +41,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     action: Action
     kind: Kind
-    name: str = ""  # uuid; of content its locator, hints or not; empty for lists and creations
+    name: str = ""  # uuid; of content its locator, hints or not; creation of a collection: what it says it holds
     parent: str = ""  # creation of a task: the task that is said to queue it
     job: str = ""  # creation of a task: the job it is for
-    fields: frozenset[str] = frozenset()  # update: what is changed
+    fields: frozenset[str] = frozenset()  # creation and update: what is said
     signed: bool = False  # block: the locator bears a signature that this token was given with a manifest
 
 
@@ -66,7 +67,9 @@ _RULES: Mapping[tuple[Action, Kind], Callable[[Scope, Request], bool]] = {
     ("read", "collection"): lambda scope, request: strip_hints(request.name) in scope.hashes,
     ("read", "block"): lambda scope, request: request.signed or strip_hints(request.name) in scope.hashes,
     ("create", "block"): lambda scope, request: True,
-    ("create", "collection"): lambda scope, request: True,
+    ("create", "collection"): lambda scope, request: (
+        strip_hints(request.name) in scope.hashes | {""} and not request.fields & TELLING
+    ),
     ("create", "task"): lambda scope, request: request.parent == scope.task and request.job == scope.job,
     ("update", "task"): lambda scope, request: request.name == scope.task and request.fields <= REPORTED,
 }

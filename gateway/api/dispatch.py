@@ -33,7 +33,7 @@ class Dispatcher:
         caller = self.service.caller(call.token)
         check_scopes(caller, call)
         resource, method, uuid = self._route(call)
-        caller.admit(resource.name, method.name, call, uuid)
+        caller.admit(resource, method.name, call, uuid)
         handler = self._own.get((resource.name, method.name))
         if handler is not None:
             return handler(caller, call, uuid)

@@ -80,21 +80,29 @@ class Call:
         value = self.option(name)
         return value is True or _TRUTH.get(str(value).lower(), False)
 
+    def said(self, resource: Resource) -> dict[str, Any]:
+        """What is said of an object, as it came: of a wrapped body what is in it, else all. ApiError 422."""
+        wrapped = self._wrapped(resource)
+        return self.body | self.options if wrapped is None else wrapped
+
+    def _wrapped(self, resource: Resource) -> dict[str, Any] | None:
+        value = self.options.get(resource.singular, self.body.get(resource.singular))
+        if isinstance(value, str):
+            value = parsed(value.encode(), resource.singular)
+        if value is not None and not isinstance(value, dict):
+            raise invalid(f"{resource.singular}: must be an object")
+        return value
+
     def attributes(self, resource: Resource, when: str) -> dict[str, Any]:
         """The attributes that a body sets, each of its type. `when`: create or update.
 
         A wrapped body must not name what the resource doesn't have; a flat one's unknown names are passed over, as
         Rails did: it is how old clients and new servers bear each other.
         """
-        given = self.body | self.options
-        wrapped = given.get(resource.singular)
-        if isinstance(wrapped, str):
-            wrapped = parsed(wrapped.encode(), resource.singular)
-        if wrapped is not None and not isinstance(wrapped, dict):
-            raise invalid(f"{resource.singular}: must be an object")
+        wrapped = self._wrapped(resource)
         if wrapped is not None:
             _refuse_unknown(resource, wrapped)
-        chosen = given if wrapped is None else wrapped
+        chosen = self.said(resource)
         return {
             one.name: _typed(one, chosen[one.name])
             for one in resource.attributes

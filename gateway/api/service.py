@@ -16,6 +16,7 @@ from coordinator.purity import Request
 from gateway.api.commands import Command, Commands
 from gateway.api.errors import invalid, unauthorized
 from gateway.api.request import Call
+from gateway.api.schema import Resource
 from gateway.api.signing import SIGNED_FOR, Signer
 from gateway.api.taskcaller import Mode, TaskStanding, decide, looks_like_one, request_of, standing
 from gateway.resolve import ImageResolver
@@ -119,7 +120,7 @@ class Caller:
     is_admin: bool
     task: TaskStanding | None = None
 
-    def admit(self, resource: str, method: str, call: Call, uuid: str) -> None:
+    def admit(self, resource: Resource, method: str, call: Call, uuid: str) -> None:
         """Let a task's request pass, for a pure one only as the rule says. ApiError 403."""
         if self.task is not None:
             self.ask_rule(request_of(self.task.scope, resource, method, call, uuid))

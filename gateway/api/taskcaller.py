@@ -9,6 +9,7 @@ from coordinator import tasktoken
 from coordinator.purity import Action, Kind, Request, Scope, Verdict, allows, hashes_of
 from gateway.api.errors import forbidden, unauthorized
 from gateway.api.request import Call
+from gateway.api.schema import Resource
 from readmodel import registry
 from readmodel.connection import Connection
 from readmodel.registry import Token
@@ -65,18 +66,17 @@ def standing(connection: Connection, secret: str, key: bytes) -> tuple[Token, Ta
     return token, TaskStanding(scope=scope, fingerprint=row["fingerprint"], bound=names)
 
 
-def request_of(task: Scope, resource: str, method: str, call: Call, uuid: str) -> Request:
-    """A call in the words of the rule. A task asked for as a job is that task."""
-    kind = _KINDS.get(resource, "other")
+def request_of(task: Scope, resource: Resource, method: str, call: Call, uuid: str) -> Request:
+    """A call in the words of the rule. A task asked for as a job is that task. ApiError 422."""
+    kind, action = _KINDS.get(resource.name, "other"), _ACTIONS.get(method, "other")
     if kind == "job" and uuid == task.task:
         kind = "task"
-    given = call.body | call.options
-    wrapped = given.get("job_task")
-    said = wrapped if isinstance(wrapped, dict) else given
+    said = call.said(resource)
+    holds = said.get("portable_data_hash") if (action, kind) == ("create", "collection") else None
     return Request(
-        action=_ACTIONS.get(method, "other"),
+        action=action,
         kind=kind,
-        name=uuid,
+        name=str(holds or uuid),
         parent=str(said.get("created_by_job_task_uuid") or ""),
         job=str(said.get("job_uuid") or ""),
         fields=frozenset(said) - {"alt"},

@@ -106,6 +106,7 @@ def test_a_pure_task_hears_of_nothing_but_what_it_names(api_site: Site, ada: Per
     pdh, other = saved(ada, {"x": "named"}, "named"), saved(ada, {"x": "not named"}, "not named")
     [named] = ada.get("collections", filters=[["name", "=", "named"]])["items"]
     by_uuid = named["uuid"].replace("-4zz18-", "%2D4zz18-")  # no parameter may hold a collection's uuid
+    holds = json.dumps({"portable_data_hash": other})  # in a text that is no hash itself, so that nothing names it
     theirs = scripts.ended(ada, scripts.job(ada)["uuid"])["uuid"]
     asks = [
         (200, ["GET", "arvados/v1/job_tasks/TASK", None]),
@@ -121,6 +122,9 @@ def test_a_pure_task_hears_of_nothing_but_what_it_names(api_site: Site, ada: Per
         (403, ["GET", f"arvados/v1/jobs/{theirs}", None]),
         (403, ["PUT", "arvados/v1/jobs/JOB", {"description": "x"}]),
         (403, ["POST", "arvados/v1/groups", {"name": "by a task"}]),
+        (200, ["POST", "arvados/v1/collections", {"portable_data_hash": pdh}]),
+        (403, ["POST", "arvados/v1/collections", {"collection": holds}]),
+        (403, ["POST", "arvados/v1/collections", {"manifest_text": "", "name": "of a task"}]),
         (403, ["DELETE", "arvados/v1/job_tasks/TASK", None]),
     ]
     more = {"parameters": {"input": pdh, "secret": "s3cret"}, "job_parameters": ["asks", "input"]}

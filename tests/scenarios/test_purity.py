@@ -1,6 +1,8 @@
 """What a pure task's token may ask, and the token itself."""
 
+import json
 from hashlib import md5
+from urllib.parse import urlencode
 
 import jwt
 import msgspec
@@ -11,6 +13,9 @@ from hypothesis import strategies as st
 from coordinator.canonical import canonical
 from coordinator.purity import Request, Scope, allows, hashes_of
 from coordinator.tasktoken import BadToken, read, sign
+from gateway.api.request import call
+from gateway.api.schema import RESOURCES
+from gateway.api.taskcaller import request_of
 from schemas.spec import Components, TaskSpec
 
 TASK, OTHER_TASK = "zzzzz-8i9sb-000000000000001", "zzzzz-8i9sb-000000000000002"
@@ -34,7 +39,8 @@ KEEPS_PURITY = [
     asked("read", "block", name=OTHERS + SIGNATURE, signed=True),
     asked("read", "block", name=MINE),
     asked("create", "block"),
-    asked("create", "collection"),
+    asked("create", "collection", fields=frozenset({"manifest_text"})),
+    asked("create", "collection", name=MINE + SIGNATURE),
     asked("create", "task", parent=TASK, job=JOB),
     asked("update", "task", name=TASK, fields=frozenset({"progress", "success", "output"})),
 ]
@@ -49,6 +55,9 @@ LOSES_PURITY = [
     asked("read", "collection", name="zzzzz-4zz18-000000000000000"),
     asked("read", "collection", name=MINE + "0"),
     asked("read", "block", name=OTHERS + SIGNATURE),
+    asked("create", "collection", name=OTHERS),
+    asked("create", "collection", fields=frozenset({"manifest_text", "name"})),
+    asked("create", "collection", fields=frozenset({"manifest_text", "owner_uuid"})),
     asked("update", "collection", name=MINE),
     asked("delete", "collection", name=MINE),
     asked("create", "task", parent=OTHER_TASK, job=JOB),
@@ -114,6 +123,34 @@ def test_with_nothing_named_no_content_is_readable(request_):
     bare = Scope(task=TASK, job=JOB, execution="token-1", is_pure=True, hashes=frozenset())
     if request_.kind == "collection" and request_.action != "create":
         assert allows(bare, request_, "enforce") == "deny"
+
+
+# --- A call in the rule's words --------------------------------------------------------------------------------------
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+def ruled(verb, method, resource, body, uuid="", headers=FORM):
+    raw = urlencode(body).encode() if headers is FORM else json.dumps(body).encode()
+    asked_ = call(verb, f"/arvados/v1/{resource}/{uuid}", b"", headers, raw)
+    return request_of(PURE, RESOURCES[resource], method, asked_, uuid)
+
+
+@pytest.mark.parametrize("headers", [FORM, {}], ids=["form", "JSON"])
+def test_the_rule_and_the_method_read_the_same_of_a_wrapped_body(headers):
+    theirs = {"job_uuid": OTHER_JOB, "created_by_job_task_uuid": OTHER_TASK}
+    both = {"job_task": json.dumps(theirs), "job_uuid": JOB, "created_by_job_task_uuid": TASK}
+    request_ = ruled("POST", "create", "job_tasks", both, headers=headers)
+    assert (request_.job, request_.parent) == (OTHER_JOB, OTHER_TASK)
+    assert allows(PURE, request_, "enforce") == "deny"
+    hidden = {"job_task": json.dumps({"progress": 1}), "is_pure": "false"}
+    assert "is_pure" in ruled("PUT", "update", "jobs", hidden, TASK, headers).fields
+
+
+def test_what_a_new_collection_says_it_holds_is_ruled_on():
+    for body in ({"portable_data_hash": OTHERS}, {"collection": json.dumps({"portable_data_hash": OTHERS})}):
+        assert ruled("POST", "create", "collections", body).name == OTHERS
+    assert ruled("POST", "create", "collections", {"manifest_text": ". x"}).name == ""
 
 
 # --- What parameters name --------------------------------------------------------------------------------------------
