@@ -15,7 +15,7 @@ import msgspec
 from coordinator.machine import Machine
 from coordinator.rows import Rowed
 from streams.checkpoints import CheckpointStore, Saved
-from streams.log import LogError, Place
+from streams.log import Place
 from streams.snapshots import SharedSnapshots, Snapshot
 from streams.state import LAYOUT, EncodedRow, Header, MachineType, encoded_rows, head_of, row_decoder
 
@@ -118,16 +118,18 @@ class _Writer:
         self._head = head
         self._rows = local.frozen()
         self._stopping = threading.Event()
-        self._problem: LogError | None = None
+        self._problem: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=f"snapshot of {header.topic}/{header.partition}")
         local.before_close(self.stop)
         self._thread.start()
 
     def is_done(self) -> bool:
-        """Whether it has ended. Raises LogError if it has failed."""
+        """Whether it has ended. Raises what it has failed with: LogError, if that could be foreseen."""
+        if self._thread.is_alive():
+            return False
         if self._problem:
             raise self._problem
-        return not self._thread.is_alive()
+        return True
 
     def stop(self) -> None:
         """Leave it unwritten if it is not written yet."""
@@ -139,9 +141,10 @@ class _Writer:
             self._snapshots.write(self._header, self._head, self._until_stopped())
         except _Stopped:
             return
-        except LogError as error:
+        except Exception as error:  # noqa: BLE001 # handed to the runner, which stops with it
             self._problem = error
         finally:
+            self._rows.close()
             del self._rows
 
     def _until_stopped(self) -> Iterator[EncodedRow]:

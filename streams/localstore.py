@@ -11,7 +11,7 @@ killed leaves a whole commit, and a machine that loses its power leaves an older
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from threading import Lock
 from typing import Any
 
 import msgspec
-from rocksdict import BlockBasedOptions, Cache, DbClosedError, DBCompressionType, Options, Rdict, WriteBatch
+from rocksdict import BlockBasedOptions, Cache, DbClosedError, DBCompressionType, Options, Rdict, RdictIter, WriteBatch
 
 from coordinator.machine import Machine
 from coordinator.rows import Rowed
@@ -38,6 +38,9 @@ FILLED_AT_ONCE = 10_000
 HEADER, ROW = b"!", b"="
 DAMAGED = "DAMAGED"  # a file that says so
 Failure = Exception  # RocksDB's binding raises nothing more special
+
+RowsRead = Generator[EncodedRow, None, None]
+"""Rows as they are read. It holds the files open until it is through, or closed."""
 
 
 class Meta(Header, frozen=True, kw_only=True):
@@ -151,9 +154,9 @@ class LocalState:
         if self._rows is not None:
             self._rows.committed()
 
-    def frozen(self) -> Iterator[EncodedRow]:
-        """The rows as they are now, for another thread, whatever is written meanwhile."""
-        return _rows_in(self._db.snapshot().items(from_key=ROW))
+    def frozen(self) -> RowsRead:
+        """The rows as they are now, for another thread, whatever is written meanwhile. Raises as `read` does."""
+        return self._rows_in(lambda: self._db.snapshot().iter())
 
     def count(self) -> int:
         """About how many rows are kept."""
@@ -182,15 +185,12 @@ class LocalState:
         try:
             value: bytes | None = self._db.get(ROW + key.encode())
         except Failure as error:
-            (self._path / DAMAGED).touch()
-            raise LogError(
-                f"the local state in {self._path} is damaged: {error}; start again, and it is made anew"
-            ) from error
+            raise self._unreadable(error) from error
         return value
 
-    def scan(self) -> Iterator[EncodedRow]:
-        """All rows as the last commit left them, in order of their keys."""
-        return _rows_in(self._db.items(from_key=ROW))
+    def scan(self) -> RowsRead:
+        """All rows as the last commit left them, in order of their keys. Raises as `read` does."""
+        return self._rows_in(lambda: self._db.iter())
 
     def _attach(self, machine: Machine) -> Machine:
         if isinstance(machine, Rowed):
@@ -243,6 +243,29 @@ class LocalState:
         except Failure as error:
             raise self._trouble("write to", error) from error
 
+    def _rows_in(self, begin: Callable[[], RdictIter]) -> RowsRead:
+        """The rows as they are when this is called, not when the first is asked for."""
+        try:
+            return self._each_row(begin())
+        except Failure as error:
+            raise self._unreadable(error) from error
+
+    def _each_row(self, items: RdictIter) -> RowsRead:
+        try:
+            items.seek(ROW)
+            while items.valid():
+                yield items.key()[1:].decode(), items.value()
+                items.next()
+            items.status()  # RocksDB ends at what it can't read as it does at the end
+        except Failure as error:
+            raise self._unreadable(error) from error
+        finally:
+            del items  # the error leads here, and the files stay locked as long as this is held
+
+    def _unreadable(self, error: Exception) -> LogError:
+        (self._path / DAMAGED).touch()
+        return LogError(f"the local state in {self._path} is damaged: {error}; start again, and it is made anew")
+
     def _trouble(self, what: str, error: Exception) -> LogError:
         return LogError(f"can't {what} the local state in {self._path}: {error}; make room, or remove the folder")
 
@@ -266,10 +289,6 @@ def _is_of_the_disk(error: Exception) -> bool:
     """Whether what is there may be whole, but can't be reached."""
     said = str(error)
     return said.startswith("IO error") and "No such file" not in said
-
-
-def _rows_in(items: Any) -> Iterator[EncodedRow]:
-    return ((key[1:].decode(), row) for key, row in items)
 
 
 def _nothing() -> None:
