@@ -18,7 +18,7 @@ def freed_slot(needs: int) -> float:
     def say(body: Record) -> None:
         nonlocal offset
         offset += 1
-        held.extend(machine.step(Seen("0" * 32, offset, offset, b"", body)))
+        held.extend(machine.step(Seen("0" * 32, offset, 0, b"", body)))
 
     for node in range(NODES):
         room = NODES * needs
