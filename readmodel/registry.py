@@ -103,7 +103,7 @@ def signing_key(connection: Connection) -> bytes:
 
 
 def execution(connection: Connection, job: str, task: str, token: str) -> dict[str, Any] | None:
-    """What runs under this token: owner, fingerprint, is_pure, spec and bound of its task; None once it is over."""
+    """What runs under this token: grantee, fingerprint, is_pure, spec and bound of its task; None once it is over."""
     found = fetch(connection, "execution", {"job": job, "task": task, "token": token})
     return found[0] if found else None
 

@@ -60,7 +60,7 @@ def standing(connection: Connection, secret: str, key: bytes) -> tuple[Token, Ta
         scope = claims.scope(hashes, is_pure=row["is_pure"])
     except tasktoken.BadToken:
         raise unauthorized() from None
-    made = {"uuid": f"task {claims.execution}", "user_uuid": row["owner"], "created_at": now * 1000}
+    made = {"uuid": f"task {claims.execution}", "user_uuid": row["grantee"], "created_at": now * 1000}
     token = Token(label="task", scopes=registry.ALL, **made)
     names = frozenset(msgspec.json.decode(bound) or {})
     return token, TaskStanding(scope=scope, fingerprint=row["fingerprint"], bound=names)

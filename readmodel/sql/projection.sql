@@ -108,12 +108,13 @@ on conflict (root, task) do update set
     waited = t.waited or excluded.waited
 
 -- name: execution_granted
-insert into rm.tasks (token, fingerprint, attempt, replaces, why, granted_at)
-select f.token, f.fingerprint, f.attempt, f.replaces, f.why, f.time
+insert into rm.tasks (token, fingerprint, grantee, attempt, replaces, why, granted_at)
+select f.token, f.fingerprint, f.owner, f.attempt, f.replaces, f.why, f.time
 from json_to_recordset(%s::json) as f (
-    token text, fingerprint text, attempt bigint, replaces text, why text, time bigint
+    token text, fingerprint text, owner text, attempt bigint, replaces text, why text, time bigint
 )
 on conflict (token) do update set
+    grantee = excluded.grantee,
     attempt = excluded.attempt, replaces = excluded.replaces, why = excluded.why, granted_at = excluded.granted_at
 
 -- name: execution_held

@@ -92,10 +92,11 @@ select uuid, name, owner_uuid, location from api.repositories order by name
 delete from api.repositories where name = %(name)s returning uuid
 
 -- name: execution
-select e.owner, e.fingerprint, t.spec, t.bound, t.is_pure and not e.is_impure as is_pure
+-- Its credentials are those of whom it was granted to, also when it goes on for a task of another.
+select e.grantee, e.fingerprint, t.spec, t.bound, t.is_pure and not e.is_impure as is_pure
 from rm.tasks e
 join rm.job_tasks t on t.root = %(job)s and t.task = %(task)s and t.fingerprint = e.fingerprint
-where e.token = %(token)s and e.status in ('granted', 'running') and t.spec is not null
+where e.token = %(token)s and e.status in ('granted', 'running') and e.grantee <> '' and t.spec is not null
 
 -- name: add_proof
 insert into api.proofs (portable_data_hash, owner_uuid) values (%(pdh)s, %(owner_uuid)s) on conflict do nothing

@@ -2,7 +2,7 @@
 
 import pytest
 
-from readmodel import queries
+from readmodel import queries, registry
 from readmodel.explain import explain, sentences
 from schemas import claims as c
 from schemas.reasons import Failure
@@ -156,6 +156,22 @@ def test_a_task_that_took_an_execution_over_says_so(model):
     assert explained.how == "executed"
     assert model.ask(queries.execution, "ben", explained.task.token).owner == "ben"
     assert "two: took over the execution it had waited on" in model.told("ben", "job-2")
+
+
+def test_an_execution_that_was_taken_over_keeps_the_credentials_that_it_was_granted_with(model):
+    office = model.office
+    office.may_read("ben", "ada")
+    office.submit("ada", "job-1", spec("one"))
+    office.settle()
+    office.submit("ben", "job-2", spec("two"))
+    office.settle()
+    task = model.task("ada", "job-1")
+    office.cancel("job-1")
+    office.settle()
+    [execution] = model.ask(queries.executions_of, "ben", task.fingerprint)
+    assert execution.owner == "ben"
+    row = model.ask(registry.execution, "job-1", task.task, execution.token)
+    assert row["grantee"] == "ada"
 
 
 def test_explain_an_execution_that_nothing_isolated(model):
