@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from consumers.executor.pulse import Pulse, Sender
 
 _NOTHING = msgspec.Raw(b"null")
+_AGAIN = 1_000  # ms between two attempts to remove what the engine did not
+_GIVE_UP = 600_000  # ms after its executor is gone, if the engine never answers
 
 
 class Note(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -65,6 +67,9 @@ class Watch:
         self._pulse: Pulse | None = None
         self._engine = ""
         self._server = (0, "")
+        self._owed: tuple[str, ...] = ()  # containers to be removed, whatever the engine says
+        self._again = 0
+        self._trouble = ""
 
     def take(self, note: Note) -> None:
         """A line was read."""
@@ -84,22 +89,27 @@ class Watch:
             self._pass_on(note, self._pulse)
 
     def left(self, now: int) -> int | None:
-        """Milliseconds until all is to be killed; None: there is nothing to wait for."""
-        if self._until is None or not self._until.at or not self.holds:
-            return None
-        return max(self._until.at - now, 0)
+        """Milliseconds until there is something to kill; None: there is nothing to wait for."""
+        moments = [self._again] if self._owed else []
+        if self._until is not None and self._until.at and self.holds:
+            moments.append(self._until.at)
+        return max(min(moments) - now, 0) if moments else None
+
+    def tick(self, now: int) -> None:
+        """Kill what is due: all, when the moment has passed; and what the engine still owes."""
+        if self._owed and now >= self._again:
+            self._remove(self._owed)
+        if self._until is not None and self._until.at and now >= self._until.at:
+            self.kill()
 
     def kill(self) -> None:
-        """Kill all, processes first."""
+        """Kill all, processes first. Containers that the engine does not remove now are tried again."""
         holds, self.holds = self.holds, {}
         for hold in holds.values():
             kill_all(hold)
-        containers = [hold.container for hold in holds.values() if hold.container]
+        containers = tuple(hold.container for hold in holds.values() if hold.container)
         if containers:
-            # Heavy, and needed by few.
-            from consumers.runners.docker import kill_containers
-
-            kill_containers(self._engine, containers)
+            self._remove(tuple(dict.fromkeys(self._owed + containers)))
 
     def end(self) -> None:
         """The executor is gone: kill its processes, let the Postgres go that served nobody else, wait for the rest."""
@@ -110,9 +120,25 @@ class Watch:
         self.kill()
         self._end_server()
         self.holds = containers
-        while left := self.left(milliseconds()):
+        if self._until is None or not self._until.at:
+            self.kill()
+        give_up = milliseconds() + _GIVE_UP
+        while (left := self.left(now := milliseconds())) is not None:
+            if not self.holds and now >= give_up:
+                print(f"watchdog: {', '.join(self._owed)} stays until the executor starts again", file=sys.stderr)
+                return
             time.sleep(left / 1000)
-        self.kill()
+            self.tick(milliseconds())
+
+    def _remove(self, containers: tuple[str, ...]) -> None:
+        # Heavy, and needed by few.
+        from consumers.runners.docker import remove_containers
+
+        told = self._trouble
+        self._owed, self._trouble = remove_containers(self._engine, containers)
+        self._again = milliseconds() + _AGAIN
+        if self._trouble not in ("", told):
+            print(f"watchdog: {', '.join(self._owed)} can't be removed, tried again: {self._trouble}", file=sys.stderr)
 
     def _end_server(self) -> None:
         server, folder = self._server
@@ -173,7 +199,7 @@ def main() -> int:
     while True:
         left = watch.left(milliseconds())
         if left == 0:
-            watch.kill()
+            watch.tick(milliseconds())
             continue
         if not select.select([0], [], [], None if left is None else left / 1000)[0]:
             continue

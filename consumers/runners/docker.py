@@ -9,15 +9,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import docker
 import requests
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.utils.socket import frames_iter
 
 from consumers.runners.cgroups import group_of
@@ -28,6 +27,7 @@ from consumers.runners.sandbox import places_in_sandbox
 from schemas.reasons import Failure
 
 _ENGINE_SECONDS = 60
+_REMOVAL_SECONDS = 10  # what takes longer is asked for again
 _END_SECONDS = 60.0  # for the end of a container that was killed
 _STARTED = ("running", "paused", "exited")
 
@@ -288,13 +288,13 @@ def address_of(engine: str) -> str:
     return engine or os.environ.get("DOCKER_HOST", "") or usual
 
 
-def connect(engine: str = "") -> docker.DockerClient:
-    """A client of the engine at this address; empty: see `address_of`. DockerException if none answers."""
+def connect(engine: str = "", seconds: int = _ENGINE_SECONDS) -> docker.DockerClient:
+    """A client of the engine at this address; empty: see `address_of`. DockerException if none answers in time."""
     address = address_of(engine)
     _check_listening(address)
     if engine or "DOCKER_HOST" not in os.environ:
-        return docker.DockerClient(base_url=address, version="auto", timeout=_ENGINE_SECONDS)
-    return docker.from_env(version="auto", timeout=_ENGINE_SECONDS)
+        return docker.DockerClient(base_url=address, version="auto", timeout=seconds)
+    return docker.from_env(version="auto", timeout=seconds)
 
 
 def _check_listening(address: str) -> None:
@@ -314,11 +314,24 @@ def resolve_image(name: str, engine: str = "", logins: str = "") -> str:
         return str(Images(logins).named(connect(engine), name).id)
 
 
-def kill_containers(engine: str, containers: Iterable[str]) -> None:
-    """Kill these containers at once; one that is gone is no matter."""
-    api, address = connect(engine).api, address_of(engine)
-    for container in containers:
-        _unless_gone(address, partial(api.kill, container))
+def remove_containers(engine: str, containers: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """Kill and remove these containers, started or not: those of which the engine did not say that they are gone, and
+    why not the last of these."""
+    try:
+        client = connect(engine, _REMOVAL_SECONDS)
+    except (DockerException, requests.RequestException) as error:
+        return tuple(containers), _line(error)
+    left, trouble = [], ""
+    with closing(client):
+        for container in containers:
+            try:
+                client.api.remove_container(container, v=True, force=True)
+            except NotFound:
+                continue
+            except (DockerException, requests.RequestException) as error:
+                left.append(container)
+                trouble = _line(error)
+    return tuple(left), trouble
 
 
 def _labelled(api: docker.APIClient, label: str, value: str) -> list[dict[str, Any]]:

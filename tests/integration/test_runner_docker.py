@@ -15,6 +15,7 @@ from consumers.runners.docker import Container, DockerRunner, resolve_image
 from consumers.runners.port import MIB, CannotRun, Command, Folders, Limits
 from consumers.runners.space import Space
 from consumers.runners.supervise import Supervision
+from consumers.watchdog import Note, Watch, milliseconds
 from schemas.reasons import Failure
 from tests.support.registry import PASSWORD, USER, login_helper, registry, small_image
 
@@ -61,6 +62,25 @@ def test_containers_of_a_node_are_found_and_removed(tmp_path, docker_engine, pyt
     assert DockerRunner(docker_engine).sweep("node-7") == 1
     assert labelled(docker_engine) == []
     forgotten.finish()
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_a_watchdog_asks_a_silent_engine_again(tmp_path, docker_engine, python_image, started):
+    running = DockerRunner(docker_engine).start(command(tmp_path, python_image, "/bin/sleep", "1000"), print)
+    if started:
+        running.go()
+    door = tmp_path / "engine"
+    watch = Watch()
+    watch.take(Note(engine=f"unix://{door}", key="attempt", hold=running.hold))
+    watch.kill()
+    left = watch.left(now := milliseconds())
+    assert left is not None
+    assert len(labelled(docker_engine)) == 1
+    door.symlink_to(docker_engine.removeprefix("unix://"))
+    watch.tick(now + left)
+    assert labelled(docker_engine) == []
+    assert watch.left(now) is None
+    running.finish()
 
 
 def test_a_container_that_runs_is_adopted_with_all_it_has_said(tmp_path, docker_engine, python_image):
