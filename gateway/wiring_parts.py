@@ -43,8 +43,9 @@ def machine_part(log: Log, machine: MachineType, numbers: Iterable[int], make: M
     numbers = sorted(numbers)
 
     def assemble() -> Crew:
-        runners = [make(own, machine, number) for number in numbers]
-        if machine.topic is not Topic.WORK:
+        # After a stop the states may be a successor's, from whom opening them would take them away.
+        runners = [make(own, machine, number) for number in numbers if not driver.is_stopping()]
+        if not runners or machine.topic is not Topic.WORK:
             return Crew(runners)
         dispatch = cast(Dispatch, runners[0].machine)  # work has one partition
         return Crew(runners, Ticker(own, runners[0], dispatch.deadline_outstanding, dispatch.tick))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from schemas.codec import encode
 from schemas.work import Tick
-from streams.log import Append, Log, LogUnreachable
+from streams.log import Append, Log, LogError, LogUnreachable
 from streams.loop import Runner
 
 LOGGER = logging.getLogger(__name__)
@@ -81,8 +81,26 @@ class Driver:
         """Run until `stop`, then keep a checkpoint of each runner's state.
 
         Raises MachineStopped, LogMismatch and other LogErrors of a runner at once; LogUnreachable when the log does not
-        come back while a crew is assembled, or goes away RESTARTS times with no progress in between.
+        come back while a crew is assembled, or goes away RESTARTS times with no progress in between. After `stop` no
+        LogError is raised: what it kept from being done is another's to do, who may have taken the states already.
         """
+        try:
+            self._run()
+        except LogError as error:
+            if not self._stopping.is_set():
+                raise
+            LOGGER.warning("after a stop: %s", error)
+
+    def stop(self) -> None:
+        """Let `run` return after the batch in hand; from any thread."""
+        self._stopping.set()
+        self._log.wake()
+
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping.is_set()
+
+    def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
             crew = self._assemble()
@@ -93,11 +111,6 @@ class Driver:
                 if failures > RESTARTS:
                     raise
                 LOGGER.warning("%s; starting over from the floors", error)
-
-    def stop(self) -> None:
-        """Let `run` return after the batch in hand; from any thread."""
-        self._stopping.set()
-        self._log.wake()
 
     def _work(self, crew: Crew) -> None:
         self._progressed = False

@@ -159,12 +159,17 @@ class LocalState:
         return self._rows_in(lambda: self._db.snapshot().iter())
 
     def count(self) -> int:
-        """About how many rows are kept."""
-        return self._db.property_int_value("rocksdb.estimate-num-keys") or 0
+        """About how many rows are kept. Raises as `read` does."""
+        try:
+            return self._db.property_int_value("rocksdb.estimate-num-keys") or 0
+        except Failure as error:
+            raise self._unreadable(error) from error
 
     def forget(self) -> None:
-        """Remove what is kept."""
-        self.close()
+        """Remove what is kept. Raises LogError where this was closed: what is there is somebody else's by now."""
+        self._before_close()
+        self._release()
+        self._rows = None
         shutil.rmtree(self._path, ignore_errors=True)
         self.meta = None
         self._db = self._made()
@@ -176,12 +181,15 @@ class LocalState:
     def close(self) -> None:
         """Let go of the files. What was not committed is forgotten."""
         self._before_close()
-        self._rows = None
         with suppress(DbClosedError):
             self._db.close()
+        self._rows = None  # last: another thread's commit must not find the files open and its rows gone
 
     def read(self, key: str) -> bytes | None:
-        """One row as the last commit left it. Raises LogError for what can't be read; the next opening begins anew."""
+        """One row as the last commit left it.
+
+        Raises LogError for what can't be read, and the next opening begins anew; or where this was closed.
+        """
         try:
             value: bytes | None = self._db.get(ROW + key.encode())
         except Failure as error:
@@ -233,15 +241,26 @@ class LocalState:
 
     def _begin_anew(self, why: str) -> None:
         self.meta = None
-        self._db.close()
+        self._release()
         self._set_aside(why)
         self._db = self._made()
+
+    def _release(self) -> None:
+        try:
+            self._db.close()
+        except DbClosedError as error:
+            raise self._closed() from error
 
     def _write(self, writes: WriteBatch) -> None:
         try:
             self._db.write(writes)
+        except DbClosedError as error:
+            raise self._closed() from error
         except Failure as error:
             raise self._trouble("write to", error) from error
+
+    def _closed(self) -> LogError:
+        return LogError(f"the local state in {self._path} was closed in the midst of its use: start again")
 
     def _rows_in(self, begin: Callable[[], RdictIter]) -> RowsRead:
         """The rows as they are when this is called, not when the first is asked for."""
@@ -263,6 +282,8 @@ class LocalState:
             del items  # the error leads here, and the files stay locked as long as this is held
 
     def _unreadable(self, error: Exception) -> LogError:
+        if isinstance(error, DbClosedError):
+            return self._closed()
         (self._path / DAMAGED).touch()
         return LogError(f"the local state in {self._path} is damaged: {error}; start again, and it is made anew")
 

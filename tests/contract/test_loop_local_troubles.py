@@ -1,4 +1,4 @@
-"""Troubles of the local store under a runner: what can't be read, who fails unseen."""
+"""Troubles of the local store under a runner: what can't be read, who fails unseen, two that want one state."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from gateway.wiring_parts import machine_part
 from schemas.topics import Topic
 from streams import keeping
 from streams.checkpoints import MemoryCheckpoints
+from streams.driver import Crew, Driver
 from streams.localstore import LocalStore
-from streams.log import LogError, Place
+from streams.log import Log, LogError, Place
+from streams.loop import MachineType, Runner
 from streams.snapshots import SharedSnapshots
-from streams.state import EncodedRow, Header
-from tests.support.log_world import World, finish, request
+from streams.state import EncodedRow, Header, state_hash
+from tests.support.log_world import World, append, finish, request
+from tests.support.logtoy import Toy
 
 PLACE = Place(Topic.CLAIMS, 0)
 
@@ -65,3 +69,95 @@ def test_a_writer_of_snapshots_that_fails_as_nobody_foresaw_is_heard_of(local: L
     runner._keeper._writer._thread.join()  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="nobody foresaw this"):
         finish(runner, limit=5)
+
+
+# --- Two runners of one partition in one process ----------------------------------------------------------------------
+
+
+def test_a_state_that_a_successor_has_opened_is_not_damaged_by_the_former_runner(
+    local: LocalStore, tmp_path: Path
+) -> None:
+    world = World(requests(12))
+    finish(world.runner(local=local, every=1), limit=1)
+    append(world.log, Topic.CLAIMS, *requests(6))
+    former = world.runner(local=local)
+    successor = world.runner(local=local)
+    with pytest.raises(LogError, match=r"^the local state in .*claims-0 was closed in the midst of its use"):
+        former.poll()
+    former.close()
+    finish(successor)
+    successor.checkpoint()
+    assert world.runner(local=local).position == successor.position
+    assert not (tmp_path / "local" / "claims-0.damaged").exists()
+
+
+def test_a_state_that_a_successor_has_opened_is_not_forgotten(local: LocalStore) -> None:
+    world = World(requests(12))
+    finish(world.runner(local=local, every=1), limit=1)
+    former, successor = local.open(PLACE), local.open(PLACE)
+    rows = list(successor.scan())
+    for use in (former.forget, former.count, former.scan, former.frozen):
+        with pytest.raises(LogError, match="was closed in the midst of its use"):
+            use()
+    assert rows
+    assert list(successor.scan()) == rows
+
+
+def test_a_commit_while_it_is_closed_is_whole(local: LocalStore) -> None:
+    world = World(requests(12))
+    former = finish(world.runner(local=local, every=1_000))
+
+    class Closing:
+        """Its files, which the former runner commits to before they are closed."""
+
+        def __init__(self, db: object) -> None:
+            self._db = db
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._db, name)
+
+        def close(self) -> None:
+            former.checkpoint()
+            self._db.close()  # type: ignore[attr-defined]
+
+    state = local._open[PLACE]
+    state._db = Closing(state._db)
+    expected = state_hash(former.machine)
+    successor = world.runner(local=local)
+    assert successor.position == former.position
+    assert state_hash(successor.machine) == expected
+
+
+@pytest.mark.parametrize("where", ["assemble", "run"])
+def test_an_error_of_the_log_after_a_stop_is_no_failure(where: str, caplog: pytest.LogCaptureFixture) -> None:
+    world = World(requests(12))
+
+    class Closed(Runner):
+        def poll(self, limit: int = 1_000) -> int:
+            raise stopped()
+
+    def stopped() -> LogError:
+        driver.stop()
+        return LogError("the local state was closed")
+
+    def assemble() -> Crew:
+        if where == "assemble":
+            raise stopped()
+        return Crew([Closed(world.log, Toy, 0, world.checkpoints)])
+
+    driver = Driver(world.log, assemble)
+    driver.run()
+    assert "after a stop: the local state was closed" in caplog.text
+
+
+def test_after_a_stop_no_more_states_are_opened() -> None:
+    world, made = World(requests(12)), []
+
+    def make(log: Log, _machine: MachineType, number: int) -> Runner:
+        made.append(number)
+        part.stop()
+        return world.runner(number, log=log)
+
+    part = machine_part(world.log, Toy, range(2), make)
+    part.run()
+    assert made == [0]
