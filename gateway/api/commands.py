@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from readmodel import queries
-from readmodel.connection import ReadModelError, connect, reconnect
+from readmodel.connection import ReadModelError, ReadModelUnreachable, connect, reconnect
 from readmodel.rows import Answer
 from readmodel.watch import Watch
 from schemas.codec import encode
@@ -16,8 +16,7 @@ from streams.log import Append, Log, LogError
 from streams.routes import Routes, key_of
 
 PATIENCE = 8.0  # seconds for an answer: Arvados' SDK hangs up after ten
-GLANCE = 0.5  # seconds without news after which it looks whether it should end
-BACK_WITHIN = 15.0  # seconds in which a Postgres that went away may come back
+GLANCE = 0.5  # seconds without news, or without Postgres, after which it looks whether it should end
 
 Command = tuple[str, int]  # log id and offset
 
@@ -88,7 +87,16 @@ class Commands:
                     self._hand_out()
         except ReadModelError:
             self._listening.close()
-            self._listening = reconnect(self._dsn, BACK_WITHIN)
+            self._reconnect()
+
+    def _reconnect(self) -> None:
+        """For as long as it takes: who asks meanwhile is told so, and who asks later is heard."""
+        while not self._closed.is_set():
+            try:
+                self._listening = reconnect(self._dsn, GLANCE)
+                return
+            except ReadModelUnreachable:
+                continue
 
     def _hand_out(self) -> None:
         with self._lock:
