@@ -166,12 +166,20 @@ class LocalState:
             raise self._unreadable(error) from error
 
     def forget(self) -> None:
-        """Remove what is kept. Raises LogError where this was closed: what is there is somebody else's by now."""
+        """Remove what is kept.
+
+        Raises LogError where it can't be removed; or where this was closed: what is there is somebody else's by now.
+        """
         self._before_close()
         self._release()
         self._rows = None
-        shutil.rmtree(self._path, ignore_errors=True)
         self.meta = None
+        try:
+            shutil.rmtree(self._path)
+        except FileNotFoundError:
+            LOGGER.info("the local state in %s is gone already", self._path)
+        except OSError as error:
+            raise self._trouble("remove", error) from error
         self._db = self._made()
 
     def before_close(self, action: Callable[[], None]) -> None:

@@ -71,6 +71,16 @@ def test_a_writer_of_snapshots_that_fails_as_nobody_foresaw_is_heard_of(local: L
         finish(runner, limit=5)
 
 
+def test_rows_that_cannot_be_removed_are_not_taken_for_none(local: LocalStore, tmp_path: Path) -> None:
+    folder = tmp_path / "local" / "claims-0"
+    local.open(PLACE).close()
+    folder.symlink_to(folder.rename(tmp_path / "elsewhere"))
+    with pytest.raises(
+        LogError, match=r"^can't remove the local state in .*claims-0: .*; make room, or remove the fol"
+    ):
+        World(requests(12)).runner(local=local)
+
+
 # --- Two runners of one partition in one process ----------------------------------------------------------------------
 
 
