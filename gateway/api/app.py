@@ -21,6 +21,8 @@ from gateway.api.errors import ApiError, not_found, translated
 MAX_BODY = 4 * 2**20
 LARGEST = {"collections": 32 * 2**20}  # bytes of a body, for what may be more: manifests
 MAX_DRAINED = 128 * 2**20  # what a client that sends too much may still send, so that it hears why
+SMALL = 2**16  # a body of at most so many bytes is read from anybody
+BODY_WITHIN = 120.0  # seconds for a body to come
 ANY = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}(?::[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](?::[0-9]{1,5})?")
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -38,6 +40,8 @@ def application(dispatcher: Dispatcher, host: str, prefix: str, *more: Route) ->
     async def api(asked: Request) -> Response:
         path = asked.scope["path"]
         most = LARGEST.get(path.split("/")[3] if path.count("/") > 2 else "", MAX_BODY)
+        if not _is_small(asked):
+            await run_in_threadpool(dispatcher.service.caller, token_of(asked))
         raw = await body_of(asked, most)
         headers = {name.lower(): value for name, value in asked.headers.items()}
         more = {"token": token_of(asked), "host": _host(asked, host)}
@@ -79,17 +83,21 @@ def answering(endpoint: Endpoint) -> Endpoint:
     return answer
 
 
-async def body_of(asked: Request, most: int) -> bytes:
-    """The body. ApiError 413 if it is larger than `most`, after the rest was passed over."""
+async def body_of(asked: Request, most: int, within: float = BODY_WITHIN) -> bytes:
+    """The body. ApiError 413 if it is larger than `most`, after the rest was passed over; 408 if it takes too long."""
     parts, size = [], 0
-    async for part in asked.stream():
-        size += len(part)
-        if size <= most:
-            parts.append(part)
-        elif size > MAX_DRAINED:
-            break
-        else:
-            parts.clear()
+    try:
+        async with asyncio.timeout(within):
+            async for part in asked.stream():
+                size += len(part)
+                if size <= most:
+                    parts.append(part)
+                elif size > MAX_DRAINED:
+                    break
+                else:
+                    parts.clear()
+    except TimeoutError:
+        raise ApiError(408, f"the body did not come within {within:g} s") from None
     if size > most:
         raise ApiError(413, f"the body is larger than {most} bytes")
     return b"".join(parts)
@@ -115,6 +123,11 @@ def _failed(asked: Request, error: Exception) -> Response:
         trace = "".join(traceback.format_exception(error)) if known is None else f"{type(error).__name__}: {error}"
         _log.error("%s %s: %s %s", asked.method, body["error_token"], made.status, trace)
     return reply(made.status, body)
+
+
+def _is_small(asked: Request) -> bool:
+    length = asked.headers.get("content-length", "0")
+    return "transfer-encoding" not in asked.headers and length.isdigit() and int(length) <= SMALL
 
 
 async def _unknown(_: Request, __: Exception) -> Response:

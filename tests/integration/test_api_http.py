@@ -1,5 +1,6 @@
 """The API as HTTP: who may, what form a request can have, what becomes of bad ones. Never a 500, never a 409."""
 
+import asyncio
 import socket
 import ssl
 import stat
@@ -9,7 +10,10 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.requests import Request
 
+from gateway.api.app import body_of
+from gateway.api.errors import ApiError
 from gateway.api.reference import reference
 from gateway.api.schema import RESOURCES
 from gateway.people import user_set
@@ -268,6 +272,29 @@ def test_too_large_a_body_is_refused_and_the_next_request_is_heard(ada: Person) 
     said = errors_of(ada.ask("POST", "groups", data=b'{"name":"' + b"x" * 50_000_000 + b'"}'), 413)
     assert "larger" in said
     assert ada.get("users/current")["uuid"] == ada.uuid
+
+
+def test_nobody_is_told_to_log_in_before_a_large_body_is_read(api_site: Site) -> None:
+    host, _, port = api_site.address.partition(":")
+    trusting = ssl.create_default_context(cafile=str(api_site.certificate))
+    for size in (b"Content-Length: 1000000", b"Transfer-Encoding: chunked"):
+        head = b"POST /arvados/v1/collections HTTP/1.1\r\nHost: x\r\nAuthorization: OAuth2 nonsense\r\n"
+        with (
+            socket.create_connection((host, int(port)), timeout=20) as plain,
+            trusting.wrap_socket(plain, server_hostname=host) as talk,
+        ):
+            talk.sendall(head + size + b"\r\n\r\n")
+            assert talk.recv(1000).startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    asked = Request({"type": "http", "method": "POST", "headers": []}, never)
+    with pytest.raises(ApiError) as refused:
+        asyncio.run(body_of(asked, 10, within=0.01))
+    assert refused.value.status == 408
 
 
 def test_a_client_that_hangs_up_or_talks_nonsense_disturbs_nobody(api_site: Site, ada: Person) -> None:
