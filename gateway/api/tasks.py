@@ -52,17 +52,33 @@ def _submit(resource: Resource, caller: Caller, call: Call, given: Row, made: Ro
     spec = taskspec.build(made, resolver=jobs.resolver_of(caller), defaults=parent)
     keep_proofs(caller, job["owner_uuid"], made["parameters"])
     uuid = caller.new_uuid(call, JOBS.infix)
-    if creator is not None and creator["state"] == "running":
-        return _queued(resource, caller, creator, uuid, spec)
+    claim = _claim(caller, creator) if creator is not None else None
+    if creator is not None and claim is not None:
+        return _queued(resource, caller, creator, claim, uuid, spec)
     created_by = creator["uuid"] if creator else ""
     caller.service.ask(Topic.TASKS, TaskSubmitted(root=job["uuid"], task=uuid, created_by=created_by, spec=spec))
     return get(resource, caller, call, uuid)
 
 
-def _queued(resource: Resource, caller: Caller, creator: Row, uuid: str, spec: TaskSpec) -> Object:
+def _is_own(caller: Caller, row: Row) -> bool:
+    return caller.task is not None and row["uuid"] == caller.task.scope.task
+
+
+def _claim(caller: Caller, row: Row) -> Row | None:
+    """What fences the words of a running task; None: it does not run.
+
+    A task's own token speaks for its execution, which may go on for another job where its own was cancelled.
+    """
+    if caller.task is not None and _is_own(caller, row):
+        return {"fingerprint": caller.task.fingerprint, "token": caller.task.scope.execution}
+    if row["state"] != "running":
+        return None
+    return {"fingerprint": row["fingerprint"], "token": row["running_token"]}
+
+
+def _queued(resource: Resource, caller: Caller, creator: Row, claim: Row, uuid: str, spec: TaskSpec) -> Object:
     """Under the claim of the running task that queues it: it joins the job when that has succeeded, and is copied with
     it. Until then there is only this reply."""
-    claim = {"fingerprint": creator["fingerprint"], "token": creator["running_token"]}
     caller.service.ask(Topic.CLAIMS, ChildQueued(**claim, child=uuid, spec=spec))
     row: Row = dict.fromkeys(one.name for one in resource.attributes)
     row |= {"uuid": uuid, "owner_uuid": creator["owner_uuid"], "created_by_job_task_uuid": creator["uuid"]}
@@ -82,20 +98,21 @@ def update(caller: Caller, call: Call, uuid: str) -> Object:
     said = {name: given[name] for name in REPORTED if given.get(name) is not None}
     if said.get("output") is not None:
         said["output"] = text_to_hash(caller, said["output"])
-    if any(row[name] != value for name, value in said.items()):
+    if any(row[name] != value for name, value in said.items()) or (said and _is_own(caller, row)):
         _report(caller, row, said)
     return get(JOB_TASKS, caller, call, uuid) | {name: said[name] for name in said if call.option("select") is None}
 
 
 def _report(caller: Caller, row: Row, said: Row) -> None:
-    if row["state"] != "running":
+    claim = _claim(caller, row)
+    if claim is None:
         raise invalid(f"the task is {row['state']}: only a running one reports {', '.join(said)}")
     fields = dict(said)
     if "progress" in fields:
         if not 0 <= fields["progress"] <= 1:
             raise invalid("progress: must be from 0 to 1")
         fields["progress"] = round(fields["progress"] * 1000)
-    caller.service.ask(Topic.CLAIMS, Reported(fingerprint=row["fingerprint"], token=row["running_token"], **fields))
+    caller.service.ask(Topic.CLAIMS, Reported(**claim, **fields))
 
 
 def delete(caller: Caller, call: Call, uuid: str) -> Object:

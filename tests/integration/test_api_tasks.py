@@ -94,7 +94,12 @@ def test_where_its_tasks_are_declared_pure_they_run_once(api_site: Site, scripts
 def replies(site: Site, scripts: Scripts, person: Person, asks: list[Any], **more: Any) -> list[tuple[int, str]]:
     """What a task hears that asks the API."""
     parameters = {"asks": asks} | more.pop("parameters", {})
-    job = scripts.ended(person, scripts.job(person, parameters, script="ask.py", **more)["uuid"])
+    return replies_of(site, scripts, person, scripts.job(person, parameters, script="ask.py", **more)["uuid"])
+
+
+def replies_of(site: Site, scripts: Scripts, person: Person, uuid: str) -> list[tuple[int, str]]:
+    """What the task of this job hears."""
+    job = scripts.ended(person, uuid)
     assert job["state"] == "Complete", job
     folder = scripts.file(f"output-{job['uuid']}")
     done = site.crunch.run("get", job["uuid"], str(folder), "--as", person.get("users/current")["username"])
@@ -151,6 +156,22 @@ def test_a_tasks_token_is_its_owners_and_ends_with_it(api_site: Site, ada: Perso
     assert changed.ask("GET", "users/current").status_code == 401
     for person in (later, changed):
         person.session.close()
+
+
+def test_a_task_whose_execution_was_taken_over_still_reports(api_site: Site, ada: Person, scripts: Scripts) -> None:
+    pipe = scripts.pipe("taken over")
+    asks = [
+        ["PUT", "arvados/v1/job_tasks/TASK", {"progress": 0.5}],
+        ["PUT", "arvados/v1/job_tasks/TASK", {"success": True}],
+    ]
+    asked = {"asks": asks, "wait": str(pipe)}
+    first = scripts.job(ada, asked, script="ask.py", is_pure=True)["uuid"]
+    scripts.running_task(ada, first)
+    second = scripts.job(ada, asked, script="ask.py", is_pure=True)["uuid"]
+    ada.post(f"jobs/{first}/cancel")
+    open(pipe, "w").close()
+    heard = replies_of(api_site, scripts, ada, second)
+    assert [status for status, _ in heard] == [200, 200], heard
 
 
 def test_monitored_a_pure_task_is_answered_and_pure_no_more(tmp_path: Path) -> None:

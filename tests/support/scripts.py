@@ -61,8 +61,11 @@ out.write("%s %s\\n" % (digest.hexdigest(), name))
 this_task.set_output(out.finish())
 '''
 ASK = '''#!/usr/bin/env python3
-"""Asks the API what `asks` says, [verb, path, body] each (TASK, JOB: its own), and leaves the replies as out.txt."""
+"""Asks the API what `asks` says, [verb, path, body] each (TASK, JOB: its own), and leaves the replies as out.txt.
+`wait`: a pipe to wait at first."""
 import json, os, ssl, subprocess, urllib.error, urllib.request
+if json.loads(os.environ["JOB_PARAMETERS"]).get("wait"):
+    open(json.loads(os.environ["JOB_PARAMETERS"])["wait"]).read()
 own = {"TASK": os.environ["TASK_UUID"], "JOB": os.environ["JOB_UUID"]}
 token = os.environ["ARVADOS_API_TOKEN"]
 replies = [[0, token]] if json.loads(os.environ["JOB_PARAMETERS"]).get("tell") else []
