@@ -149,13 +149,23 @@ class Reader:
         partition = self._named(place, offset)
         if place not in self._tapes:
             return self._assign({place: offset})[0]
+        self._resume(place, self._tapes[place])
         tape = self._tapes[place] = self._by_name[partition.topic, partition.partition] = Tape(offset)
+        self._go_to(partition)
+        return tape
+
+    def _go_to(self, partition: TopicPartition) -> None:
+        """Have the consumer go on at this offset of a partition that it has."""
         try:
             self._client().seek(partition)
         except KafkaException:  # it was never fetched from yet
             self._client().incremental_unassign([partition])
             self._client().incremental_assign([partition])
-        return tape
+
+    def _resume(self, place: Place, tape: Tape) -> None:
+        if tape.paused:
+            tape.paused = False
+            self._client().resume([self._named(place)])
 
     def _assign(self, offsets: Mapping[Place, int]) -> list[Tape]:
         """Begin to fetch partitions."""
@@ -184,9 +194,7 @@ class Reader:
 
     def _fetch(self, place: Place, tape: Tape, limit: int) -> None:
         """Wait until there is enough for a read, or the partition's end."""
-        if tape.paused:
-            tape.paused = False
-            self._client().resume([self._named(place)])
+        self._resume(place, tape)
         deadline = time.monotonic() + self._cluster.patience
         self._pump(0)
         while not tape.holds(limit) and tape.next < self._end(place, tape):
@@ -203,16 +211,22 @@ class Reader:
             messages = client.consume(1 if timeout else FETCHED, timeout)
         except KafkaException as error:
             raise translated(error, self._cluster.settings.servers) from error
+        problems = []  # told when all is taken in: the consumer hands out nothing twice
         for message in messages:
             tape = self._by_name.get((message.topic(), message.partition()))  # type: ignore[arg-type]
-            if tape is None:  # of a partition that is read no more
+            if tape is None or tape.broken:  # of a partition that is read no more, or of which all was said
                 continue
             if problem := message.error():
-                self._hear(problem, message, tape)
+                try:
+                    self._hear(problem, message, tape)
+                except LogError as error:
+                    problems.append(error)
             else:
                 tape.add(message)
         if messages:
             self._note()
+        if problems:
+            raise problems[0]
 
     def _hear(self, error: KafkaError, message: "Message[Any, Any]", tape: Tape) -> None:
         code = error.name()
@@ -224,6 +238,7 @@ class Reader:
         elif error.retriable() or code in GONE | MISSING:  # the client goes on trying; what is gone, the watch tells
             LOGGER.info("Kafka: %s", plain(error))
         else:
+            tape.tear()  # it may be about a record, which the consumer leaves out
             raise translated(error, self._cluster.settings.servers)
 
     def _refuse(self, place: Place, offset: int) -> None:
@@ -239,10 +254,15 @@ class Reader:
         self._metrics.count("errors")
 
     def _note(self) -> None:
-        """Tell the others how far partitions go, and keep what is fetched ahead within bounds."""
+        """Tell the others how far partitions go, have gaps read again, keep what is fetched ahead within bounds."""
         for place, tape in self._tapes.items():
             if tape.next > self._ends.get(place, 0):
                 self._ends[place] = tape.next
-            if not tape.paused and (len(tape.records) > AHEAD or tape.bytes > 2 * READ_BYTES):
+            if tape.has_gap:
+                self._resume(place, tape)
+                self._go_to(self._named(place, tape.next))
+                tape.ask_again()
+            has_come = tape.next != tape.asked  # before that a pause would undo that it was told to go there
+            if has_come and not tape.paused and (len(tape.records) > AHEAD or tape.bytes > 2 * READ_BYTES):
                 tape.paused = True
                 self._client().pause([self._named(place)])

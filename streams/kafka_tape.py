@@ -11,13 +11,19 @@ READ_BYTES = 16 * 1024 * 1024  # of one read
 class Tape:
     """A partition's records from `position` on; `next` is the first offset that was not fetched yet.
 
-    `end`: it was seen to go so far. `bytes`: of the values in hand.
+    `end`: it was seen to go so far. `bytes`: of the values in hand. `asked`: where the consumer was last told to go on.
+    `has_gap`: offsets were left out, and nothing is taken in until it was told to go there again.
+    `broken`: it was torn.
     """
 
-    __slots__ = ("_broken", "_doubt", "_epoch", "_last", "bytes", "end", "next", "paused", "records")
+    __slots__ = (
+        *("_doubt", "_epoch", "_last", "asked", "broken", "bytes"),
+        *("end", "has_gap", "next", "paused", "records"),
+    )
 
     def __init__(self, offset: int) -> None:
-        self.next = offset
+        self.next = self.asked = offset
+        self.has_gap = False
         self.records: deque[Stored] = deque()
         self.bytes = 0
         self.end = 0
@@ -25,7 +31,7 @@ class Tape:
         self._epoch = -1  # of the leader that wrote the last record
         self._doubt = False  # the leader changed: what was read before may be gone
         self._last: Stored | None = None  # that was read
-        self._broken = False
+        self.broken = False
 
     @property
     def position(self) -> int:
@@ -33,12 +39,12 @@ class Tape:
         return self.records[0].offset if self.records else self.next
 
     def add(self, message: Any) -> None:
-        """Take in a record. A null key or value counts as an empty one."""
+        """Take in a record, unless it does not come next. A null key or value counts as an empty one."""
         offset: int = message.offset()
         _, time = message.timestamp()
         key, value = message.key() or b"", message.value() or b""
-        if offset != self.next:
-            self._stand_in(offset, time)
+        if not self._reach(offset, time):
+            return
         self.records.append(to_stored((offset, time, key.decode("utf-8", "replace"), value)))
         self.bytes += len(value)
         self.next = offset + 1
@@ -48,7 +54,12 @@ class Tape:
 
     def stop(self, offset: int) -> None:
         """Hear that the consumer came to the end of the partition, `offset`."""
-        self._stand_in(offset, 0)
+        self._reach(offset, 0)
+
+    def ask_again(self) -> None:
+        """Hear that the consumer was told to go on at `next`."""
+        self.asked = self.next
+        self.has_gap = False
 
     def holds(self, limit: int) -> bool:
         """Whether there is enough for a read of up to `limit` records."""
@@ -67,8 +78,8 @@ class Tape:
         return taken
 
     def tear(self) -> None:
-        """What comes next is not there any more, so the consumer stands still: it can't be wound, only begun anew."""
-        self._broken = True
+        """What comes next can't be had, and the consumer may leave it out: this can't be wound, only begun anew."""
+        self.broken = True
 
     def wind_to(self, offset: int) -> bool:
         """Stand at `offset`, forwards among what is in hand or one record back; whether that can be done.
@@ -76,7 +87,7 @@ class Tape:
         Back it goes only where that record can't have changed. A leader changes nothing that it wrote; a new one may
         lack what the old one had, and hold something else there: so it is read again after a change of leaders.
         """
-        if self._broken:
+        if self.broken:
             return False
         if self._last is not None and self._last.offset == offset and not self._doubt:
             self.records.appendleft(self._last)
@@ -90,8 +101,17 @@ class Tape:
             self.bytes -= len(self._last.value)
         return True
 
-    def _stand_in(self, offset: int, time: int) -> None:
-        """Stand in for the offsets before this one: nobody gets a record there."""
+    def _reach(self, offset: int, time: int) -> bool:
+        """Whether this offset comes next. Those left out before it come as empty records, where that is sure.
+
+        Nobody is handed the end marks of transactions; but what is left out may as well be a record that was handed
+        out and got lost on the way to here. So it is sure only of what follows at once where the consumer was asked.
+        """
+        if offset > self.next and self.asked != self.next:
+            self.has_gap = True
+        if self.broken or self.has_gap:
+            return False
         while self.next < offset:
             self.records.append(Stored(self.next, time, "", b""))
             self.next += 1
+        return True

@@ -40,12 +40,38 @@ def offsets(found: Tape, limit: int = 100) -> list[int]:
 
 
 def test_offsets_that_nobody_is_handed_come_as_empty_records() -> None:
-    found = tape(0, 1, 4)
+    found = tape(0, 1)
+    found.ask_again()
+    found.add(Message(4))
+    found.ask_again()
     found.stop(6)
     assert [(record.offset, record.value) for record in found.take(100)] == [
         (0, b"v"), (1, b"v"), (2, b""), (3, b""), (4, b"v"), (5, b"")
     ]  # fmt: skip
     assert found.position == found.next == 6
+
+
+def test_offsets_that_were_left_out_are_asked_for_again() -> None:
+    found = tape(10, begin=10)
+    for lost in (14, 15):
+        found.add(Message(lost))
+    found.stop(16)
+    assert found.has_gap
+    assert found.next == 11
+    found.ask_again()
+    for offset in range(11, 16):
+        found.add(Message(offset))
+    found.stop(16)
+    assert not found.has_gap
+    assert {record.value for record in found.take(100)} == {b"v"}
+    assert found.position == 16
+
+
+def test_the_end_of_a_partition_stands_for_nothing_that_was_left_out() -> None:
+    found = tape(10, begin=10)
+    found.stop(12)
+    assert found.has_gap
+    assert found.next == 11
 
 
 def test_a_read_takes_what_was_asked_for_and_not_too_much_at_once() -> None:
@@ -83,3 +109,5 @@ def test_a_torn_one_goes_nowhere() -> None:
     offsets(found, 1)
     found.tear()
     assert not any(found.wind_to(offset) for offset in range(3))
+    found.add(Message(2))
+    assert offsets(found) == [1]
