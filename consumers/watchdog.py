@@ -37,15 +37,17 @@ _GIVE_UP = 600_000  # ms after its executor is gone, if the engine never answers
 class Note(msgspec.Struct, omit_defaults=True, kw_only=True):
     """One line. `hold` under `key`: what to kill. `drop`: forget that key. `until`: file of the shared moment.
 
-    `address`: of the log; a line on standard output says that it was opened. `live`: give signs of life (a `Living`);
-    `held`, `pausing`: what the next ones list; `timing`: a new `Timing`; `rest`: no more of them. `server`: process of
-    the Postgres on the data folder `folder`, to be ended when the pipe ends and not before; 0: it has ended.
+    `over`: kill all that is held, now. `address`: of the log; a line on standard output says that it was opened.
+    `live`: give signs of life (a `Living`); `held`, `pausing`: what the next ones list; `timing`: a new `Timing`;
+    `rest`: no more of them. `server`: process of the Postgres on the data folder `folder`, to be ended when the pipe
+    ends and not before; 0: it has ended.
     """
 
     key: str = ""
     hold: Hold | None = None
     drop: str = ""
     until: str = ""
+    over: bool = False
     address: msgspec.Raw = _NOTHING
     live: msgspec.Raw = _NOTHING
     held: tuple[str, ...] | None = None
@@ -79,6 +81,8 @@ class Watch:
         self._engine = note.engine or self._engine
         if note.until:
             self._until = Until(Path(note.until))
+        if note.over:
+            self.kill()
         if note.server is not None:
             self._server = (note.server, note.folder)
         if note.address != _NOTHING:

@@ -203,8 +203,14 @@ class Attempt:
             return runner.adopt(command.mark, on_output)
         running = runner.start(command, on_output)
         if running.hold.container:
-            moment = str(self._site.moment)
-            began = Left(ready=self.ready, moment=moment, boot=boot(), began=milliseconds(), started_at=started_at)
+            began = Left(
+                ready=self.ready,
+                moment=str(self._site.moment),
+                boot=boot(),
+                began=milliseconds(),
+                started_at=started_at,
+                container=running.hold.container,
+            )
             remember(self._root, began)
         return running
 

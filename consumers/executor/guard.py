@@ -1,6 +1,7 @@
 """The executor's end of the pipe to its watchdog."""
 
 import fcntl
+import logging
 import os
 import select
 import signal
@@ -19,6 +20,7 @@ from consumers.runners.reap import Hold
 from consumers.watchdog import Note
 from streams.address import Address
 
+LOGGER = logging.getLogger(__name__)
 _END_SECONDS = 30
 
 
@@ -101,11 +103,16 @@ class Guard:
             self._tell(self._server)
 
     def close(self) -> None:
-        """Let the watchdog end, after it has killed whatever is still held."""
+        """Let the watchdog end, after it has killed whatever is still held, containers too: nobody comes after us."""
         with self._lock:
+            if self._holds:
+                self._tell(Note(over=True))
             if self._process.stdin:
                 self._process.stdin.close()
-        self._process.wait(_END_SECONDS)
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            LOGGER.warning("process %d still ends what this executor held, and goes on with it", self._process.pid)
         if self._process.stdout:
             self._process.stdout.close()
 

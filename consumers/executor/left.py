@@ -25,6 +25,7 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
     boot: str
     began: int  # ms of the monotonic clock
     started_at: int  # ms since 1970, for people
+    container: str = ""  # its id
 
     @property
     def name(self) -> str:

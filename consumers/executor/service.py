@@ -29,6 +29,7 @@ from consumers.executor.site import Site, site_key
 from consumers.executor.way import Way
 from consumers.runners.choose import AUTO, Choice, Runners
 from consumers.runners.port import MIB, CannotRun
+from consumers.runners.reap import Hold
 from schemas.spec import TaskSpec
 from schemas.work import Joined, Ready
 from store.collections import CollectionStore
@@ -117,6 +118,7 @@ class Executor:
             hurried = address and address.with_patience(_SIGN_SECONDS)
             guard = Guard(self.offer.engine, self._root / WATCHDOG_LOCK, hurried)
             stack.callback(guard.close)
+            self._watch_over(guard, left)
             site = Site(
                 node=self.offer.node,
                 root=self._root,
@@ -141,6 +143,14 @@ class Executor:
         if ended := self._runners.sweep(key, spare):
             LOGGER.warning("%s: removed %d tasks that a former executor had left running", self.offer.node, ended)
         return left
+
+    def _watch_over(self, guard: Guard, left: dict[str, Left]) -> None:
+        """Until it is adopted, what was left ends when its lease does, or when we do."""
+        key = site_key(self.offer.node, self._root)
+        for one in left.values():
+            mark = f"{key}.{one.name}"  # as its attempt will hold it
+            guard.hold(mark, Hold(mark=mark, container=one.container))
+            guard.watch(Path(one.moment))
 
     def drain(self) -> None:
         """Take nothing new, finish what is held, end. What is not done in `Offer.drain` ms is handed over."""

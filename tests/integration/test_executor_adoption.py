@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,10 +22,12 @@ from tests.support.shopfloor import Node, ShopFloor, shopfloor
 LEASE = 60_000  # a start takes its time where much else runs
 SHORT_LEASE = 6_000
 
-# It waits for a line in the pipe, and says so before; the pipe is gone when it ends.
+# It waits for a line in the pipe, and says so before; the pipe is gone when it ends. A file says that it has the reply
+# to its report: without one it would ask for a minute.
 WAITS = (
     "mkfifo $TASK_OUTPUT/go; chmod 666 $TASK_OUTPUT/go; echo before; crunch-task report --progress 0.5;"
-    "read -r said < $TASK_OUTPUT/go; rm $TASK_OUTPUT/go; echo $said > $TASK_OUTPUT/said; echo after >&2"
+    "touch $TASK_OUTPUT/waits; read -r said < $TASK_OUTPUT/go; rm $TASK_OUTPUT/go $TASK_OUTPUT/waits;"
+    "echo $said > $TASK_OUTPUT/said; echo after >&2"
 )
 
 
@@ -70,7 +73,7 @@ def at_work(shop: ShopFloor, start: Callable[..., Node], engine: Engine) -> Node
     """A node with a container that waits."""
     node = start("one", runner="docker", engine=engine.address)
     shop.request("t", WAITS, image=engine.image)
-    shop.wait_for(Topic.CLAIMS, "reported")
+    shop.wait_until(lambda: list((node.root / "attempts").glob("*/out/waits")))
     return node
 
 
@@ -159,6 +162,25 @@ def test_killed_together_with_its_watchdog_it_is_adopted_all_the_same(shop, engi
     go(node, "said")
     assert floor.text(floor.completed("t").output, "said") == "said\n"
     assert list(engine.starts(node).values()) == [1]
+
+
+@pytest.mark.parametrize("ends_by", ["its lease", "its end"])
+def test_what_is_left_is_watched_while_its_node_waits_to_join(shop, engine, ends_by):
+    floor, start = shop
+    floor.number("lease", SHORT_LEASE if ends_by == "its lease" else LEASE)
+    node = at_work(floor, start, engine)
+    node.kill()
+    [container] = engine.containers(node)
+    node.root.with_suffix(".trouble").touch()
+    with subprocess.Popen(node.command, stderr=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stderr
+        assert any("takes no work" in line for line in waiting.stderr)
+        if ends_by == "its lease":
+            assert container.wait(timeout=60)["StatusCode"] == 137
+        waiting.terminate()
+    assert waiting.returncode == 0
+    assert engine.containers(node) == []
+    assert node.joinings() == 1
 
 
 def test_cancelled_while_nobody_watched_it_is_ended_by_the_restarted_executor(shop, engine):

@@ -1,6 +1,7 @@
 """One executor: `python -m tests.support.node_process DSN STORE ROOT OFFER`, with the log in Postgres.
 
-SIGTERM drains it; SIGUSR1 makes it keep its interpreter to itself for `HOLD_SECONDS`.
+It can't work while there is a file ROOT.trouble. SIGTERM drains it; SIGUSR1 makes it keep its interpreter
+to itself for `HOLD_SECONDS`.
 """
 
 import json
@@ -22,7 +23,14 @@ HOLD_SECONDS = 11
 def main(dsn: str, store: str, root: str, offer: str) -> None:
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     collections = CollectionStore(BlockStore(Path(store)))
-    executor = Executor(PostgresLog(dsn), collections, Path(root), Offer(**json.loads(offer)))
+    troubled = Path(root).with_suffix(".trouble")
+    executor = Executor(
+        PostgresLog(dsn),
+        collections,
+        Path(root),
+        Offer(**json.loads(offer)),
+        lambda: "the store is not mounted" if troubled.exists() else None,
+    )
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=executor.drain).start())
     # A function that is called so keeps the interpreter's lock.
     signal.signal(signal.SIGUSR1, lambda *_: PyDLL(None).usleep(HOLD_SECONDS * 1_000_000))
