@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from streams.kafka_cluster import Cluster
 from streams.kafka_reader import OURS, SLICE
-from streams.kafka_settings import NOTES, translated
+from streams.kafka_settings import LOGGER, NOTES, translated
 from streams.kafka_writer import Writer
 from streams.log import Floor, Place
 
@@ -59,9 +59,12 @@ class Notes:
     def close(self) -> None:
         """Release the consumer."""
         with self._lock:
-            if self._consumer is not None:
-                self._consumer.close()
-                self._consumer = None
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
 
     def _floors(self, reader: str, place: Place) -> Iterator[Key]:
         wanted = ("floor", reader, str(place))
@@ -78,7 +81,11 @@ class Notes:
             self._consumer.assign([partition])
         deadline = time.monotonic() + self._cluster.patience
         while self._next < end:
-            self._take(self._consumer)
+            try:
+                self._take(self._consumer)
+            except BaseException:  # it hands out nothing twice: the next one begins after what was kept
+                self._hang_up()
+                raise
             if time.monotonic() > deadline:
                 raise self._cluster.health.unreachable(f"no answer about {self._name}")
 
@@ -99,7 +106,11 @@ class Notes:
                 raise translated(problem, self._cluster.settings.servers)
 
     def _keep(self, key: bytes | None, value: bytes | None) -> None:
-        named = _KEYS.decode(key or b"[]")
+        try:
+            named = _KEYS.decode(key or b"[]")
+        except msgspec.DecodeError as error:
+            LOGGER.warning("%s holds a note that none of us wrote, which counts for nothing: %s", self._name, error)
+            return
         if value is None:
             self._values.pop(named, None)
         else:
@@ -115,9 +126,13 @@ class NoteWriter:
         self._writer = writer
         self._me = uuid4().hex
         self._moved: dict[tuple[str, Place], int] = {}
+        self._thrown_away = 0  # producers, when these were written
 
     def move_floor(self, reader: str, place: Place, floor: Floor) -> None:
         """Write a floor, unless it is not higher than one that this instance wrote or found."""
+        if self._thrown_away != self._writer.thrown_away:  # and with them perhaps what they were to write
+            self._thrown_away = self._writer.thrown_away
+            self._moved.clear()
         moved = self._moved.get((reader, place))
         superseded: list[Pair] = []
         if moved is None:

@@ -36,7 +36,10 @@ Acked = Callable[[KafkaError | None, Any], None]
 
 
 class Writer:
-    """Appends for one thread. `closed`: set from any thread, ends a wait."""
+    """Appends for one thread. `closed`: set from any thread, ends a wait.
+
+    `thrown_away`: how many producers were, with what they had still to send.
+    """
 
     def __init__(self, cluster: Cluster, closed: Event, metrics: Metrics) -> None:
         self._cluster = cluster
@@ -45,6 +48,7 @@ class Writer:
         self._names = {topic: cluster.settings.name(topic) for topic in Topic}
         self._producer: Producer | None = None
         self._failed: KafkaError | None = None
+        self.thrown_away = 0
 
     def append(self, records: Sequence[Append]) -> list[int]:
         """Append durably; the offsets. Raises LogError: then it may have taken effect in part."""
@@ -160,5 +164,6 @@ class Writer:
     def _throw_away(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
+            self.thrown_away += 1
             producer.purge()
             producer.flush(0)

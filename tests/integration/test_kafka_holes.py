@@ -8,7 +8,8 @@ from schemas.topics import Topic
 from streams.broker import LocalBroker
 from streams.kafka import KafkaLog
 from streams.kafka_reader import AHEAD
-from streams.log import LogError, Place
+from streams.kafka_settings import NOTES
+from streams.log import Floor, LogError, LogUnreachable, Place
 from tests.support.kafkas import SOON, NewLog, operator_of
 from tests.support.logs import records, values
 
@@ -62,6 +63,29 @@ def test_a_record_that_is_broken_is_an_error_every_time_and_costs_other_partitio
         log.read(BROKEN, 1, 1_000)
 
 
+def test_garbage_among_the_notes_costs_none_of_them(new_log: NewLog) -> None:
+    log = new_log(counts=COUNTS)
+    producer = operator_of(log).producer()
+    for key in (b"no JSON", b"{}"):
+        producer.produce(log.settings.name(NOTES), b"", key, 0)
+    assert producer.flush(SOON) == 0
+    log.move_floor("reader", WHOLE, Floor(1, "x", "log"))
+    assert log.floor("reader", WHOLE) == Floor(1, "x", "log")
+
+
+def test_a_note_that_is_broken_is_an_error_every_time(new_log: NewLog, kafka_broker: LocalBroker) -> None:
+    log = new_log(counts=COUNTS)
+    for offset in (1, 2):
+        log.move_floor("reader", WHOLE, Floor(offset, WRONG.decode() if offset == 1 else "good", "log"))
+        log.floor("reader", WHOLE)
+    damage(kafka_broker, log, NOTES, WRONG)
+    other = KafkaLog(log.settings)
+    for _ in range(2):
+        with pytest.raises(LogError, match="CRC"):
+            other.floor("reader", WHOLE)
+    other.close()
+
+
 def test_end_marks_of_transactions_are_no_holes(new_log: NewLog) -> None:
     log = new_log(counts=COUNTS)
     operator = operator_of(log)
@@ -72,6 +96,19 @@ def test_end_marks_of_transactions_are_no_holes(new_log: NewLog) -> None:
     operator.produce_in_transaction(WHOLE, b"d", commit=False)
     assert log.wait({WHOLE: 6}, SOON)
     assert values(log, WHOLE) == [b"a", b"b", b"", b"c", b"d", b""]
+
+
+def test_a_floor_that_did_not_land_is_written_again(new_log: NewLog, kafka_broker: LocalBroker) -> None:
+    log = new_log(counts=COUNTS, patience=2.0)
+    log.move_floor("reader", WHOLE, Floor(1, "x", "log"))
+    log.append(records(WHOLE, b"a"))
+    kafka_broker.kill()
+    log.move_floor("reader", WHOLE, Floor(2, "y", "log"))
+    with pytest.raises(LogUnreachable):
+        log.append(records(WHOLE, b"b"))
+    kafka_broker.start()
+    log.move_floor("reader", WHOLE, Floor(2, "y", "log"))
+    assert log.floor("reader", WHOLE) == Floor(2, "y", "log")
 
 
 def test_a_partition_that_was_fetched_far_ahead_can_be_read_from_its_beginning(new_log: NewLog) -> None:
