@@ -28,4 +28,4 @@ def test_a_part_that_ends_by_itself_says_so_in_one_line() -> None:
     reason, error = events.get(timeout=30)
     assert reason == "executor"
     assert error is not None
-    assert problem_of(error) == ("it ended although nobody stopped it: start `up` again, nothing is lost", FAILED)
+    assert problem_of(error) == ("it ended although nobody stopped it: start it again, nothing is lost", FAILED)
