@@ -33,8 +33,6 @@ from store import identity
 from streams.embedded import EmbeddedPostgres, process_on
 from streams.localstore import LocalStore
 from streams.log import Log
-from streams.loop import MachineType, Runner
-from streams.snapshots import SharedSnapshots
 
 PATIENCE_WITH_OURS = 5.0  # seconds: our own server comes back at once after a crash, or never
 PATIENCE_WITH_YOURS = 60.0  # seconds: somebody may be restarting it
@@ -112,15 +110,10 @@ def _works(config: Config, dsn: str, log: Log, executor: Executor | None, api: s
 
 
 def _parts(config: Config, folders: Folders, dsn: str, log: Log, stack: ExitStack) -> Iterator[Part]:
-    snapshots = SharedSnapshots(folders.checkpoints)
-    local = stack.enter_context(closing(LocalStore(folders.state("up"))))
-
-    def runner(own: Log, machine: MachineType, number: int) -> Runner:
-        return Runner(own, machine, number, snapshots, local=local)
-
+    make = parts_of.runners_of(folders, stack.enter_context(closing(LocalStore(folders.state("up")))))
     yield parts_of.projector_part(dsn, log, stack)
     for machine in machines(log):
-        yield parts_of.machine_part(log, machine, range(log.partitions(machine.topic)), runner)
+        yield parts_of.machine_part(log, machine, range(log.partitions(machine.topic)), make)
     yield parts_of.assembler_part(folders, dsn, log, stack)
     yield parts_of.janitor_part(config, folders, log)
 

@@ -27,14 +27,27 @@ from gateway.taskkey import task_key
 from schemas.topics import Topic
 from streams.driver import Crew, Driver, Ticker
 from streams.kept import kept_in_folder
+from streams.localstore import LocalStore
 from streams.log import Log, Place
 from streams.loop import MachineType, Runner
+from streams.snapshots import SharedSnapshots
+from streams.standby import Patience
 
 JANITOR_PAUSE = 60.0  # seconds
 ASSIGNMENTS_KEPT = 100_000  # records of each partition
 MINUTE = 60_000  # ms
 
 MakeRunner = Callable[[Log, MachineType, int], Runner]
+
+
+def runners_of(folders: Folders, local: LocalStore, standby: Patience | None = None) -> MakeRunner:
+    """Makes runners that keep their state in `local`, and share snapshots of it."""
+    snapshots = SharedSnapshots(folders.checkpoints)
+
+    def make(log: Log, machine: MachineType, number: int) -> Runner:
+        return Runner(log, machine, number, snapshots, local=local, standby=standby)
+
+    return make
 
 
 def machine_part(log: Log, machine: MachineType, numbers: Iterable[int], make: MakeRunner) -> Part:

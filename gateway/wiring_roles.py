@@ -10,7 +10,6 @@ from gateway import wiring
 from gateway import wiring_parts as parts_of
 from gateway.config import Config
 from gateway.duties import Duties, Duty
-from gateway.folders import Folders
 from gateway.health import Standing
 from gateway.journal import Journal
 from gateway.machines import machines
@@ -23,9 +22,8 @@ from gateway.storewatch import StoreWatch
 from schemas.topics import Topic
 from streams.localstore import LocalStore
 from streams.log import Log, LogMismatch, Place
-from streams.loop import MachineType, Runner
+from streams.loop import MachineType
 from streams.membership import Everything, Membership, OneOfMany
-from streams.snapshots import SharedSnapshots
 from streams.standby import Patience
 
 LONGEST_NODE = 64  # characters
@@ -45,7 +43,7 @@ def coordinator(config: Config, name: str, *, standby: bool) -> Role:
             places = _places(log, *(machine.topic for machine in types))
             membership = Everything(places) if standby else _membership(config, "coordinator", places)
             local = stack.enter_context(closing(LocalStore(folders.state(name))))
-            plan = _machines_plan(log, types, _runners(folders, local, Patience() if standby else None))
+            plan = _machines_plan(log, types, parts_of.runners_of(folders, local, Patience() if standby else None))
             yield stack.enter_context(_member(membership, events, journal, plan))
 
     return Role(name, begin)
@@ -210,12 +208,3 @@ def _dsn(config: Config) -> str:
 
 def _places(log: Log, *topics: Topic) -> list[Place]:
     return [Place(topic, number) for topic in topics for number in range(log.partitions(topic))]
-
-
-def _runners(folders: Folders, local: LocalStore, standby: Patience | None) -> parts_of.MakeRunner:
-    snapshots = SharedSnapshots(folders.checkpoints)
-
-    def make(log: Log, machine: MachineType, number: int) -> Runner:
-        return Runner(log, machine, number, snapshots, local=local, standby=standby)
-
-    return make

@@ -3,44 +3,28 @@
 from collections.abc import Iterator
 from typing import Protocol, Self
 
-import msgspec
 from msgspec import Raw
+from msgspec.structs import asdict
 
 from coordinator.machine import Machine
-from schemas.topics import Topic
 from streams.log import Place
-from streams.marks import Marks
 from streams.state import Header, MachineType
 
 
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """State of one partition's machine before `offset`, and all that must still hold for it to be used.
+class Checkpoint(Header, frozen=True, kw_only=True):
+    """State of one partition's machine, with its header. `state`: the machine's snapshot."""
 
-    `targets`: log id of every partition it writes to, by `topic/partition`. `digest`: of the record before `offset`.
-    `rules`: newest rules the code that made it knew. `marks`: highest cause (offset, index) seen, by source log id.
-    `state`: the machine's snapshot.
-    """
-
-    topic: Topic
-    partition: int
-    log_id: str
-    targets: dict[str, str]
-    offset: int
-    digest: str
-    rules: int
-    marks: Marks
     state: Raw
 
     @classmethod
     def of(cls, header: Header, machine: Machine) -> Self:
         """The machine as it is now."""
-        fields = {name: getattr(header, name) for name in cls.__struct_fields__ if name != "state"}
-        return cls(**fields, state=Raw(machine.snapshot()))
+        return cls(**asdict(header), state=Raw(machine.snapshot()))
 
     @property
     def header(self) -> Header:
         """All but the state."""
-        return Header(**{name: getattr(self, name) for name in self.__struct_fields__ if name != "state"})
+        return Header(**{name: getattr(self, name) for name in Header.__struct_fields__})
 
     def machine(self, kind: MachineType) -> Machine:
         """The machine whose state it is."""

@@ -20,7 +20,7 @@ from consumers.executor.inputs import extract, remove_tree
 from consumers.executor.left import Left, boot, name_of, remember
 from consumers.executor.pulse import milliseconds
 from consumers.executor.requests import TaskRequests
-from consumers.executor.site import Site
+from consumers.executor.site import Site, mark_of
 from consumers.executor.steps import Step, outcome_of_trouble
 from consumers.executor.tasksocket import TaskSocket
 from consumers.executor.way import TaskWay
@@ -183,7 +183,7 @@ class Attempt:
             folders=folders,
             limits=self._limits(),
             node=self._site.key,
-            mark=f"{self._site.key}.{self._name}",
+            mark=mark_of(self._site.key, self._name),
             image=self._spec.image,
             image_name=self._spec.image_name,
         )

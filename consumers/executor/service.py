@@ -1,7 +1,8 @@
 """The executor of one node: joins, works, and joins anew when the dispatcher has given it up.
 
-Before it joins, whatever a former executor of this node left running is removed: its work is given to somebody else as
-soon as the node joins. The watchdog sees to the rest: nothing is left running when this process ends, however it ends.
+What a former executor of this node left running is gone on with where that can be done. All else is removed before the
+node joins, as it is given to somebody else then. The watchdog sees to the rest: nothing is left running when this
+process ends, however it ends.
 """
 
 import logging
@@ -25,7 +26,7 @@ from consumers.executor.lease import Timing
 from consumers.executor.leasesetting import LeaseSetting
 from consumers.executor.left import Left, recall
 from consumers.executor.pulse import milliseconds
-from consumers.executor.site import Site, site_key
+from consumers.executor.site import Site, mark_of, site_key
 from consumers.executor.way import Way
 from consumers.runners.choose import AUTO, Choice, Runners
 from consumers.runners.port import MIB, CannotRun
@@ -95,6 +96,7 @@ class Executor:
         self._trouble = trouble
         self._collections = collections
         self._root = root
+        self._key = site_key(offer.node, root)
         self.offer = measured(offer, root)
         self._runners = Runners(offer.runner, offer.engine, root / CONTAINERS_NOTE, logins=offer.logins)
         self._lock = threading.Lock()
@@ -136,21 +138,21 @@ class Executor:
 
     def _take_over(self) -> dict[str, Left]:
         """What a killed executor left running and can be gone on with, by token; all else that it left is ended."""
-        key = site_key(self.offer.node, self._root)
-        names = [mark.removeprefix(f"{key}.") for mark in self._runners.find(key)]
+        names = [mark.removeprefix(f"{self._key}.") for mark in self._runners.find(self._key)]
         left = recall(self._root / "attempts", names, milliseconds())
-        spare = [f"{key}.{one.name}" for one in left.values()]
-        if ended := self._runners.sweep(key, spare):
+        if ended := self._runners.sweep(self._key, [self._mark(one) for one in left.values()]):
             LOGGER.warning("%s: removed %d tasks that a former executor had left running", self.offer.node, ended)
         return left
 
     def _watch_over(self, guard: Guard, left: dict[str, Left]) -> None:
         """Until it is adopted, what was left ends when its lease does, or when we do."""
-        key = site_key(self.offer.node, self._root)
         for one in left.values():
-            mark = f"{key}.{one.name}"  # as its attempt will hold it
+            mark = self._mark(one)
             guard.hold(mark, Hold(mark=mark, container=one.container))
             guard.watch(Path(one.moment))
+
+    def _mark(self, one: Left) -> str:
+        return mark_of(self._key, one.name)
 
     def drain(self) -> None:
         """Take nothing new, finish what is held, end. What is not done in `Offer.drain` ms is handed over."""

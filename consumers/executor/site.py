@@ -105,6 +105,11 @@ def site_key(node: str, root: Path) -> str:
     return hashlib.sha256(f"{node}\0{root.absolute()}".encode()).hexdigest()[:12]
 
 
+def mark_of(key: str, name: str) -> str:
+    """What the containers and processes of an attempt are marked with. `key`: its site's; `name`: its own."""
+    return f"{key}.{name}"
+
+
 def socket_folder(key: str) -> Path:
     """A folder of ours alone under the system's temporary one. Raises FolderNotOurs."""
     folder = Path(tempfile.gettempdir(), f"crunch-{os.getuid()}-{key}")
