@@ -4,6 +4,7 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from coordinator.tasktoken import KEY_BYTES
 from gateway.config import Config
@@ -28,9 +29,8 @@ def task_key(config: Config) -> bytes:
 
 def _make(file: Path) -> None:
     """Whole or not at all, and the first one stays."""
-    draft = file.with_name(f"{file.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-        stream.write(secrets.token_hex(KEY_BYTES) + "\n")
-    with suppress(FileExistsError):  # another process was faster
-        os.link(draft, file)
-    draft.unlink()
+    with NamedTemporaryFile("w", dir=file.parent, prefix=f"{file.name}.") as draft:  # for its owner alone
+        draft.write(secrets.token_hex(KEY_BYTES) + "\n")
+        draft.flush()
+        with suppress(FileExistsError):  # somebody else was faster
+            os.link(draft.name, file)
