@@ -108,6 +108,7 @@ def announce(execution: Execution, why: str, replaces: str = "") -> Said:
         attempt=execution.attempt,
         spec=want.spec,
         bound=want.bound,
+        qsequence=want.qsequence,
     )
     return [Output(FACTS, fact), Output(WORK, ready)]
 

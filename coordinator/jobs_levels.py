@@ -155,6 +155,7 @@ def claim(tree: Tree, task: Task) -> Outputs:
             by_record=spec.verdict == "record",
             spec=msgspec.Raw(msgspec.json.encode(spec)),
             bound=values(task.bound),
+            qsequence=task.qsequence,
         ),
     )
     yield task_fact(tree, task, fingerprint=task.fingerprint)

@@ -44,6 +44,7 @@ class Requested(Record, frozen=True, tag="requested", kw_only=True):
     by_record: Annotated[bool, Meta(description="verdict by the task's own record alone, as Crunch v1")] = False
     spec: Annotated[Raw, Meta(description="the TaskSpec, passed on unread to the executor")] = EMPTY_OBJECT
     bound: Annotated[Raw, Meta(description="JSON object: what it names of its own job's parameters")] = EMPTY_OBJECT
+    qsequence: Annotated[Count, Meta(description="rank in its job by creation; for the task's environment")] = 0
 
 
 class Withdrawn(Record, frozen=True, tag="withdrawn", kw_only=True):

@@ -46,6 +46,7 @@ class Ready(Record, frozen=True, tag="ready", kw_only=True):
     ] = ""
     spec: Annotated[Raw, Meta(description="the TaskSpec; verify: of who asks, if `prove` is set")] = EMPTY_OBJECT
     bound: Annotated[Raw, Meta(description="execute: the job parameters bound into it")] = EMPTY_OBJECT
+    qsequence: Annotated[Count, Meta(description="execute: the task's rank in its job by creation")] = 0
 
 
 class Reprioritised(Record, frozen=True, tag="reprioritised", kw_only=True):

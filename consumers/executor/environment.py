@@ -1,7 +1,7 @@
 """What a task finds in its environment: Crunch v1's variables, its parameters, and nothing of the host's.
 
 What tells one attempt or node from another has no place here, nor have the job's parameters that the task does not
-name. `JOB_UUID`, `TASK_UUID` and `TASK_SEQUENCE` are there all the same, for pure tasks too: a script written for
+name. `JOB_UUID`, `TASK_UUID` and the two sequence numbers are there all the same, for pure tasks too: a script of
 Crunch v1 finds its own record by them. Who promises purity promises not to let them into the output; a share of
 reuses is executed again to see who does (`verify_rate`).
 
@@ -76,6 +76,7 @@ def _of_places(places: Places) -> dict[str, str]:
         "TASK_KEEPMOUNT": places.keep,
         "TASK_INPUTS": places.inputs,
         "TASK_OUTPUT": places.output,
+        "TASK_KEEPMOUNT_TMP": places.output,
         "TASK_PARAMETERS_FILE": f"{places.run}/parameters.json",
         "CRUNCH_SRC": places.code,
         "CRUNCH_BIN": places.bin,
@@ -92,6 +93,7 @@ def _of_task(ready: Ready, spec: TaskSpec) -> dict[str, str]:
         "CRUNCH_SRC_COMMIT": spec.commit,
         "CRUNCH_SRC_URL": "" if spec.is_pure else spec.repository,  # no part of the fingerprint
         "TASK_SEQUENCE": str(spec.sequence),
+        "TASK_QSEQUENCE": str(ready.qsequence),
         "TASK_PARAMETERS": bytes(spec.parameters).decode(),
         "JOB_PARAMETERS": bytes(ready.bound).decode(),
     }

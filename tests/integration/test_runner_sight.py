@@ -48,6 +48,7 @@ EXPECTED = {
     "JOB_UUID": "zzzzz-8i9sb-000000000000000",
     "TASK_UUID": "zzzzz-8i9sb-000000000000001",
     "TASK_SEQUENCE": "2",
+    "TASK_QSEQUENCE": "5",
     "CRUNCH_SRC_COMMIT": "c" * 40,
     "TASK_PARAMETER_GENOME": "hg38",
     "TASK_PARAMETER_DEPTH": "3",
@@ -80,6 +81,11 @@ def test_the_environment_is_crunchs(runner):
     assert json.loads(seen["TASK_PARAMETERS"]) == PARAMETERS
     assert json.loads(seen["JOB_PARAMETERS"]) == bound
     assert seen["HOME"] == seen["TASK_WORK"] == seen["PWD"]
+
+
+def test_what_is_put_where_crunch_has_its_writable_keep_is_captured(runner):
+    report = runner.run("echo kept > $TASK_KEEPMOUNT_TMP/file")
+    assert runner.output(report) == {"file": "kept\n"}
 
 
 def test_a_pure_task_sees_the_jobs_parameters_that_it_names_and_no_others(runner):

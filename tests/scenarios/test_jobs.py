@@ -126,6 +126,14 @@ def test_levels_are_barriers_and_a_claim_is_asked_for_only_when_its_level_is_rea
     assert h.state(two) == "claimed"
 
 
+def test_an_executor_is_told_a_tasks_rank_in_its_job():
+    h = House()
+    first = h.submit("j1")
+    h.queue(first, "b", task_spec("b", sequence=2)).queue(first, "c", task_spec("c", sequence=1)).exit(first)
+    h.exit(h.tasks("j1")[2].uuid)
+    assert [h.ready[task.uuid].qsequence for task in h.tasks("j1")] == [0, 1, 2]
+
+
 def test_a_task_may_add_to_its_own_level():
     h = House()
     first = h.submit("j1")

@@ -109,6 +109,7 @@ def ready(spec: TaskSpec, token: str, bound: Any = None) -> Ready:
         owner="someone",
         spec=msgspec.Raw(msgspec.json.encode(spec)),
         bound=msgspec.Raw(canonical(bound or {})),
+        qsequence=5,
     )
 
 
