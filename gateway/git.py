@@ -22,6 +22,7 @@ from urllib.request import url2pathname
 
 from gateway.problems import Refused, one_line
 
+SCRIPTS = "crunch_scripts/"  # where a repository keeps the scripts that Crunch v1's jobs name
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|[^/@:]+@[^/:]+:|file:")
 _FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
 _REMOTE_HEAD = "refs/crunch-reuse/HEAD"
@@ -45,6 +46,10 @@ class Repository(Protocol):
         """The full commit, 40 hex digits, of a branch, tag or commit. Raises Refused."""
         ...
 
+    def between(self, lowest: str, highest: str, most: int) -> list[str]:
+        """Full commits that lead to `highest` and not to `lowest` (both full commits), newest first; at most `most`."""
+        ...
+
     def entries(self, commit: str) -> list[Entry]:
         """All files, links and submodules of the commit."""
         ...
@@ -58,9 +63,29 @@ class Repository(Protocol):
         ...
 
 
+def is_full_commit(revision: str) -> bool:
+    """Whether `revision` is a commit's name in full, which never means another one."""
+    return _FULL_COMMIT.fullmatch(revision) is not None
+
+
 def is_url(repository: str) -> bool:
     """Whether `repository` is elsewhere: a URL, or `user@host:path`."""
     return _URL.match(repository) is not None
+
+
+def commits_of(repository: Repository, wanted: str, most: int) -> list[str]:
+    """The full commits that `A..B` names, as git counts them (not A itself), or the one that `A` names.
+
+    Raises Refused where there are none, or more than `most`.
+    """
+    lowest, dots, highest = wanted.partition("..")
+    if not dots:
+        return [repository.resolve(wanted)]
+    ends = repository.resolve(lowest or "HEAD"), repository.resolve(highest or "HEAD")
+    found = repository.between(*ends, most + 1)
+    if not found or len(found) > most:
+        raise Refused(f"commits: {wanted[:80]!r} names {'none' if not found else f'more than {most} of them'}")
+    return found
 
 
 @contextmanager
@@ -78,7 +103,7 @@ def open_repository(repository: str, cache: Path, revision: str) -> Iterator[Rep
     with place.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with closing(kind.bare(place, repository)) as copy:
-            if not (_FULL_COMMIT.fullmatch(revision) and copy.has(revision)):
+            if not (is_full_commit(revision) and copy.has(revision)):
                 copy.fetch(repository)
             yield copy
 
@@ -142,6 +167,9 @@ class _Git:
                 found = self._run("rev-parse", "--verify", "--end-of-options", f"{candidate}^{{commit}}")
                 return found.decode().strip()
         raise _unknown(revision, self._name)
+
+    def between(self, lowest: str, highest: str, most: int) -> list[str]:
+        return self._run("rev-list", f"--max-count={most}", highest, f"^{lowest}", "--").decode().split()
 
     def entries(self, commit: str) -> list[Entry]:
         listing = self._run("ls-tree", "-r", "-z", "--full-tree", commit)
@@ -252,6 +280,10 @@ class _Dulwich:
             return parse_commit(self._repo, self._head if revision == "HEAD" else revision).id.decode()
         except (KeyError, ValueError) as error:
             raise _unknown(revision, self._name) from error
+
+    def between(self, lowest: str, highest: str, most: int) -> list[str]:
+        walked = self._repo.get_walker([highest.encode()], exclude=[lowest.encode()], max_entries=most)
+        return [entry.commit.id.decode() for entry in walked]
 
     def entries(self, commit: str) -> list[Entry]:
         from dulwich.object_store import iter_tree_contents

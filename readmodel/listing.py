@@ -92,6 +92,13 @@ def is_used(connection: Connection, uuid: str) -> bool:
         return connection.execute(SQL["is_used"], {"uuid": uuid}).fetchone() is not None
 
 
+def images_named(connection: Connection, seen: Sight, name: str) -> list[str]:
+    """Digests of images that jobs in sight were asked for by this name; by a name without a tag, with any tag."""
+    with translated():
+        found = connection.execute(SQL["images_named"], {**seen._asdict(), "name": name}).fetchall()
+    return [row[0] for row in found]
+
+
 def queue_size(connection: Connection) -> int:
     """Number of queued primary jobs of all users."""
     with translated():

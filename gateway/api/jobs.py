@@ -6,20 +6,20 @@ import msgspec
 
 from coordinator import taskspec
 from coordinator.ids import first_task_uuid
-from gateway.api import filters, render, reuse
+from gateway.api import filters, render, reuse, search
 from gateway.api.complete import complete
 from gateway.api.dispatch import Handler, Object, asked_page, get, row_of
 from gateway.api.errors import forbidden, invalid
-from gateway.api.request import Call, parsed
-from gateway.api.resolver import ApiResolver
+from gateway.api.request import Call
+from gateway.api.resolver import resolver_of
 from gateway.api.schema import JOBS
 from gateway.api.service import Caller
+from gateway.git import SCRIPTS
 from readmodel import listing, registry
 from readmodel.listing import Term
 from schemas.tasks import JobCancelled, JobSubmitted, PurityTakenBack
 from schemas.topics import Topic
 
-SCRIPTS = "crunch_scripts/"  # where a repository keeps them
 REQUIRED = ("script", "script_version", "repository", "script_parameters")
 _NOTED = ("description", "nondeterministic", "runtime_constraints")
 _RESOURCES = {"min_cores_per_node": "cores", "min_ram_mb_per_node": "memory", "min_scratch_mb_per_node": "scratch"}
@@ -35,10 +35,9 @@ def create(caller: Caller, call: Call, _: str) -> Object:
         raise forbidden("owner_uuid: this is not yours to give things to")
     _require(given)
     spec = taskspec.job(description(given), resolver=resolver_of(caller))
-    finds = call.flag("find_or_create") and not spec.task.no_reuse
+    finds = _finds(call, given)
     if finds:
-        reuse.refuse_unknown(call)
-        found = reuse.find(caller, owner, spec, _excluded(call)).row
+        found = reuse.find(caller, owner, spec, search.terms(caller, call, spec)).row
         if found is not None:
             return get(JOBS, caller, call, found["uuid"])
     request = caller.new_uuid(call, JOBS.infix)
@@ -54,24 +53,22 @@ def reusable(caller: Caller, call: Call, _: str) -> Object:
     """What find_or_create would give for these attributes, and why; it makes nothing."""
     given = call.attributes(JOBS, "create")
     _require(given)
-    reuse.refuse_unknown(call)
     spec = taskspec.job(description(given), resolver=resolver_of(caller))
-    found = reuse.find(caller, given.get("owner_uuid") or caller.uuid, spec, _excluded(call))
+    found = reuse.find(caller, given.get("owner_uuid") or caller.uuid, spec, search.terms(caller, call, spec))
     return {"job": render.shown(JOBS, found.row) if found.row else None, "why": found.why}
+
+
+def _finds(call: Call, given: Row) -> bool:
+    """Whether to look for one first. v1's old way to say so is `no_reuse` in the job that a body wraps."""
+    if given.get("no_reuse") is not None and (given["no_reuse"] or call.is_wrapped(JOBS)):
+        return not given["no_reuse"]
+    return call.flag("find_or_create")
 
 
 def _require(given: Row) -> None:
     for name in REQUIRED:
         if given.get(name) in (None, ""):
             raise invalid(f"{name} can't be blank")
-
-
-def _excluded(call: Call) -> list[str]:
-    """Commits in full, as they are written."""
-    value = call.option("exclude_script_versions")
-    if isinstance(value, str) and value:
-        value = parsed(value.encode(), "exclude_script_versions") if value[0] == "[" else [value]
-    return [str(one) for one in value] if isinstance(value, list) else []
 
 
 def description(given: Row) -> Row:
@@ -100,7 +97,7 @@ def job_parameters(given: Row, default: str | list[str]) -> str | list[str]:
 
 
 def _constraints(given: Row) -> Row:
-    made: Row = {"image": given["docker_image"]} if given.get("docker_image") else {}
+    made: Row = {"image": _image(given)} if given.get("docker_image") else {}
     resources: Row = {}
     for name, ours in _RESOURCES.items():
         value = given.get(name)
@@ -109,6 +106,11 @@ def _constraints(given: Row) -> Row:
                 raise invalid(f"runtime_constraints.{name}: must be a whole number from 1")
             resources[ours] = value if ours == "cores" else f"{value}MiB"
     return made | ({"resources": resources} if resources else {})
+
+
+def _image(given: Row) -> str:
+    name, tag = given["docker_image"], given.get("docker_image_tag")
+    return f"{name}:{tag}" if tag else name
 
 
 def update(caller: Caller, call: Call, uuid: str) -> Object:
@@ -181,11 +183,6 @@ def queue_size(caller: Caller, _: Call, __: str) -> Object:
 
 
 # --- Shared with tasks ------------------------------------------------------------------------------------------------
-
-
-def resolver_of(caller: Caller) -> ApiResolver:
-    """Looks up what this caller names."""
-    return ApiResolver(caller, caller.service.cache, caller.service.images)
 
 
 def take_purity_back(caller: Caller, row: Row, *, is_pure: bool) -> None:

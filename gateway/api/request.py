@@ -85,6 +85,10 @@ class Call:
         wrapped = self._wrapped(resource)
         return self.body | self.options if wrapped is None else wrapped
 
+    def is_wrapped(self, resource: Resource) -> bool:
+        """Whether the body holds the object under its name. ApiError 422."""
+        return self._wrapped(resource) is not None
+
     def _wrapped(self, resource: Resource) -> dict[str, Any] | None:
         value = self.options.get(resource.singular, self.body.get(resource.singular))
         if isinstance(value, str):
@@ -189,9 +193,8 @@ def _overridden(verb: str, override: Any) -> str:
 
 
 def _refuse_unknown(resource: Resource, names: Iterable[str]) -> None:
-    unknown = sorted(
-        name for name in names if resource.attribute(name) is None and name not in ("kind", "etag", "href")
-    )
+    beside = {"kind", "etag", "href", *resource.flags}
+    unknown = sorted(name for name in names if resource.attribute(name) is None and name not in beside)
     if unknown:
         raise invalid(f"unknown attribute '{unknown[0][:80]}' for {resource.schema}")
 

@@ -30,7 +30,10 @@ class Method(msgspec.Struct, frozen=True):
 
 
 class Resource(msgspec.Struct, frozen=True):
-    """A resource. `name`: as in paths; `singular`: as in bodies; `schema`: its class; `infix`: middle of its uuids."""
+    """A resource. `name`: as in paths; `singular`: as in bodies; `schema`: its class; `infix`: middle of its uuids.
+
+    `flags`: of a creation, which may also stand in the object that a body wraps.
+    """
 
     name: str
     singular: str
@@ -39,6 +42,7 @@ class Resource(msgspec.Struct, frozen=True):
     about: str
     attributes: tuple[Attribute, ...]
     methods: tuple[Method, ...]
+    flags: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -207,6 +211,7 @@ JOBS = Resource(
         Method("cancel", "POST", "/{uuid}/cancel", about="cancel it; again has no effect"),
         Method("lock", "POST", "/{uuid}/lock", about="mark it as the caller's; only while it is queued and nobody's"),
     ),
+    flags=("minimum_script_version", "exclude_script_versions"),
 )  # fmt: skip
 
 JOB_TASKS = Resource(

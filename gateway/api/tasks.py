@@ -12,6 +12,7 @@ from gateway.api.errors import forbidden, invalid
 from gateway.api.parameters import keep_proofs
 from gateway.api.render import shown
 from gateway.api.request import Call
+from gateway.api.resolver import resolver_of
 from gateway.api.schema import JOB_TASKS, JOBS, Resource
 from gateway.api.service import Caller
 from readmodel import listing, registry
@@ -49,7 +50,7 @@ def _submit(resource: Resource, caller: Caller, call: Call, given: Row, made: Ro
     creator = _creator(caller, job, given.get("created_by_job_task_uuid"))
     made |= {"sequence": given.get("sequence") or 0, "is_pure": bool(given.get("is_pure"))}
     parent = msgspec.json.decode(job["parameters"], type=JobSpec).task
-    spec = taskspec.build(made, resolver=jobs.resolver_of(caller), defaults=parent)
+    spec = taskspec.build(made, resolver=resolver_of(caller), defaults=parent)
     keep_proofs(caller, job["owner_uuid"], made["parameters"])
     uuid = caller.new_uuid(call, JOBS.infix)
     claim = _claim(caller, creator) if creator is not None else None

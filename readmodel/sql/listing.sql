@@ -157,3 +157,15 @@ select count(*) from rm.jobs j where j.state = 'queued' and j.created_at is not 
 
 -- name: is_used
 select 1 from rm.jobs j where j.root = %(uuid)s
+
+-- name: images_named
+select distinct x.image
+from (
+    select x.task ->> 'image' as image, x.task ->> 'image_name' as name
+    from (
+        select replace(j.spec, '\u0000', '\ufffd')::json -> 'task' as task
+        from rm.jobs j
+        where j.spec is not null and (%(everything)s or j.owner = any(%(owners)s))
+    ) x
+) x
+where x.image <> '' and (x.image = %(name)s or x.name = %(name)s or regexp_replace(x.name, ':[^:/]*$', '') = %(name)s)

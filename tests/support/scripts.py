@@ -1,13 +1,14 @@
 """A git repository of Crunch scripts, and jobs of them through the API."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from tests.support.api import Person, Site
-from tests.support.arvados_client import client_folder
+from tests.support.arvados_sdks import sdk_folder
 
 SCRIPT = '''#!/usr/bin/env python3
 """Parameters, the task's own over its job's: `ran`: file to add a line to; `counts`: file to add to, and to leave the
@@ -85,6 +86,7 @@ with open(os.path.join(os.environ["TASK_OUTPUT"], "out.txt"), "w") as file:
     json.dump(replies, file)
 subprocess.check_call([os.path.join(os.environ["CRUNCH_BIN"], "crunch-task"), "report", "--success", "true"])
 '''
+UNMODIFIED = Path(__file__).with_name("crunch_scripts")
 AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
 
 
@@ -93,15 +95,21 @@ def make_repository(folder: Path) -> str:
     scripts = folder / "crunch_scripts"
     scripts.mkdir(parents=True)
     (scripts / "run.py").write_text(SCRIPT)
-    v1 = CRUNCH_V1.format(python=sys.executable, sdk=str(client_folder()))
+    v1 = CRUNCH_V1.format(python=sys.executable, sdk=str(sdk_folder()))
     (scripts / "hash.py").write_text(v1)
     (scripts / "ask.py").write_text(ASK)
     for name in ("run.py", "hash.py", "ask.py"):
         (scripts / name).chmod(0o755)
+    shutil.copytree(UNMODIFIED, scripts, dirs_exist_ok=True)
     for arguments in (("init", "-q", "-b", "main"), ("add", "."), ("commit", "-q", "-m", "one")):
-        subprocess.run(["git", *AUTHOR, *arguments], cwd=folder, check=True)
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, check=True, capture_output=True, text=True)
-    return found.stdout.strip()
+        run_git(folder, *arguments)
+    return run_git(folder, "rev-parse", "HEAD")
+
+
+def run_git(folder: Path, *arguments: str) -> str:
+    """What git says in this folder."""
+    done = subprocess.run(["git", *AUTHOR, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 class Scripts:
