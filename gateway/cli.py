@@ -80,11 +80,21 @@ def _job(
 
 
 @command(app, "explain")
-def _explain(session: Session, task: Annotated[str, typer.Argument(help="The task.")], as_user: AsUser = None) -> None:
+def _explain(
+    session: Session,
+    task: Annotated[str, typer.Argument(help="The task.")],
+    as_user: AsUser = None,
+    other: Annotated[
+        str | None, typer.Option("--diff", metavar="TASK", help="Show in what it differs from this task.")
+    ] = None,
+) -> None:
     """Say why a task was executed, waited or was given an output."""
     from gateway import views
 
-    views.explain(session, as_user, task)
+    if other is not None:
+        views.compare(session, as_user, task, other)
+    else:
+        views.explain(session, as_user, task)
 
 
 @command(app, "get")

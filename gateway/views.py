@@ -7,7 +7,7 @@ from gateway.client import Client
 from gateway.problems import FAILED, Refused
 from gateway.session import Session
 from readmodel import explain as explanations
-from readmodel import queries, story
+from readmodel import queries, story, telling
 from readmodel.rows import Job, User
 
 
@@ -91,11 +91,29 @@ def explain(session: Session, as_user: str | None, task: str) -> None:
         user = client.user(as_user)
         found = explanations.explain(client.rows, user.uuid, task)
         if found is None:
-            raise Refused(f"task: {user.name} sees no task {task}: crunch-reuse job UUID lists a job's")
+            raise _unknown_task(user, task)
         log = story.job_log(client.rows, user.uuid, found.task.root, task=task)
     if session.as_json:
         session.result({"explanation": found, "log": log})
-    for line in explanations.sentences(found):
+    for line in telling.sentences(found):
         session.say(pictures.safe(line))
     for said in log:
         session.say(f"  [dim]{pictures.clock(said.said_at)}  {pictures.safe(said.text)}[/dim]")
+
+
+def compare(session: Session, as_user: str | None, task: str, other: str) -> None:
+    """Print in what two tasks differ."""
+    with Client(session) as client:
+        user = client.user(as_user)
+        found = explanations.compare(client.rows, user.uuid, task, other)
+        if found is None:
+            unknown = other if queries.task(client.rows, user.uuid, task) else task
+            raise _unknown_task(user, unknown)
+    if session.as_json:
+        session.result({"different": found.different})
+    for line in telling.comparison(found):
+        session.say(pictures.safe(line))
+
+
+def _unknown_task(user: User, task: str) -> Refused:
+    return Refused(f"task: {user.name} sees no task {task}: crunch-reuse job UUID lists a job's")

@@ -24,6 +24,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "purity_changed": ("job_tasks", "root", "task"),
     "task_changed": ("job_tasks", "root", "task"),
     "task_decided": ("job_tasks", "root", "task"),
+    "task_found_alike": ("job_tasks", "root", "task"),
     "execution_granted": ("tasks", "token"),
     "execution_held": ("tasks", "token"),
     "execution_changed": ("tasks", "token"),
@@ -31,11 +32,13 @@ ROWS: dict[str, tuple[str, ...]] = {
     "claim_changed": ("claims", "fingerprint"),
     "answered": ("answers", "cause_log_id", "cause_offset"),
     "said": ("job_log", "root", "position"),
+    "counted": ("hours", "partition", "position"),  # adds up by itself what many facts say of one row
     "user_set": ("users", "user"),
     "group_set": ("groups", "group"),
     "grant_set": ("grants", "subject", "object"),
     "grant_removed": ("grants", "subject", "object"),
     "number_set": ("settings", "name"),
+    "rules_set": ("rules", "version"),
     "pure_assumed": ("assumed_pure", "repository", "script"),
 }
 

@@ -8,25 +8,15 @@ from typing import Literal
 import msgspec
 
 from coordinator.claims_state import UNSHARED
-from coordinator.fingerprint import COMPONENT_ORDER
 from readmodel import queries
 from readmodel.connection import Connection
+from readmodel.differences import Difference, differences
+from readmodel.nearest import Nearest, Work, nearest_to
 from readmodel.rows import Execution, Named, Row, Task
-from readmodel.sight import Sight, sight
-from readmodel.story import label
+from readmodel.sight import sight
 from schemas.spec import TaskSpec
 
-How = Literal["todo", "requested", "waiting", "running", "executed", "reused", "failed", "cancelled"]
-CANDIDATES = 100  # newest tasks looked at for each of the telling components
-
-
-class Nearest(Row, frozen=True):
-    """The most similar earlier task with an output, and the components that are not the same."""
-
-    task: Named
-    finished_at: int | None
-    same: tuple[str, ...]
-    different: tuple[str, ...]
+How = Literal["todo", "requested", "waiting", "running", "executed", "reused", "refused", "failed", "cancelled"]
 
 
 class Why(Row, frozen=True):
@@ -39,8 +29,8 @@ class Why(Row, frozen=True):
 class Explanation(Row, frozen=True):
     """What became of a task. `source`: whose output it has, or on whose it waits; null if that may not be seen.
 
-    `since`: ms since 1970. `why_executed`: empty if it was not. `earlier`: visible executions of the same fingerprint
-    granted before its own. `nearest`: only where there are none.
+    `since`: ms since 1970. `rules`: the version of the rules that decided. `why_executed`: empty if it was not.
+    `earlier`: visible executions of the same fingerprint granted before its own. `nearest`: only where there are none.
     """
 
     task: Task
@@ -48,9 +38,18 @@ class Explanation(Row, frozen=True):
     waited: bool
     source: Named | None
     since: int | None
+    rules: int
     why_executed: tuple[Why, ...] = ()
     earlier: tuple[Execution, ...] = ()
-    nearest: Nearest | None = None
+    nearest: tuple[Nearest, ...] = ()
+
+
+class Compared(Row, frozen=True):
+    """Two tasks, and all in which the work of the one differs from that of the other; empty: it is the same work."""
+
+    mine: Task
+    other: Task
+    different: tuple[Difference, ...]
 
 
 def explain(connection: Connection, viewer: str, uuid: str) -> Explanation | None:
@@ -59,19 +58,40 @@ def explain(connection: Connection, viewer: str, uuid: str) -> Explanation | Non
     if task is None:
         return None
     how, since = outcome_of(task)
-    source = task.waiting_on if how == "waiting" else task.reused_from
-    was_executed = task.attempt > 0 and task.state != "copied"
-    earlier = _earlier(queries.executions_of(connection, viewer, task.fingerprint), task) if was_executed else ()
-    return Explanation(
+    decided = task.decided_at or task.created_at
+    told = Explanation(
         task=task,
         how=how,
         waited=task.waited,
-        source=source,
+        source=task.waiting_on if how == "waiting" else task.reused_from,
         since=since,
-        why_executed=reasons(task, earlier) if was_executed else (),
-        earlier=earlier,
-        nearest=nearest_to(connection, sight(connection, viewer), task) if was_executed and not earlier else None,
+        rules=queries.rules_at(connection, decided),
     )
+    if task.state == "copied" or not (task.attempt or task.decision == "promoted"):
+        return told
+    known = queries.executions_of(connection, viewer, task.fingerprint)
+    own = next((rank for rank, e in enumerate(known) if e.task == task.task), len(known))
+    why = reasons(task, tuple(known[:own]), own_access(known[own:], task))
+    nearest = () if own else nearest_to(connection, sight(connection, viewer), work_of(task))
+    return msgspec.structs.replace(told, why_executed=why, earlier=tuple(known[:own]), nearest=nearest)
+
+
+def compare(connection: Connection, viewer: str, uuid: str, other: str) -> Compared | None:
+    """In what two tasks differ; None where the viewer does not know both. Raises ReadModelError."""
+    mine, its = queries.task(connection, viewer, uuid), queries.task(connection, viewer, other)
+    if mine is None or its is None:
+        return None
+    return Compared(mine=mine, other=its, different=differences(mine.spec, mine.bound, its.spec, its.bound))
+
+
+def work_of(task: Task) -> Work:
+    """What of the task is compared, with what had finished before it was decided."""
+    return Work(task.spec, task.bound, task.fingerprint, task.decided_at or task.created_at)
+
+
+def own_access(executions: list[Execution], task: Task) -> str:
+    """What cost the task's own executions their purity; empty: nothing."""
+    return next((e.access for e in executions if e.task == task.task and e.access), "")
 
 
 def outcome_of(task: Task) -> tuple[How, int | None]:
@@ -82,7 +102,8 @@ def outcome_of(task: Task) -> tuple[How, int | None]:
         case "copied":
             return "reused", task.finished_at
         case "failed":
-            return "failed", task.finished_at
+            was_run = task.attempt or task.decision == "promoted"
+            return "failed" if was_run else "refused", task.finished_at
         case "cancelled":
             return "cancelled", task.finished_at
         case "running":
@@ -92,50 +113,57 @@ def outcome_of(task: Task) -> tuple[How, int | None]:
     return ("todo", task.created_at) if task.state == "todo" else ("requested", task.decided_at)
 
 
-def _earlier(executions: list[Execution], task: Task) -> tuple[Execution, ...]:
-    """Those granted before the task's own first attempt."""
-    own = next((rank for rank, e in enumerate(executions) if e.task == task.task), len(executions))
-    return tuple(executions[:own])
+# --- Why it was executed ----------------------------------------------------------------------------------------------
 
 
-def reasons(task: Task, earlier: tuple[Execution, ...]) -> tuple[Why, ...]:
-    """Why the task was executed, the telling ones first. Pure."""
+def reasons(task: Task, earlier: tuple[Execution, ...], access: str = "") -> tuple[Why, ...]:
+    """Why the task was executed: all that there is to say, its author's own doing first. Pure.
+
+    `access`: what the task's own execution read that its fingerprint does not cover.
+    """
     spec = msgspec.json.decode(task.spec, type=TaskSpec)
-    found = _own_reasons(task, spec) or _reasons_of_the_claim(task, earlier)
+    found = [*_own_reasons(task, spec, access), *_reasons_of_the_claim(task, earlier)]
     return tuple(found) or (
-        Why(code="none_earlier", text="no earlier execution that you can see has this fingerprint"),
+        Why(code="none_earlier", text="nothing visible to you has done, or does, the same work (its fingerprint)"),
     )
 
 
-def _own_reasons(task: Task, spec: TaskSpec) -> list[Why]:
+def _own_reasons(task: Task, spec: TaskSpec, access: str) -> list[Why]:
+    found = []
     if not spec.is_pure and not task.is_pure:
-        return [Why(code="not_pure", text="the task is not declared pure (is_pure)")]
-    if not task.is_pure:
-        return [Why(code="purity_lost", text="the task was declared pure, and is not any more")]
-    if task.ineligible:
-        return [Why(code="ineligible", text=f"it can't be reused although it is declared pure: {task.ineligible}")]
+        found.append(Why(code="not_pure", text="the task is not declared pure (is_pure)"))
+    elif not task.is_pure:
+        found.append(Why(code="purity_lost", text="the task was declared pure, and is not any more"))
+    if access:
+        found.append(Why(code="impure_access", text=f"it turned out not to be pure: it read {access}"))
+    for line in filter(None, task.ineligible.split("\n")):
+        found.append(Why(code="ineligible", text=f"it can't be reused although it is declared pure: {line}"))
     if spec.no_reuse:
-        return [Why(code="no_reuse", text="its author asked for no reuse (no_reuse)")]
+        found.append(Why(code="no_reuse", text="its author asked for no reuse (no_reuse)"))
     if spec.refresh:
-        return [Why(code="refresh", text="its author asked for a fresh execution (refresh)")]
-    return []
+        found.append(Why(code="refresh", text="its author asked for a fresh execution (refresh)"))
+    return found
+
+
+CLAIMS: dict[str, str] = {
+    "conflict": "earlier executions of the same work have different outputs",
+    "quarantined": "an operator took the earlier executions out of use",
+    "promoted": "it took over an execution whose own task was withdrawn",
+}
 
 
 def _reasons_of_the_claim(task: Task, earlier: tuple[Execution, ...]) -> list[Why]:
-    found = []
-    if task.why == "conflict":
-        found.append(Why(code="conflict", text="earlier executions of the same work have different outputs"))
-    if task.why == "quarantined":
-        found.append(Why(code="quarantined", text="an operator took the earlier executions out of use"))
-    if task.decision == "promoted":
-        found.append(Why(code="promoted", text="it took over an execution whose own task was withdrawn"))
-    return found + [_useless(execution, task.owner) for execution in earlier]
+    said = [code for code in CLAIMS if code in (task.why, task.decision)]
+    found = [Why(code=code, text=CLAIMS[code]) for code in said]
+    passed_over = bool(said) or task.why == "refresh"  # then a finished one is no riddle
+    return found + [_useless(e, task) for e in earlier if not (passed_over and e.status == "done")]
 
 
 USELESS = {
     "granted": "had not started, or is too small for this task",
     "running": "is too small for this task",
-    "done": "is done, but its output could not be given at that moment",
+    "not_finished": "had not finished when this was decided, and was too small for it",
+    "done": "is done, but could not be given when this was decided: you could not see it then",
     "failed": "failed",
     "lost": "was lost with its node",
     "superseded": "was replaced by another attempt",
@@ -147,84 +175,18 @@ USELESS = {
 }
 
 
-def _useless(execution: Execution, asker: str) -> Why:
-    status = "impure" if execution.is_impure else execution.status
-    if execution.runner in UNSHARED and execution.owner != asker and status in ("running", "done"):
-        status = "private"
-    detail = f" ({execution.detail})" if execution.detail else ""
-    useless = USELESS[status].format(runner=execution.runner)
-    return Why(code=status, text=f"the earlier execution {execution.token} {useless}{detail}")
+def _useless(execution: Execution, task: Task) -> Why:
+    code = _code(execution, task)
+    more = "; ".join(filter(None, (execution.detail, execution.access and f"it read {execution.access}")))
+    text = f"the earlier execution {execution.token} {USELESS[code].format(runner=execution.runner)}"
+    return Why(code=code, text=f"{text} ({more})" if more else text)
 
 
-# --- The nearest ------------------------------------------------------------------------------------------------------
-
-
-def nearest_to(connection: Connection, seen: Sight, task: Task) -> Nearest | None:
-    """The earlier visible task with an output that shares most components, the newest among equals."""
-    spec = msgspec.json.decode(task.spec, type=TaskSpec)
-    components = spec.components
-    asked = {"script": components.script, "inputs": components.inputs, "parameters": components.parameters}
-    asked |= {"task": task.task, "fingerprint": task.fingerprint}
-    limits = {"before": task.decided_at or task.created_at, "limit": CANDIDATES}
-    best: Nearest | None = None
-    for row in queries.fetch(connection, "similar", seen, asked | limits):
-        same, different = compare(task.spec, task.bound, row["spec"], row["bound"])
-        if different and (best is None or len(different) < len(best.different)):
-            named = Named(task=row["task"], root=row["root"], name=row["name"])
-            best = Nearest(task=named, finished_at=row["finished_at"], same=same, different=different)
-    return best
-
-
-def compare(spec: str, bound: str, other_spec: str, other_bound: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of the fingerprint's components that are the same, and of those that differ. Pure."""
-    mine, others = _components(spec, bound), _components(other_spec, other_bound)
-    names = list(dict.fromkeys([*mine, *others]))
-    same = tuple(name for name in names if mine.get(name) == others.get(name))
-    return same, tuple(name for name in names if name not in same)
-
-
-def _components(spec: str, bound: str) -> dict[str, str | bytes]:
-    components = msgspec.json.decode(spec, type=TaskSpec).components
-    found: dict[str, str | bytes] = {name: getattr(components, name) for name in COMPONENT_ORDER}
-    for name, value in msgspec.json.decode(bound, type=dict[str, msgspec.Raw]).items():
-        found[f"job parameter {name}"] = bytes(value)
-    return found
-
-
-# --- In words -------------------------------------------------------------------------------------------------------
-
-
-def sentences(explanation: Explanation) -> list[str]:
-    """The explanation as lines for people."""
-    lines = [_first_line(explanation)]
-    lines += [f"because {why.text}" for why in explanation.why_executed]
-    nearest = explanation.nearest
-    if nearest is not None:
-        lines.append(f"nearest is {label(nearest.task, '')}: it differs in {', '.join(nearest.different)}")
-    return lines
-
-
-def _first_line(explanation: Explanation) -> str:
-    task, source = explanation.task, label(explanation.source, "another execution")
-    subject = task.name or task.task
-    match explanation.how:
-        case "reused":
-            waited = "waited on it and was then given" if explanation.waited else "was given"
-            return f"{subject} {waited} the output of {source}"
-        case "waiting":
-            return f"{subject} waits on {source}"
-        case "failed" | "cancelled":
-            told = task.detail or task.reason.replace("_", " ")
-            return f"{subject} {explanation.how}{': ' + told if told else ''}"
-        case "todo":
-            return f"{subject} is queued: its level {task.sequence} is not reached yet"
-        case "requested":
-            return (
-                f"{subject} is granted an execution, which has not started"
-                if task.attempt
-                else f"{subject} is asked for"
-            )
-        case "running":
-            return f"{subject} is running under {task.token}"
-        case "executed":
-            return f"{subject} was executed under {task.token}"
+def _code(execution: Execution, task: Task) -> str:
+    if execution.is_impure:
+        return "impure"
+    status = execution.status
+    if execution.runner in UNSHARED and execution.owner != task.owner and status in ("running", "done"):
+        return "private"
+    ended = execution.ended_at is not None and execution.ended_at > (task.decided_at or task.created_at)
+    return "not_finished" if ended and not task.waited else status

@@ -28,6 +28,7 @@ class Fact(NamedTuple):
 
 
 Fields = dict[str, Any]
+ENDED = ("complete", "copied", "failed", "cancelled")
 
 
 class Effect(NamedTuple):
@@ -68,13 +69,17 @@ def _job_changed(fact: f.JobChanged) -> Statements:
 
 def _task_changed(fact: f.TaskChanged) -> Statements:
     if fact.spec != NULL:
-        yield "task_described", _description(msgspec.json.decode(fact.spec, type=TaskSpec))
+        yield "task_described", {"name": msgspec.json.decode(fact.spec, type=TaskSpec).name}
     yield "task_changed", {}
+    if fact.spec != NULL or fact.state in ENDED:
+        yield "counted", {"created": int(fact.spec != NULL)}
     if fact.is_pure is not msgspec.UNSET:
         yield "purity_changed", {}
     if fact.is_pure is False and fact.spec == NULL:
         yield _said("impure", task=fact.task)
-    elif fact.state in ("complete", "copied", "failed", "cancelled"):
+    elif fact.state in ENDED:
+        if fact.state in ("complete", "copied"):
+            yield "task_found_alike", {}
         yield _said(
             f"task_{fact.state}",
             task=fact.task,
@@ -83,15 +88,6 @@ def _task_changed(fact: f.TaskChanged) -> Statements:
             number=fact.children,
             detail=fact.detail or fact.reason,
         )
-
-
-def _description(spec: TaskSpec) -> Fields:
-    return {
-        "name": spec.name,
-        "script_digest": spec.components.script,
-        "inputs_digest": spec.components.inputs,
-        "parameters_digest": spec.components.parameters,
-    }
 
 
 # --- The claims machine's word ----------------------------------------------------------------------------------------
@@ -171,6 +167,7 @@ def _setting_changed(fact: f.SettingChanged) -> Statements:
     change = msgspec.json.decode(fact.change, type=Change)
     if isinstance(change, RulesSet):
         yield "number_set", {"name": "rules_version", "value": change.version}
+        yield "rules_set", {"version": change.version}
     else:
         yield SETTINGS[type(change)], msgspec.structs.asdict(change)
 

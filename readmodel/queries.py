@@ -37,13 +37,13 @@ def job(connection: Connection, viewer: str, root: str) -> r.Job | None:
 def tree(connection: Connection, viewer: str, root: str) -> list[r.Task]:
     """A job's tasks in tree order: each before the tasks it queued, siblings by rank; nothing for an unknown job."""
     seen = sight(connection, viewer)
-    return _tasks(connection, seen, fetch(connection, "tree", seen, {"root": root}))
+    return tasks_of(connection, seen, fetch(connection, "tree", seen, {"root": root}))
 
 
 def task(connection: Connection, viewer: str, uuid: str) -> r.Task | None:
     """One task, or None."""
     seen = sight(connection, viewer)
-    found = _tasks(connection, seen, fetch(connection, "task", seen, {"task": uuid}))
+    found = tasks_of(connection, seen, fetch(connection, "task", seen, {"task": uuid}))
     return found[0] if found else None
 
 
@@ -107,6 +107,12 @@ def numbers(connection: Connection) -> dict[str, int]:
     return {row["name"]: row["value"] for row in fetch(connection, "settings", None, {})}
 
 
+def rules_at(connection: Connection, moment: int) -> int:
+    """The version of the rules that decided at a moment (ms since 1970): 1 until another was set."""
+    [row] = fetch(connection, "rules_at", None, {"moment": moment})
+    return int(row["version"])
+
+
 def assembling(connection: Connection) -> list[r.Assembling]:
     """Jobs whose outputs are to be joined. For the assembler."""
     found = fetch(connection, "assembling", None, {})
@@ -123,28 +129,35 @@ def outputs_in_tree_order(connection: Connection, root: str) -> list[str]:
 
 def fetch(connection: Connection, name: str, seen: Sight | None, asked: Found) -> list[Found]:
     """The rows of a named query as dicts."""
+    return select(connection, SQL[name], seen, asked)
+
+
+def select(connection: Connection, statement: bytes, seen: Sight | None, asked: Found) -> list[Found]:
+    """The rows of a statement as dicts."""
     parameters = asked if seen is None else asked | seen._asdict()
     with translated(), connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(SQL[name], parameters).fetchall()
+        return cursor.execute(statement, parameters).fetchall()
 
 
 def tokens_named(connection: Connection, seen: Sight, tokens: list[str]) -> dict[str, r.Named]:
     """For each token of a visible execution or entry, a visible task that has its output or for which it runs."""
     found = fetch(connection, "visible_tokens", seen, {"tokens": sorted({token for token in tokens if token})})
-    return {row["token"]: _named(row) for row in found}
+    return {row["token"]: named(row) for row in found}
 
 
 def tasks_named(connection: Connection, seen: Sight, tasks: list[str]) -> dict[str, r.Named]:
     """The visible ones among these tasks."""
     found = fetch(connection, "visible_tasks", seen, {"tasks": sorted({task for task in tasks if task})})
-    return {row["task"]: _named(row) for row in found}
+    return {row["task"]: named(row) for row in found}
 
 
-def _named(row: Found) -> r.Named:
-    return r.Named(task=row["task"], root=row["root"], name=row["name"] or "")
+def named(row: Found) -> r.Named:
+    """The task of a row that has its uuid, root, name and owner's name."""
+    return r.Named(task=row["task"], root=row["root"], name=row["name"] or "", owner=row["owner"])
 
 
-def _tasks(connection: Connection, seen: Sight, found: list[Found]) -> list[r.Task]:
+def tasks_of(connection: Connection, seen: Sight, found: list[Found]) -> list[r.Task]:
+    """Rows of `job_tasks` with their owner and depth as tasks, what they refer to named where it may be seen."""
     for row in found:
         row["live"] = row["state"] in LIVE
         row["token"] = (row["running_token"] if row["live"] else "") or row["token"]

@@ -39,11 +39,12 @@ class Job(Row, frozen=True):
 
 
 class Named(Row, frozen=True):
-    """A task as others refer to it: its uuid, its job's, its label."""
+    """A task as others refer to it: its uuid, its job's, its label, and the name of who owns the job."""
 
     task: str
     root: str
     name: str
+    owner: str = ""
 
 
 class Task(Row, frozen=True):

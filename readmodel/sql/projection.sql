@@ -29,21 +29,16 @@ on conflict (root) do update set
 
 -- name: task_described
 insert into rm.job_tasks (
-    root, task, created_by, sequence, qsequence, name, spec, bound, script_digest, inputs_digest, parameters_digest,
-    created_at
+    root, task, created_by, sequence, qsequence, name, spec, bound, created_at
 )
-select
-    f.root, f.task, f.created_by, f.sequence, f.qsequence, f.name, f.spec, f.bound, f.script_digest, f.inputs_digest,
-    f.parameters_digest, f.time
+select f.root, f.task, f.created_by, f.sequence, f.qsequence, f.name, f.spec, f.bound, f.time
 from json_to_recordset(%s::json) as f (
     root text, task text, created_by text, sequence bigint, qsequence bigint, name text, spec text, bound text,
-    script_digest text, inputs_digest text, parameters_digest text, time bigint
+    time bigint
 )
 on conflict (root, task) do update set
     created_by = excluded.created_by, sequence = excluded.sequence, qsequence = excluded.qsequence,
-    name = excluded.name, spec = excluded.spec, bound = excluded.bound, script_digest = excluded.script_digest,
-    inputs_digest = excluded.inputs_digest, parameters_digest = excluded.parameters_digest,
-    created_at = excluded.created_at
+    name = excluded.name, spec = excluded.spec, bound = excluded.bound, created_at = excluded.created_at
 
 -- name: purity_changed
 insert into rm.job_tasks (root, task, is_pure)
@@ -84,6 +79,22 @@ on conflict (root, task) do update set
     source_finished_at = greatest(t.source_finished_at, excluded.source_finished_at),
     started_at = coalesce(t.started_at, excluded.started_at),
     finished_at = coalesce(t.finished_at, excluded.finished_at)
+
+-- name: task_found_alike
+-- After the task's last state: what other work of its owner, and of who may see that, is compared with.
+insert into rm.alike (key, owner, ended_at, root, task)
+select k.key, j.owner, f.time, f.root, f.task
+from json_to_recordset(%s::json) as f (root text, task text, time bigint)
+join rm.job_tasks t using (root, task)
+join rm.jobs j using (root)
+cross join lateral rm.alike_keys(t.spec, t.bound) k
+where t.is_pure and t.spec is not null and not starts_with(t.fingerprint, 'impure:')
+    and not exists (
+        select from rm.job_tasks o
+        join rm.jobs oj using (root)
+        where t.state = 'copied' and o.fingerprint = t.fingerprint and oj.owner = j.owner
+            and o.state in ('complete', 'copied') and (o.root, o.task) <> (t.root, t.task)
+    )
 
 -- name: task_decided
 insert into rm.job_tasks as t (
@@ -224,8 +235,32 @@ select f.name, f.value
 from json_to_recordset(%s::json) as f (name text, value bigint)
 on conflict (name) do update set value = excluded.value
 
+-- name: rules_set
+insert into rm.rules (version, since)
+select f.version, f.time
+from json_to_recordset(%s::json) as f (version bigint, time bigint)
+on conflict (version) do nothing
+
 -- name: pure_assumed
 insert into rm.assumed_pure (repository, script, commits)
 select f.repository, f.script, f.commits
 from json_to_recordset(%s::json) as f (repository text, script text, commits text[])
 on conflict (repository, script) do update set commits = excluded.commits
+
+-- name: counted
+-- Facts of one job and hour are added up, here and onto what was counted before.
+insert into rm.hours as h (root, hour, created, executed, copied, failed, cancelled, saved, spent)
+select
+    f.root, f.time / 3600000 * 3600000, sum(f.created), count(*) filter (where f.state = 'complete'),
+    count(*) filter (where f.state = 'copied'), count(*) filter (where f.state = 'failed'),
+    count(*) filter (where f.state = 'cancelled'),
+    coalesce(sum(greatest(f.finished_at - f.started_at, 0)) filter (where f.state = 'copied'), 0),
+    coalesce(sum(greatest(f.finished_at - f.started_at, 0)) filter (where f.state = 'complete'), 0)
+from json_to_recordset(%s::json) as f (
+    root text, state text, created bigint, started_at bigint, finished_at bigint, time bigint
+)
+group by 1, 2
+on conflict (root, hour) do update set
+    created = h.created + excluded.created, executed = h.executed + excluded.executed,
+    copied = h.copied + excluded.copied, failed = h.failed + excluded.failed,
+    cancelled = h.cancelled + excluded.cancelled, saved = h.saved + excluded.saved, spent = h.spent + excluded.spent

@@ -82,14 +82,16 @@ order by t.created_at, t.root
 limit 1
 
 -- name: visible_tasks
-select distinct on (t.task) t.task, t.root, t.name
+select distinct on (t.task) t.task, t.root, t.name, coalesce(u.name, g.name, j.owner) as owner
 from rm.job_tasks t
 join rm.jobs j using (root)
+left join rm.users u on u.uuid = j.owner
+left join rm.groups g on g.uuid = j.owner
 where t.task = any(%(tasks)s) and (%(everything)s or j.owner = any(%(owners)s))
 order by t.task, t.created_at, t.root
 
 -- name: visible_tokens
-select distinct on (h.token) h.token, h.task, h.root, t.name
+select distinct on (h.token) h.token, h.task, h.root, t.name, coalesce(u.name, g.name, h.owner) as owner
 from (
     select e.token, e.task, e.root, e.owner, 0 as rank, e.granted_at as since from rm.tasks e where e.token = any(%(tokens)s)
     union all
@@ -99,6 +101,8 @@ from (
     where t.token = any(%(tokens)s) and t.state = 'copied'
 ) h
 left join rm.job_tasks t on t.root = h.root and t.task = h.task
+left join rm.users u on u.uuid = h.owner
+left join rm.groups g on g.uuid = h.owner
 where %(everything)s or h.owner = any(%(owners)s)
 order by h.token, h.rank, h.since, h.root, h.task
 
@@ -185,32 +189,27 @@ where log_id = %(log_id)s and command_offset = %(offset)s
 -- name: assembling
 select j.root, j.task_count from rm.jobs j where j.state = 'assembling' order by j.root
 
--- name: similar
--- Earlier tasks with an output that share at least one of the telling components, newest first for each of them.
-select t.root, t.task, t.name, t.token, t.spec, t.bound, t.created_at, t.finished_at
-from (
-    (
-        select c.root, c.task from rm.job_tasks c join rm.jobs j using (root)
-        where c.script_digest = %(script)s and c.created_at <= %(before)s and (%(everything)s or j.owner = any(%(owners)s))
-            and c.state in ('complete', 'copied') and c.fingerprint <> %(fingerprint)s
-        order by c.created_at desc limit %(limit)s
-    )
-    union
-    (
-        select c.root, c.task from rm.job_tasks c join rm.jobs j using (root)
-        where c.inputs_digest = %(inputs)s and c.created_at <= %(before)s and (%(everything)s or j.owner = any(%(owners)s))
-            and c.state in ('complete', 'copied') and c.fingerprint <> %(fingerprint)s
-        order by c.created_at desc limit %(limit)s
-    )
-    union
-    (
-        select c.root, c.task from rm.job_tasks c join rm.jobs j using (root)
-        where c.parameters_digest = %(parameters)s and c.created_at <= %(before)s
-            and (%(everything)s or j.owner = any(%(owners)s))
-            and c.state in ('complete', 'copied') and c.fingerprint <> %(fingerprint)s
-        order by c.created_at desc limit %(limit)s
-    )
-) near
-join rm.job_tasks t using (root, task)
-where t.task <> %(task)s
-order by t.created_at desc, t.root, t.task
+-- name: rules_at
+select coalesce(max(version), 1)::bigint as version from rm.rules where since <= %(moment)s
+
+-- name: nearest
+-- Earlier finished work that is alike, for each key the newest; keys that leave out all but one thing bring more.
+select k.left_out, n.root, n.task, n.name, coalesce(u.name, g.name, n.owner) as owner, n.ended_at, n.spec, n.bound
+from rm.alike_keys(%(spec)s, %(bound)s) k
+cross join lateral (
+    select a.*
+    from unnest(%(owners)s::text[]) o (owner)
+    cross join lateral (
+        select a.root, a.task, a.owner, a.ended_at, t.name, t.spec, t.bound
+        from rm.alike a
+        join rm.job_tasks t using (root, task)
+        where a.key = k.key and a.owner = o.owner and a.ended_at <= %(before)s and t.fingerprint <> %(fingerprint)s
+        order by a.ended_at desc
+        limit case when starts_with(k.left_out, 'all but ') then %(limit)s else 1 end
+    ) a
+    order by a.ended_at desc
+    limit case when starts_with(k.left_out, 'all but ') then %(limit)s else 1 end
+) n
+left join rm.users u on u.uuid = n.owner
+left join rm.groups g on g.uuid = n.owner
+order by n.ended_at desc, n.root, n.task

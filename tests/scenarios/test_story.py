@@ -1,12 +1,9 @@
 """A job's log and an explanation, word by word."""
 
-import msgspec
 import pytest
 
-from readmodel.explain import compare
 from readmodel.rows import Named
 from readmodel.story import Told, sentence
-from tests.support.office import spec
 
 ONE = Named(task="t1", root="j1", name="one")
 NAMELESS = Named(task="t2", root="j1", name="")
@@ -39,19 +36,3 @@ NAMELESS = Named(task="t2", root="j1", name="")
 )
 def test_each_line(told, said):
     assert sentence(told) == said
-
-
-def text(of) -> str:
-    return msgspec.json.encode(of).decode()
-
-
-def test_components_are_compared_by_name_job_parameters_too():
-    mine, other = spec(inputs="a"), spec(inputs="b")
-    same, different = compare(text(mine), '{"genome":"hg38","n":1}', text(other), '{"genome":"hg19","n":1}')
-    assert different == ("inputs", "job parameter genome")
-    assert same == ("commit", "script", "image", "parameters", "outputs", "job parameter n")
-
-
-def test_a_parameter_that_only_one_of_them_names_is_a_difference():
-    mine = text(spec())
-    assert compare(mine, "{}", mine, '{"n":1}')[1] == ("job parameter n",)

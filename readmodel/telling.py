@@ -1,0 +1,82 @@
+"""An explanation in words: lines for people, from the viewer's place as the explanation itself is."""
+
+from datetime import datetime
+
+from readmodel.differences import Difference
+from readmodel.explain import Compared, Explanation
+from readmodel.nearest import Nearest
+from readmodel.rows import Named
+from readmodel.story import label
+
+TOLD = 10  # differences that are told of one task; --json has all
+
+
+def sentences(explanation: Explanation) -> list[str]:
+    """The explanation as lines."""
+    lines = [_first_line(explanation), *(f"because {why.text}" for why in explanation.why_executed)]
+    for nearest in explanation.nearest:
+        lines += _of_nearest(nearest)
+    return lines
+
+
+def comparison(compared: Compared) -> list[str]:
+    """The differences of two tasks as lines, the first task's value on the left."""
+    mine, other = (task.name or task.task for task in (compared.mine, compared.other))
+    if not compared.different:
+        return [f"{mine} and {other} are the same work: nothing in their fingerprints differs"]
+    return [f"{mine} and {other} differ in:", *_told(compared.different)]
+
+
+def _of_nearest(nearest: Nearest) -> list[str]:
+    which = f"nearest is {_whose(nearest.task, '')}: it differs in {', '.join(nearest.components)}"
+    return [which, *_told(nearest.different)]
+
+
+def _told(different: tuple[Difference, ...]) -> list[str]:
+    lines = [f"  {_line(one)}" for one in different[:TOLD]]
+    return lines + ([f"  and in {len(different) - TOLD} more places"] if len(different) > TOLD else [])
+
+
+def _line(one: Difference) -> str:
+    place = f"{one.component}: {one.path}" if one.path else one.component
+    if one.mine is None and one.other is None:
+        return place
+    return f"{place}: {one.mine or 'nothing'} here, {one.other or 'nothing'} there"
+
+
+def _whose(named: Named | None, otherwise: str) -> str:
+    return f"{label(named, otherwise)} of {named.owner}" if named and named.owner else label(named, otherwise)
+
+
+def _first_line(explanation: Explanation) -> str:
+    task, source = explanation.task, _whose(explanation.source, "another execution")
+    subject = task.name or task.task
+    match explanation.how:
+        case "reused":
+            waited = "waited on it and was then given" if explanation.waited else "was given"
+            return f"{subject} {waited} the output of {source}{_since(explanation)}"
+        case "waiting":
+            return f"{subject} waits on {source}{_since(explanation)}"
+        case "refused" | "failed" | "cancelled":
+            told = task.detail or task.reason.replace("_", " ")
+            return f"{subject} {_ENDS[explanation.how]}{': ' + told if told else ''}"
+        case "todo":
+            return f"{subject} is queued: its level {task.sequence} is not reached yet"
+        case "requested":
+            return f"{subject} is {'granted an execution, which has not started' if task.attempt else 'asked for'}"
+        case "running":
+            return f"{subject} is running under {task.token}{_since(explanation)}"
+        case "executed":
+            return f"{subject} was executed under {task.token}{_since(explanation)}"
+
+
+_ENDS = {"refused": "was refused an execution", "failed": "failed", "cancelled": "was cancelled"}
+
+
+def _since(explanation: Explanation) -> str:
+    """Since when it is so, and by which rules that was decided."""
+    if explanation.since is None:
+        return ""
+    moment = datetime.fromtimestamp(explanation.since / 1000).astimezone().isoformat(" ", "seconds")
+    word = "at" if explanation.how in ("reused", "executed") else "since"
+    return f", {word} {moment} (rules version {explanation.rules})"
