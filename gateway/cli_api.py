@@ -71,6 +71,19 @@ def _repository_add(
     repositories.add(session, name, place, owner)
 
 
+@command(repository_app, "assume-pure")
+def _repository_assume_pure(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="The repository.")],
+    script: Annotated[str, typer.Argument(help="The script, as jobs name it.")],
+    commits: Annotated[str, typer.Option("--commits", help="A branch, tag or commit, or a range A..B.")],
+) -> None:
+    """Declare that a script's tasks are pure although they don't say so, as those of Crunch v1 never do."""
+    from gateway import repositories
+
+    repositories.assume_pure(session, name, script, commits)
+
+
 @command(repository_app, "list")
 def _repository_list(session: Session) -> None:
     """List the repositories that are known."""

@@ -6,12 +6,16 @@ from pathlib import Path
 
 from coordinator.ids import JOB_INFIX, derive
 from gateway import git
+from gateway.client import Client
 from gateway.people import find
 from gateway.problems import Refused
 from gateway.reach import registry_of
 from gateway.session import Session
 from readmodel import registry
+from schemas.settings import PureAssumed
+from schemas.topics import Topic
 
+MOST_COMMITS = 1_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,254}")
 
 
@@ -52,3 +56,26 @@ def remove(session: Session, name: str) -> None:
     if session.as_json:
         session.result({"name": name, "removed": True})
     session.say(f"{name} is not known any more")
+
+
+def assume_pure(session: Session, name: str, script: str, commits: str) -> None:
+    """Declare a script pure at some commits: its tasks that say nothing of it are, with all job parameters captured."""
+    with closing(registry_of(session)) as rows:
+        place = next((row["location"] for row in registry.fetch(rows, "repositories", {}) if row["name"] == name), None)
+    if place is None:
+        raise Refused(f"repository: there is no {name[:80]!r}: crunch-reuse repository list shows them")
+    with git.open_repository(place, session.folders.cache / "repositories", commits) as repository:
+        meant = git.commits_of(repository, commits, MOST_COMMITS)
+        _require_script(repository, meant, script)
+    declared = PureAssumed(repository=name, script=git.SCRIPTS + script, commits=tuple(meant))
+    with Client(session) as client:
+        client.ask(Topic.SETTINGS, declared)
+    if session.as_json:
+        session.result({"repository": name, "script": script, "commits": meant})
+    session.say(f"{script} of {name} counts as pure at {len(meant)} commit{'' if len(meant) == 1 else 's'}")
+
+
+def _require_script(repository: git.Repository, commits: list[str], script: str) -> None:
+    """Refused unless the newest of them has it: a wrong name would be silently good for nothing."""
+    if all(entry.path != git.SCRIPTS + script for entry in repository.entries(commits[0])):
+        raise Refused(f"script: {git.SCRIPTS}{script[:80]} is no file of commit {commits[0][:10]}")

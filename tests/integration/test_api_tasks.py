@@ -8,9 +8,6 @@ from typing import Any
 
 import pytest
 
-from gateway.client import Client
-from schemas.settings import PureAssumed
-from schemas.topics import Topic
 from tests.support.api import Person, Site, site
 from tests.support.scripts import Scripts
 from tests.support.sdk import run_sdk
@@ -40,9 +37,8 @@ def saved(person: Person, files: dict[str, str], name: str) -> str:
 
 def assumed_pure(site: Site, scripts: Scripts, script: str) -> None:
     """An operator declares the script's tasks pure."""
-    declared = PureAssumed(repository="scripts", script=f"crunch_scripts/{script}", commits=(scripts.commit,))
-    with Client(site.crunch.session()) as client:
-        client.ask(Topic.SETTINGS, declared)
+    declared = site.crunch.run("repository", "assume-pure", "scripts", script, "--commits", scripts.commit)
+    assert declared.code == 0, declared.err
 
 
 def lines_of(person: Person, pdh: str) -> list[str]:

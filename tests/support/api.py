@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,12 +104,12 @@ class Site:
 
 
 @contextmanager
-def site(*options: str) -> Iterator[Site]:
+def site(*options: str, runner: str = "process", environment: Mapping[str, str] = {}) -> Iterator[Site]:
     """A system that runs, in a process of its own. `options`: more of `up`."""
     with tempfile.TemporaryDirectory(prefix="crunch-reuse-api-") as name:
         crunch = Crunch(Path(name) / "home", Path(name) / "data")
         crunch.home.mkdir()
-        with crunch.up("--runner", "process", "--slots", "2", *options) as up:
+        with crunch.up("--runner", runner, "--slots", "2", *options, environment=environment) as up:
             made = Site(crunch, up)
             yield made
             made.close()

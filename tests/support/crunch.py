@@ -66,9 +66,9 @@ class Crunch:
         return done(self.start(*arguments, **options))
 
     @contextmanager
-    def up(self, *options: str) -> Iterator["Up"]:
+    def up(self, *options: str, environment: Mapping[str, str] = {}) -> Iterator["Up"]:
         """A running `up`, ready; in the end it is stopped, if the test has not done so."""
-        process = self.start("up", "--json", *options)
+        process = self.start("up", "--json", *options, environment=environment)
         with process:
             line = process.stdout.readline() if process.stdout else ""
             assert line, f"`up` did not start: {done(process)}"

@@ -23,7 +23,7 @@ import docker
 import platformdirs
 
 from streams.broker import BrokerError, fetch_jars, find_java
-from tests.support import arvados_client
+from tests.support import arvados_sdks
 
 ENGINE_START_SECONDS = 60
 ENGINE_STOP_SECONDS = 30
@@ -132,7 +132,11 @@ NEEDS = {
     "root": Need(why_missing=_no_root, advice="run as root, on Linux"),
     "another-python": Need(why_missing=_no_other_python, advice="install a second one of Python 3.11, 3.12, 3.13"),
     "arvados-client": Need(
-        why_missing=arvados_client.why_missing,
+        why_missing=lambda: arvados_sdks.why_missing(arvados_sdks.JOBS),
+        advice="let pip reach a package index once",
+    ),
+    "arvados-clients": Need(
+        why_missing=lambda: arvados_sdks.why_missing(*arvados_sdks.VERSIONS),
         advice="let pip reach a package index once",
     ),
 }
