@@ -32,6 +32,10 @@ def test_rules():
     assert "decode to encode" in bench("rules", "--fingerprints", "50")
 
 
+def test_explain():
+    assert "explained to a user: median" in bench("explain", "--tasks", "1500", "--owners", "20", "--rounds", "3")
+
+
 def test_log():
     assert "append to woken reader" in bench("log", "--records", "200")
 
