@@ -1,14 +1,18 @@
-"""What people do with the Arvados Python SDK 2.2.2, done to our API by that SDK."""
+"""What people do with the Arvados Python SDK and its tools, done to our API by three versions of them."""
+
+from pathlib import Path
 
 import pytest
 
 from tests.support.api import Site
-from tests.support.sdk import run_sdk
+from tests.support.arvados_sdks import JOBS, LAST_WITH_JOBS, VERSIONS
+from tests.support.sdk import run_sdk, run_tool
 
-pytestmark = pytest.mark.needs("arvados-client")
+pytestmark = pytest.mark.needs("arvados-clients")
 
 
-def test_it_finds_the_api_and_who_asks(api_site: Site) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_it_finds_the_api_and_who_asks(api_site: Site, version: str) -> None:
     ada = api_site.person("ada")
     said = run_sdk(
         ada,
@@ -17,12 +21,14 @@ def test_it_finds_the_api_and_who_asks(api_site: Site) -> None:
         api = arvados.api("v1")
         print(json.dumps({"me": api.users().current().execute(), "keep": api.keep_services().accessible().execute()}))
         """,
+        version=version,
     )
     assert said["me"]["uuid"] == ada.uuid
     assert said["keep"]["items"][0]["service_host"] == "127.0.0.1"
 
 
-def test_files_go_in_and_come_out(api_site: Site) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_files_go_in_and_come_out(api_site: Site, version: str) -> None:
     said = run_sdk(
         api_site.person("ada"),
         """
@@ -50,6 +56,7 @@ def test_files_go_in_and_come_out(api_site: Site) -> None:
             "first": by_hash.open("a/first.txt").read(),
         }))
         """,
+        version=version,
     )
     assert said["names"] == ["a", "second.bin", "third", "a", "second.bin"]
     assert said["right"]
@@ -62,7 +69,8 @@ def test_files_go_in_and_come_out(api_site: Site) -> None:
     assert record["name"].startswith("two files (")
 
 
-def test_the_writer_of_2014_packs_files_and_gets_a_locator(api_site: Site) -> None:
+@pytest.mark.parametrize("version", [JOBS, LAST_WITH_JOBS])
+def test_the_writer_of_2014_packs_files_and_gets_a_locator(api_site: Site, version: str) -> None:
     said = run_sdk(
         api_site.person("ada"),
         """
@@ -77,6 +85,7 @@ def test_the_writer_of_2014_packs_files_and_gets_a_locator(api_site: Site) -> No
         back = arvados.CollectionReader(out.manifest_text())
         print(json.dumps({"pdh": pdh, "text": back.open("count.txt").read(), "x": len(back.open("sub/x").read())}))
         """,
+        version=version,
     )
     assert said["text"] == "17 lines\n"
     assert said["x"] == 1000
@@ -115,3 +124,22 @@ def test_what_another_may_not_read_is_not_there(api_site: Site) -> None:
     assert len(said) == 3
     assert all("404" in text or "not found" in text.lower() or "Error" in text for text in said), said
     assert "between us" not in str(said)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_arv_put_arv_ls_and_arv_get(api_site: Site, tmp_path: Path, version: str) -> None:
+    ada = api_site.person("ada")
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    (tmp_path / "in" / "one.txt").write_text("one")
+    (tmp_path / "in" / "sub" / "two.txt").write_text("two")
+    name = ("--name", f"put by {version}")
+    put = run_tool(ada, "arv-put", "--no-progress", *name, "in/", folder=tmp_path, version=version)
+    assert put.returncode == 0, put.stderr
+    uuid = put.stdout.strip()
+    assert ada.get(f"collections/{uuid}")["name"].startswith(name[1])
+    listed = run_tool(ada, "arv-ls", uuid, folder=tmp_path, version=version)
+    assert listed.stdout.split() == ["./one.txt", "./sub/two.txt"], listed.stderr
+    (tmp_path / "out").mkdir()
+    got = run_tool(ada, "arv-get", "--no-progress", f"{uuid}/", "out/", folder=tmp_path, version=version)
+    assert got.returncode == 0, got.stderr
+    assert (tmp_path / "out" / "sub" / "two.txt").read_text() == "two"

@@ -104,10 +104,15 @@ class Site:
 
 
 @contextmanager
-def site(*options: str, runner: str = "process", environment: Mapping[str, str] = {}) -> Iterator[Site]:
-    """A system that runs, in a process of its own. `options`: more of `up`."""
+def site(
+    *options: str,
+    runner: str = "process",
+    environment: Mapping[str, str] = {},
+    settings: Mapping[str, str] = {},
+) -> Iterator[Site]:
+    """A system that runs, in a process of its own. `options`: more of `up`; `settings`: keys of the configuration."""
     with tempfile.TemporaryDirectory(prefix="crunch-reuse-api-") as name:
-        crunch = Crunch(Path(name) / "home", Path(name) / "data")
+        crunch = Crunch(Path(name) / "home", Path(name) / "data", settings)
         crunch.home.mkdir()
         with crunch.up("--runner", runner, "--slots", "2", *options, environment=environment) as up:
             made = Site(crunch, up)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,16 +41,18 @@ class Done:
 
 @dataclass(frozen=True)
 class Crunch:
-    """`crunch-reuse` for a user whose home is `home`, on the data folder `data`."""
+    """`crunch-reuse` for a user whose home is `home`, on the data folder `data`. `settings`: of the configuration."""
 
     home: Path
     data: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def start(
         self, *arguments: str, prefix: Sequence[str] = (), environment: Mapping[str, str] = {}, **options: Any
     ) -> "subprocess.Popen[str]":
         """Begin a command, after the words of `prefix`; standard output and error are pipes."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("CRUNCH_REUSE_", "XDG_"))}
+        clean |= {f"CRUNCH_REUSE_{key.replace('.', '_').upper()}": value for key, value in self.settings.items()}
         options = {"stdin": subprocess.DEVNULL, "start_new_session": True} | options
         return subprocess.Popen(
             [*prefix, sys.executable, "-P", "-m", "gateway.cli", "--data-dir", str(self.data), *arguments],
@@ -80,7 +82,7 @@ class Crunch:
 
     def session(self) -> Session:
         """What a command in this process would start from."""
-        return Session(None, {"data.dir": str(self.data)})
+        return Session(None, {"data.dir": str(self.data), **self.settings})
 
     def until(self, ask: Callable[[Client], T | None], patience: float = PATIENCE) -> T:
         """What `ask` finds in the read model, as soon as that is something."""
