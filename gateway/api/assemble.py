@@ -3,7 +3,7 @@
 import socket
 
 from coordinator.ids import DEFAULT_PREFIX
-from gateway.api import collections, jobs, keep, people, tasks
+from gateway.api import collections, jobs, keep, logs, people, tasks
 from gateway.api.app import application
 from gateway.api.dispatch import Dispatcher
 from gateway.api.schema import RESOURCES
@@ -15,7 +15,8 @@ from gateway.folders import Folders
 from gateway.resolve import ImageResolver
 from streams.log import Log
 
-HANDLERS = {**people.HANDLERS, **collections.HANDLERS, **jobs.HANDLERS, **tasks.HANDLERS, **keep.HANDLERS}
+_METHODS = (people, collections, jobs, tasks, keep, logs)
+HANDLERS = {name: handler for methods in _METHODS for name, handler in methods.HANDLERS.items()}
 
 
 class Api:

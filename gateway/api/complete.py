@@ -7,7 +7,8 @@ import msgspec
 
 from gateway.api.parameters import signed
 from gateway.api.service import Caller
-from readmodel import listing
+from readmodel import listing, queries
+from readmodel.story import Told, sentence
 
 Row = dict[str, Any]
 NO_TASKS = {"todo": 0, "running": 0, "done": 0, "failed": 0}
@@ -69,4 +70,19 @@ def named_parameters(task: Row) -> list[str]:
     return ["all"] if named == "all" else list(named)
 
 
-_COMPLETE: dict[str, Callable[[Caller, list[Row]], None]] = {"jobs": _jobs, "job_tasks": _tasks}
+def _logs(caller: Caller, rows: list[Row]) -> None:
+    """Give what the system says its words. Who may not see what a line refers to is not told its name."""
+    ours = [row for row in rows if row["kind"] is not None]
+    if not ours:
+        return
+    seen = caller.sight
+    with caller.service.rows() as connection:
+        sources = queries.tasks_named(connection, seen, [row["other"] for row in ours])
+        tokens = queries.tokens_named(connection, seen, [row["token"] for row in ours])
+    for row in ours:
+        source, whose = sources.get(row["other"]), tokens.get(row["token"])
+        told = Told(row["kind"], row["subject"], row["number"], row["detail"], source, whose)
+        row["properties"] = {"text": sentence(told) + "\n"}
+
+
+_COMPLETE: dict[str, Callable[[Caller, list[Row]], None]] = {"jobs": _jobs, "job_tasks": _tasks, "logs": _logs}

@@ -246,5 +246,21 @@ REPOSITORIES = Resource(
     READ,
 )  # fmt: skip
 
-_ALL = (USERS, GROUPS, LINKS, COLLECTIONS, KEEP_SERVICES, REPOSITORIES, JOBS, JOB_TASKS)
+LOGS = Resource(
+    "logs", "log", "Log", "57u5n", "What happened to jobs, line by line, and what clients wrote down.",
+    (
+        *COMMON,
+        Attribute("id", "integer", "grows with time: filter by it for what is new"),
+        Attribute("event_at", "datetime", "when it happened; now, unless its writer says otherwise", "create"),
+        Attribute("event_type", "string", "create, update; stderr: a job's own word; or its writer's", "create"),
+        Attribute("object_uuid", "string", "what it is about", "create"),
+        Attribute("object_owner_uuid", "string", "whose that is; who reads them reads the line"),
+        Attribute("object_kind", "string", "class of the object, where it is known"),
+        Attribute("summary", "text", "in a few words", "create"),
+        Attribute("properties", "hash", "of what the system says: text; of a writer's: anything", "create"),
+    ),
+    (*READ, CREATE),
+)  # fmt: skip
+
+_ALL = (USERS, GROUPS, LINKS, COLLECTIONS, KEEP_SERVICES, REPOSITORIES, JOBS, JOB_TASKS, LOGS)
 RESOURCES: dict[str, Resource] = {one.name: one for one in _ALL}

@@ -3,6 +3,9 @@
 -- name: token_of
 select uuid, user_uuid, label, scopes, created_at, expires_at, revoked_at from api.tokens where digest = %(digest)s
 
+-- name: token_named
+select uuid, user_uuid, label, scopes, created_at, expires_at, revoked_at from api.tokens where uuid = %(uuid)s
+
 -- name: tokens
 select uuid, user_uuid, label, scopes, created_at, expires_at, revoked_at from api.tokens order by created_at, uuid
 
@@ -104,3 +107,13 @@ insert into api.proofs (portable_data_hash, owner_uuid) values (%(pdh)s, %(owner
 -- name: proved
 select distinct portable_data_hash from api.proofs
 where portable_data_hash = any(%(hashes)s) and (%(everything)s or owner_uuid = any(%(owners)s))
+
+-- name: add_log
+insert into api.logs (
+    uuid, owner_uuid, created_at, event_at, event_type, object_uuid, object_owner_uuid, summary, properties
+)
+values (
+    %(uuid)s, %(owner_uuid)s, %(now)s, %(event_at)s, %(event_type)s, %(object_uuid)s, %(object_owner_uuid)s, %(summary)s,
+    %(properties)s
+)
+on conflict (uuid) do nothing

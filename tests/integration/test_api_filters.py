@@ -46,6 +46,7 @@ def _fill(ada: Person, ben: Person, scripts: Scripts) -> None:
     ada.post("links", link_class="permission", name="can_read", tail_uuid=ben.uuid, head_uuid=group)
     ada.post("collections", name="it's \\ % _", description="x")
     ben.post("collections", owner_uuid=ben.uuid)
+    ada.post("logs", event_type="note", object_uuid=group, summary="it's", event_at="2014-10-06T00:00:00Z")
     done = scripts.job(ada, {"queue": [{"write": "x"}]}, description="it's", priority=-1, nondeterministic=True)
     for job in (done, scripts.job(ben, {"success": False}), scripts.job(ben, is_pure=True, priority=7)):
         scripts.ended(ada if job is done else ben, job["uuid"])
