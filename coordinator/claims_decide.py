@@ -31,9 +31,11 @@ def decide(ctx: Context, claim: Claim, want: Requested, why: str = "first", proo
     `proof`: token of the entry whose inputs the owner was just proved to read; it counts as visible, this once.
     """
     if not claim.executions and not claim.losses:
-        return grant(ctx, claim, want, why)
-    if want.refresh or claim.quarantined:
-        return grant(ctx, claim, want, "refresh" if want.refresh else "quarantined")
+        return grant(ctx, claim, want, _plain(why))
+    if want.refresh:
+        return grant(ctx, claim, want, "refresh")
+    if claim.quarantined:
+        return grant(ctx, claim, want, "quarantined" if visible(ctx.view, want.owner, claim) else _plain(why))
     if claim.losses and losses_seen(ctx.view, want.owner, claim) >= ctx.config.quarantine_losses:
         told = "this work has lost too many nodes; ask an operator to release it"
         return [failed_request(want, Reason.LOSES_NODES, told)]
@@ -55,7 +57,12 @@ def _decide_among(ctx: Context, claim: Claim, want: Requested, why: str, proof: 
     provable = None if why == "unproved" else _provable(ctx, claim, want)
     if provable is not None:
         return wait_for_verification(ctx, claim, provable, want, prove=want.owner)
-    return grant(ctx, claim, want, "first" if why == "unproved" else why)
+    return grant(ctx, claim, want, _plain(why))
+
+
+def _plain(why: str) -> str:
+    """What may be said to who is not to know that there was anything to be proved."""
+    return "first" if why == "unproved" else why
 
 
 def _provable(ctx: Context, claim: Claim, want: Requested) -> Execution | None:

@@ -51,7 +51,12 @@ def drop_entry(ctx: Context, claim: Claim, entry: Execution, status: ExecutionSt
     for verification in verifications_of(claim, entry.token):
         del claim.verifications[verification.token]
         yield _call_off(verification)
-        yield from redecide(ctx, claim, verification.waiters.values(), entry.token)
+        yield from redecide(ctx, claim, verification.waiters.values(), entry.token, _why(verification))
+
+
+def _why(verification: Verification) -> str:
+    """Who only had something to prove must not learn that there was anything."""
+    return "unproved" if verification.prove else "redecided"
 
 
 def _call_off(verification: Verification) -> Output:
@@ -120,7 +125,7 @@ def quarantined(ctx: Context, claim: Claim, record: Quarantined) -> Outputs:
     verifications, claim.verifications = claim.verifications, {}
     for verification in verifications.values():
         yield _call_off(verification)
-        yield from redecide(ctx, claim, verification.waiters.values(), verification.entry)
+        yield from redecide(ctx, claim, verification.waiters.values(), verification.entry, _why(verification))
     for execution in list(claim.executions.values()):
         waiters, execution.waiters = execution.waiters, {}
         yield from redecide(ctx, claim, waiters.values(), execution.token)

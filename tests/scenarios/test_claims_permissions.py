@@ -3,7 +3,7 @@
 import pytest
 
 from schemas import claims as c
-from schemas.facts import Disagreed, Redecided
+from schemas.facts import Disagreed, Granted, Redecided
 from schemas.settings import GroupSet
 from schemas.tasks import TaskCopied, TaskFailed
 from tests.support import mutations
@@ -174,3 +174,17 @@ def test_a_private_execution_is_handed_on_within_its_owners_tasks_only():
     assert s.fate("a2") == "promoted"
     s.asks("bob", "b")
     assert s.fates["b"] == ["granted"]
+
+
+@pytest.mark.parametrize("judged", [c.Quarantined(fingerprint=FP), c.Invalidated(fingerprint=FP)])
+def test_who_sees_nothing_is_not_told_that_something_was_judged(judged):
+    s = scene().may_read("bob", "ada").asks("ada", "a").exits("a").when(judged).asks("cyd", "c")
+    assert [granted.why for granted in s.all(Granted)] == ["first"]
+    s.asks("bob", "b")
+    assert [granted.why for granted in s.all(Granted)] == ["quarantined" if type(judged) is c.Quarantined else "first"]
+
+
+@pytest.mark.parametrize("judged", [c.Quarantined(fingerprint=FP), c.Invalidated(fingerprint=FP)])
+def test_who_had_something_to_prove_is_not_told_that_it_is_gone(judged):
+    s = scene().asks("ada", "a", by_inputs=True).exits("a").asks("cyd", "c").when(judged)
+    assert [granted.why for granted in s.all(Granted)] == ["first"]
