@@ -58,7 +58,15 @@ WRITTEN_BY_MACHINES: dict[Topic, frozenset[type[Any]]] = {
         }
     ),
     Topic.CLAIMS: frozenset(
-        {Forwarded, claims.Requested, claims.Withdrawn, claims.PurityDropped, claims.Lost, claims.Unplaceable}
+        {
+            Forwarded,
+            claims.Requested,
+            claims.Imported,
+            claims.Withdrawn,
+            claims.PurityDropped,
+            claims.Lost,
+            claims.Unplaceable,
+        }
     ),
     Topic.WORK: frozenset({Forwarded, work.Ready, work.Reprioritised, work.Cancelled}),
     Topic.ASSIGNMENTS: frozenset({assignments.Assigned, assignments.Stopped}),

@@ -70,6 +70,9 @@ def _accept(model: Model, command: Any) -> Problems:
     match command:
         case c.Requested():
             model.remember(command)
+        case c.Imported(fingerprint=fingerprint, task=task, root=root, owner=owner, by_inputs=opened):
+            want = c.Requested(fingerprint=fingerprint, task=task, root=root, owner=owner, by_inputs=opened)
+            model.remember(want)
         case c.Reported() | c.ChildQueued() | c.Unplaceable() | c.Started():
             yield from _accept_of_an_execution(model, command)
         case c.Quarantined(fingerprint=fingerprint):
@@ -110,7 +113,12 @@ def granted(model: Model, fact: f.Granted) -> Problems:
         return
     if fact.why in ("first", "redecided"):
         yield from _needless(model, fact, want)
-    _hold(model, fact, Held(want=want, task=fact.task, holders=[(fact.owner, want.task)]))
+    held = Held(want=want, task=fact.task, holders=[(fact.owner, want.task)])
+    if isinstance(model.now.command, c.Imported):
+        held.children = len(model.now.command.children)
+    elif fact.why == "imported":
+        yield 1, f"{fact.token} was granted as imported, and is not"
+    _hold(model, fact, held)
 
 
 def _needless(model: Model, fact: f.Granted, want: c.Requested) -> Problems:
@@ -142,9 +150,10 @@ def completed(model: Model, record: t.TaskCompleted) -> Problems:
     if execution is None or record.token not in model.now.ended or record.task != execution.task:
         yield 2, f"{record.task} completed under {record.token}, which did not end here or is another's"
         return
-    if not isinstance(command, c.Exited) or record.output != execution.output:
+    if not isinstance(command, c.Exited | c.Imported) or record.output != execution.output:
         yield 2, f"{record.task} completed with another output than its exit said"
-    if not record.children == execution.children == model.now.born.pop(record.task, 0):
+    due = 0 if isinstance(command, c.Imported) else execution.children  # imported ones are in the job already
+    if not record.children == due == model.now.born.pop(record.task, 0):
         yield 8, f"{record.task} completed without all the children it had queued"
 
 
@@ -158,7 +167,8 @@ def changed(model: Model, fact: f.ExecutionChanged) -> Problems:
         yield 2, f"{fact.token} is {fact.status} after it was {execution.status}"
     if fact.status == "done":
         said = execution.named_output or getattr(command, "output", "")
-        if getattr(command, "token", "") != fact.token or fact.output != said:
+        own = isinstance(command, c.Imported) or getattr(command, "token", "") == fact.token
+        if not own or fact.output != said:
             yield 2, f"{fact.token} is done by another's word, or with another output"
         execution.output = fact.output
     _follow(model, fact, execution)

@@ -90,6 +90,6 @@ class JobsChecker:
             yield 4, f"job {fact.root} was {job.state} and then {fact.state}"
         if fact.state in ("assembling", "complete", "failed", "cancelled") and job.open:
             yield 4, f"job {fact.root} is {fact.state} with {job.open} tasks open"
-        if fact.state in ("complete", "failed") and job.state != "assembling":
+        if fact.state in ("complete", "failed") and job.state not in ("assembling", "importing"):
             yield 4, f"job {fact.root} is {fact.state} and was never assembled"
         job.state = fact.state

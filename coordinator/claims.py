@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
-from coordinator import claims_entry, claims_exit, claims_life
+from coordinator import claims_entry, claims_exit, claims_import, claims_life
 from coordinator.claims_decide import decide
 from coordinator.claims_give import Context, Outputs, Said
 from coordinator.claims_state import Claim, has_request
@@ -56,6 +56,7 @@ def requested(ctx: Context, claim: Claim, record: c.Requested) -> Said:
 
 HANDLERS: dict[type, Handler] = {
     c.Requested: requested,
+    c.Imported: claims_import.imported,
     c.Withdrawn: claims_entry.withdrawn,
     c.PurityDropped: claims_entry.purity_dropped,
     c.Started: claims_life.started,

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
+from coordinator import jobs_import, jobs_tasks
 from coordinator import jobs_levels as levels
-from coordinator import jobs_tasks
 from coordinator.config import Config, apply
 from coordinator.fingerprint import impure_fingerprint
 from coordinator.ids import first_task_uuid
@@ -58,6 +58,11 @@ def job_submitted(state: State, trees: Rows[Tree], record: t.JobSubmitted) -> Ou
     yield from levels.create(state.config, tree, first_task_uuid(tree.root), "", first)
     yield from levels.advance(tree)
     yield answered(record.root, detail=record.root)
+
+
+def task_imported(state: State, tree: Tree, record: t.TaskImported) -> Outputs:
+    """A task of a job's history."""
+    return jobs_import.task_imported(state.assumed, tree, record)
 
 
 def _repeat(tree: Tree, record: t.JobSubmitted) -> Output:
@@ -155,6 +160,7 @@ OF_A_JOB: dict[type, Handler] = {
     t.JobCancelled: job_cancelled,
     t.JobAssembled: job_assembled,
     t.PurityTakenBack: purity_taken_back,
+    t.TaskImported: task_imported,
 }
 OF_AN_OPEN_TASK: dict[type, Callable[[Tree, Any], Outputs]] = {
     t.TaskStarted: jobs_tasks.task_started,
@@ -188,6 +194,8 @@ class Jobs:
             return self._apply(body)
         if isinstance(body, t.JobSubmitted):
             return job_submitted(self.state, self.rows, body)
+        if isinstance(body, t.JobImported):
+            return jobs_import.job_imported(self.state.config, self.rows, body)
         return self._of_a_job(body)
 
     def _of_a_job(self, body: Any) -> Outputs:

@@ -6,13 +6,14 @@ from typing import Any
 import msgspec
 
 from coordinator.config import Config
-from coordinator.jobs_state import Task, Tree, bind, fingerprint_for, has_ancestor
+from coordinator.jobs_state import History, Past, Task, Tree, bind, fingerprint_for, has_ancestor
 from coordinator.lifecycle import is_final, next_job, next_task
 from coordinator.machine import Output
 from schemas.claims import Requested, Withdrawn
 from schemas.facts import JobChanged, TaskChanged
 from schemas.reasons import Reason
 from schemas.spec import JobParameter, TaskSpec
+from schemas.tasks import ImportedState
 from schemas.topics import Topic
 
 Outputs = Iterator[Output]
@@ -34,8 +35,28 @@ def create(config: Config, tree: Tree, uuid: str, created_by: str, spec: TaskSpe
     One that can't be (unset parameter, too deep, its own ancestor, one too many) joins failed, and fails the job.
     """
     bound = bind(tree, spec)
+    task, fact = join(tree, uuid, created_by, spec, bound)
+    reason, detail = _objection(config, tree, task, bound)
+    yield fact
+    if reason is not Reason.NONE:
+        yield from end(tree, task, "fail", reason=reason, detail=detail)
+        yield from fail(tree, task, reason)
+    elif tree.failing is not Reason.NONE:
+        yield from end(tree, task, "cancel", reason=Reason.JOB_FAILED)
+
+
+def join(
+    tree: Tree,
+    uuid: str,
+    created_by: str,
+    spec: TaskSpec,
+    bound: dict[str, JobParameter] | str,
+    past: Past | None = None,
+) -> tuple[Task, Output]:
+    """A task joins the tree, in state todo; the task, and the fact that says so. `bound`: what `bind` said."""
     parameters = {} if isinstance(bound, str) else bound
     creator = tree.tasks.get(created_by)
+    shared = spec.is_pure and not (past and isinstance(bound, str))  # else it fails, and shares nothing either
     task = Task(
         uuid=uuid,
         created_by=created_by,
@@ -43,13 +64,13 @@ def create(config: Config, tree: Tree, uuid: str, created_by: str, spec: TaskSpe
         sequence=spec.sequence,
         qsequence=tree.next_rank,
         is_pure=spec.is_pure,
-        fingerprint=fingerprint_for(uuid, spec, spec.is_pure, parameters),
+        fingerprint=fingerprint_for(uuid, spec, shared, parameters),
         spec=spec,
         bound=parameters,
+        past=past,
     )
-    reason, detail = _objection(config, tree, task, bound)
     tree.add(task)
-    yield task_fact(
+    return task, task_fact(
         tree,
         task,
         created_by=created_by,
@@ -60,12 +81,8 @@ def create(config: Config, tree: Tree, uuid: str, created_by: str, spec: TaskSpe
         fingerprint=task.fingerprint,
         is_pure=task.is_pure,
         ineligible=spec.ineligible,
+        at=past.created_at if past else 0,
     )
-    if reason is not Reason.NONE:
-        yield from end(tree, task, "fail", reason=reason, detail=detail)
-        yield from fail(tree, task, reason)
-    elif tree.failing is not Reason.NONE:
-        yield from end(tree, task, "cancel", reason=Reason.JOB_FAILED)
 
 
 def _objection(config: Config, tree: Tree, task: Task, bound: dict[str, JobParameter] | str) -> tuple[Reason, str]:
@@ -73,7 +90,7 @@ def _objection(config: Config, tree: Tree, task: Task, bound: dict[str, JobParam
         return Reason.PARAMETER_UNSET, f"job_parameters names `{bound}`, which the job does not have"
     if task.depth > config.max_depth:
         return Reason.TOO_DEEP, f"it is {task.depth} generations below the first task, at most {config.max_depth}"
-    if len(tree.tasks) >= config.max_tasks:
+    if len(tree.tasks) > config.max_tasks:
         return Reason.TOO_MANY_TASKS, f"a job has at most {config.max_tasks} tasks"
     if has_ancestor(tree, task.created_by, task.fingerprint):
         return Reason.OWN_ANCESTOR, "the same work is among the tasks that led to it, so it would never end"
@@ -123,14 +140,53 @@ def _withdraw(tree: Tree, task: Task, *, unstarted_only: bool) -> Output:
 
 
 def advance(tree: Tree) -> Outputs:
-    """Request what the lowest open level has to do; with no open level left, have the output assembled."""
+    """Request what the lowest open level has to do; with no open level left, have the output assembled.
+
+    A job that is imported requests nothing: with no open level left, it ends as it had ended.
+    """
     level = tree.level()
-    if level is None:
+    if tree.history is not None:
+        if level is None:
+            yield _end_import(tree, tree.history)
+    elif level is None:
         tree.state = next_job(tree.state, "assemble", tree.root)
         yield job_fact(tree, tasks=len(tree.tasks))
     elif tree.failing is Reason.NONE:
         for uuid in tree.todo.pop(level, []):
             yield from claim(tree, tree.tasks[uuid])
+
+
+ENDS: dict[ImportedState, tuple[str, Reason]] = {
+    "complete": ("complete", Reason.NONE),
+    "failed": ("fail", Reason.PERMANENT_FAILURE),
+    "cancelled": ("cancel", Reason.CANCELLED),
+}
+"""How what is imported ends: the event in the lifecycle, the reason."""
+
+
+def _end_import(tree: Tree, history: History) -> Output:
+    event, reason = ENDS[history.state]
+    tree.state = next_job(tree.state, event, tree.root)
+    failed = (task.uuid for task in tree.tasks.values() if task.state == "failed")
+    fact = job_fact(
+        tree,
+        output=history.output,
+        reason=reason,
+        task=next(failed, "") if event == "fail" else "",
+        tasks=len(tree.tasks),
+        detail=history.detail,
+        at=history.finished_at,
+        started_at=history.started_at,
+    )
+    tree.forget()
+    return fact
+
+
+def times(past: Past | None) -> dict[str, int]:
+    """The times of an imported task, as fields of TaskChanged; of another task none."""
+    if past is None:
+        return {}
+    return {"at": past.finished_at, "started_at": past.started_at, "finished_at": past.finished_at}
 
 
 def claim(tree: Tree, task: Task) -> Outputs:

@@ -9,10 +9,33 @@ from schemas.facts import JobState, TaskState
 from schemas.reasons import Reason
 from schemas.settings import PureAssumed
 from schemas.spec import JobParameter, TaskSpec
+from schemas.tasks import ImportedState
+
+
+class Past(msgspec.Struct, kw_only=True):
+    """How an imported task ended elsewhere; times in ms since 1970, 0: unknown."""
+
+    state: ImportedState
+    output: str
+    detail: str
+    created_at: int
+    started_at: int
+    finished_at: int
+
+
+class History(msgspec.Struct, kw_only=True):
+    """How an imported job ended elsewhere, and how many tasks it had; times in ms since 1970, 0: unknown."""
+
+    state: ImportedState
+    tasks: int
+    output: str
+    detail: str
+    started_at: int
+    finished_at: int
 
 
 class Task(msgspec.Struct, kw_only=True):
-    """One task. `spec` and `bound` are forgotten when its job has ended."""
+    """One task. `spec`, `bound` and `past` are forgotten when its job has ended."""
 
     uuid: str
     created_by: str
@@ -24,6 +47,7 @@ class Task(msgspec.Struct, kw_only=True):
     state: TaskState = "todo"
     spec: TaskSpec | None
     bound: dict[str, JobParameter] = {}
+    past: Past | None = None
 
 
 class Policy(msgspec.Struct):
@@ -61,6 +85,7 @@ class Tree(msgspec.Struct, kw_only=True):
     next_rank: int = 0
     failing: Reason = Reason.NONE
     failed_task: str = ""
+    history: History | None = None
 
     def add(self, task: Task) -> None:
         """Put a new task, in state todo, into the tree."""
@@ -82,9 +107,9 @@ class Tree(msgspec.Struct, kw_only=True):
 
     def forget(self) -> None:
         """The job has ended: keep what idempotence needs, not what was asked."""
-        self.parameters, self.levels, self.todo = {}, {}, {}
+        self.parameters, self.levels, self.todo, self.history = {}, {}, {}, None
         for task in self.tasks.values():
-            task.spec, task.bound = None, {}
+            task.spec, task.bound, task.past = None, {}, None
 
 
 def bind(tree: Tree, spec: TaskSpec) -> dict[str, JobParameter] | str:

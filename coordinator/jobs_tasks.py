@@ -30,6 +30,7 @@ def task_reported(tree: Tree, record: t.TaskReported) -> Outputs:
 def task_completed(tree: Tree, record: t.TaskCompleted) -> Outputs:
     """Its own execution succeeded."""
     details = {"output": record.output, "log": record.log, "children": record.children}
+    details |= levels.times(tree.tasks[record.task].past)
     yield from _ended(tree, record, "complete", token=record.token, **details)
 
 

@@ -26,9 +26,10 @@ TASK: dict[TaskState, dict[str, TaskState]] = {
 }
 
 JOB: dict[JobState, dict[str, JobState]] = {
-    "queued": {"start": "running", "assemble": "assembling", "cancel": "cancelled"},
+    "queued": {"start": "running", "assemble": "assembling", "import": "importing", "cancel": "cancelled"},
     "running": {"assemble": "assembling", "cancel": "cancelled"},
     "assembling": {"complete": "complete", "fail": "failed", "cancel": "cancelled"},
+    "importing": {"complete": "complete", "fail": "failed", "cancel": "cancelled"},
     "complete": {},
     "failed": {},
     "cancelled": {},

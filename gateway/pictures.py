@@ -18,6 +18,7 @@ _COLOURS = {
     "running": "yellow",
     "claimed": "yellow",
     "assembling": "yellow",
+    "importing": "yellow",
 }
 
 

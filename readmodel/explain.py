@@ -122,21 +122,19 @@ def reasons(task: Task, earlier: tuple[Execution, ...], access: str = "") -> tup
     `access`: what the task's own execution read that its fingerprint does not cover.
     """
     spec = msgspec.json.decode(task.spec, type=TaskSpec)
-    found = [*_own_reasons(task, spec, access), *_reasons_of_the_claim(task, earlier)]
-    return tuple(found) or (
-        Why(code="none_earlier", text="nothing visible to you has done, or does, the same work (its fingerprint)"),
-    )
+    return (*own_reasons(spec, task.is_pure, access), *_reasons_of_the_claim(task, earlier)) or (NONE_EARLIER,)
 
 
-def _own_reasons(task: Task, spec: TaskSpec, access: str) -> list[Why]:
+def own_reasons(spec: TaskSpec, is_pure: bool, access: str = "") -> list[Why]:
+    """What keeps a task from reuse by its author's, or its own, doing. `is_pure`: whether it is that still. Pure."""
     found = []
-    if not spec.is_pure and not task.is_pure:
+    if not spec.is_pure and not is_pure:
         found.append(Why(code="not_pure", text="the task is not declared pure (is_pure)"))
-    elif not task.is_pure:
+    elif not is_pure:
         found.append(Why(code="purity_lost", text="the task was declared pure, and is not any more"))
     if access:
         found.append(Why(code="impure_access", text=f"it turned out not to be pure: it read {access}"))
-    for line in filter(None, task.ineligible.split("\n")):
+    for line in filter(None, spec.ineligible.split("\n")):
         found.append(Why(code="ineligible", text=f"it can't be reused although it is declared pure: {line}"))
     if spec.no_reuse:
         found.append(Why(code="no_reuse", text="its author asked for no reuse (no_reuse)"))
@@ -145,10 +143,12 @@ def _own_reasons(task: Task, spec: TaskSpec, access: str) -> list[Why]:
     return found
 
 
+NONE_EARLIER = Why(code="none_earlier", text="nothing visible to you has done, or does, the same work")
 CLAIMS: dict[str, str] = {
     "conflict": "earlier executions of the same work have different outputs",
     "quarantined": "an operator took the earlier executions out of use",
     "promoted": "it took over an execution whose own task was withdrawn",
+    "imported": "it ran in another system, and this is its history",
 }
 
 
@@ -156,7 +156,9 @@ def _reasons_of_the_claim(task: Task, earlier: tuple[Execution, ...]) -> list[Wh
     said = [code for code in CLAIMS if code in (task.why, task.decision)]
     found = [Why(code=code, text=CLAIMS[code]) for code in said]
     passed_over = bool(said) or task.why == "refresh"  # then a finished one is no riddle
-    return found + [_useless(e, task) for e in earlier if not (passed_over and e.status == "done")]
+    decided = None if task.waited else task.decided_at or task.created_at
+    kept = [e for e in earlier if not (passed_over and e.status == "done")]
+    return found + [useless(execution, task.owner, decided) for execution in kept]
 
 
 USELESS = {
@@ -175,18 +177,27 @@ USELESS = {
 }
 
 
-def _useless(execution: Execution, task: Task) -> Why:
-    code = _code(execution, task)
+def useless(execution: Execution, asker: str, decided: int | None = None) -> Why:
+    """Why an execution of the same work could not be given to, or waited on by, who asks. Pure.
+
+    `asker`: the owner of who asks. `decided`: ms since 1970; what ended later was live then. None: it is asked now.
+    """
+    code = _code(execution, asker, decided)
     more = "; ".join(filter(None, (execution.detail, execution.access and f"it read {execution.access}")))
     text = f"the earlier execution {execution.token} {USELESS[code].format(runner=execution.runner)}"
     return Why(code=code, text=f"{text} ({more})" if more else text)
 
 
-def _code(execution: Execution, task: Task) -> str:
+def _code(execution: Execution, asker: str, decided: int | None) -> str:
     if execution.is_impure:
         return "impure"
     status = execution.status
-    if execution.runner in UNSHARED and execution.owner != task.owner and status in ("running", "done"):
+    if is_private(execution) and execution.owner != asker and status in ("running", "done"):
         return "private"
-    ended = execution.ended_at is not None and execution.ended_at > (task.decided_at or task.created_at)
-    return "not_finished" if ended and not task.waited else status
+    ended = decided is not None and execution.ended_at is not None and execution.ended_at > decided
+    return "not_finished" if ended else status
+
+
+def is_private(execution: Execution) -> bool:
+    """Whether nothing held it to its inputs, so that it is its owner's alone."""
+    return execution.runner in UNSHARED

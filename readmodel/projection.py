@@ -48,7 +48,8 @@ def effects(fact: Fact) -> Iterator[Effect]:
     if projection is None:
         raise UnknownFact(f"no projection for {type(fact.body).__name__}")
     own = msgspec.structs.asdict(fact.body)
-    own |= {"partition": fact.partition, "position": fact.position, "time": fact.time}
+    own |= {"partition": fact.partition, "position": fact.position}
+    own["time"] = getattr(fact.body, "at", 0) or fact.time  # what is imported happened before it came here
     own |= {"cause_log_id": fact.cause.log_id, "cause_offset": fact.cause.offset, "cause_index": fact.cause.index}
     for statement, more in projection(fact.body):
         yield Effect(statement, own | more)

@@ -78,6 +78,7 @@ WHY_GRANTED = {
     "refresh": ", as a fresh execution was asked for",
     "conflict": ", as the executions so far disagree",
     "quarantined": ", as what there is was taken out of use",
+    "imported": " in another system, taken over from there",
 }
 
 
@@ -118,6 +119,7 @@ SENTENCES: dict[str, Callable[[Told], str]] = {
     "queued": _of_the_job,
     "running": _of_the_job,
     "assembling": _of_the_job,
+    "importing": lambda _: "job of another system, being taken over",
     "complete": _of_the_job,
     "failed": _of_the_job,
     "cancelled": _of_the_job,

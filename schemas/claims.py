@@ -47,6 +47,22 @@ class Requested(Record, frozen=True, tag="requested", kw_only=True):
     qsequence: Annotated[Count, Meta(description="rank in its job by creation; for the task's environment")] = 0
 
 
+class Imported(Record, frozen=True, tag="imported", kw_only=True):
+    """An execution that had finished in another system. Written by the jobs machine alone, when the import is whole."""
+
+    fingerprint: Annotated[Fingerprint, Meta(description="what its output depends on; `impure:<task>` if not shared")]
+    task: Annotated[Uuid, Meta(description="the task it ran for")]
+    root: Annotated[Uuid, Meta(description="its primary job; key of the answer in `tasks`")]
+    owner: Annotated[Uuid, Meta(description="user or group that owns the job")]
+    output: Annotated[Locator, Meta(description="portable data hash of its output; was looked for at the edge")] = ""
+    by_inputs: Annotated[bool, Meta(description="it may be given to who proves reading its inputs")] = False
+    children: Annotated[tuple[TaskSpec, ...], Meta(description="tasks it queued; a copy of it queues them anew")] = ()
+    started_at: Annotated[Milliseconds, Meta(description="when it began, ms since 1970; for people")] = 0
+    finished_at: Annotated[Milliseconds, Meta(description="when it ended, ms since 1970; for people")] = 0
+    spec: Annotated[Raw, Meta(description="the TaskSpec, from which an audit works out the fingerprint")] = EMPTY_OBJECT
+    bound: Annotated[Raw, Meta(description="JSON object: what it names of its own job's parameters")] = EMPTY_OBJECT
+
+
 class Withdrawn(Record, frozen=True, tag="withdrawn", kw_only=True):
     """A task no longer wants what it requested. Written by the jobs machine alone."""
 
@@ -185,6 +201,7 @@ ClaimRecord = (
     Genesis
     | Forwarded
     | Requested
+    | Imported
     | Withdrawn
     | PurityDropped
     | Started

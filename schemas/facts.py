@@ -44,7 +44,9 @@ class Granted(Record, frozen=True, tag="granted", kw_only=True):
     owner: Annotated[Uuid, Meta(description="owner of the execution")]
     attempt: Annotated[Count, Meta(description="from 1")] = 1
     replaces: Annotated[MaybeToken, Meta(description="token of the attempt before, if any")] = ""
-    why: Annotated[Name, Meta(description="first, retry, redecided, refresh, conflict, quarantined")] = "first"
+    why: Annotated[Name, Meta(description="first, retry, redecided, refresh, conflict, quarantined, imported")] = (
+        "first"
+    )
 
 
 class Waiting(Record, frozen=True, tag="waiting", kw_only=True):
@@ -135,7 +137,7 @@ class ClaimChanged(Record, frozen=True, tag="claim_changed", kw_only=True):
     reason: Annotated[Text, Meta(description="for people")] = ""
 
 
-JobState = Literal["queued", "running", "assembling", "complete", "failed", "cancelled"]
+JobState = Literal["queued", "running", "assembling", "importing", "complete", "failed", "cancelled"]
 TaskState = Literal["todo", "claimed", "running", "complete", "copied", "failed", "cancelled"]
 
 
@@ -151,6 +153,8 @@ class JobChanged(Record, frozen=True, tag="job_changed", kw_only=True):
     task: Annotated[MaybeUuid, Meta(description="the task whose failure failed it")] = ""
     tasks: Annotated[Count, Meta(description="number of its tasks, when its levels are done")] = 0
     detail: Annotated[Text, Meta(description="one line for people, when it failed without a failed task")] = ""
+    at: Annotated[Milliseconds, Meta(description="imported: when it came to be so, ms since 1970")] = 0
+    started_at: Annotated[Milliseconds, Meta(description="imported: when its first task began, ms since 1970")] = 0
 
 
 class TaskChanged(Record, frozen=True, tag="task_changed", kw_only=True):
@@ -179,6 +183,7 @@ class TaskChanged(Record, frozen=True, tag="task_changed", kw_only=True):
     detail: Annotated[Text, Meta(description="one line for people")] = ""
     started_at: Annotated[Milliseconds, Meta(description="copied: the source execution's start, ms since 1970")] = 0
     finished_at: Annotated[Milliseconds, Meta(description="copied: the source execution's end, ms since 1970")] = 0
+    at: Annotated[Milliseconds, Meta(description="imported: when it came to be so, ms since 1970")] = 0
 
 
 class SettingChanged(Record, frozen=True, tag="setting_changed", kw_only=True):

@@ -1,6 +1,6 @@
 """Topic `tasks`, keyed by root job uuid: what users ask of jobs, and what the claims machine says of their tasks."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -50,6 +50,40 @@ class JobAssembled(Record, frozen=True, tag="job_assembled", kw_only=True):
     root: Annotated[Uuid, Meta(description="the primary job")]
     output: Annotated[Locator, Meta(description="portable data hash of the joined output; empty: they can't be joined")]
     detail: Annotated[Text, Meta(description="why they can't be joined, in one line; then the job fails")] = ""
+
+
+ImportedState = Literal["complete", "failed", "cancelled"]
+
+
+class JobImported(Record, frozen=True, tag="job_imported", kw_only=True):
+    """A job that had ended in another system, as its history tells. Its tasks follow, then it ends here as there."""
+
+    root: Annotated[Uuid, Meta(description="the job's uuid, the same as there")]
+    owner: Annotated[Uuid, Meta(description="user or group that will own it")]
+    request: Annotated[Uuid, Meta(description="digest of where it comes from; another one on the same uuid is refused")]
+    spec: Annotated[JobSpec, Meta(description="what was asked; what is not known any more is left out")]
+    state: Annotated[ImportedState, Meta(description="how it ended")]
+    tasks: Annotated[Count, Meta(description="how many of its tasks follow")]
+    output: Annotated[Locator, Meta(description="portable data hash of its output; empty: it had none")] = ""
+    detail: Annotated[Text, Meta(description="one line for people")] = ""
+    created_at: Annotated[Milliseconds, Meta(description="when it was asked for, ms since 1970")] = 0
+    started_at: Annotated[Milliseconds, Meta(description="when its first task began, ms since 1970; 0: never")] = 0
+    finished_at: Annotated[Milliseconds, Meta(description="when it ended, ms since 1970")] = 0
+
+
+class TaskImported(Record, frozen=True, tag="task_imported", kw_only=True):
+    """A task of a job that is being imported; the last one ends the import."""
+
+    root: Annotated[Uuid, Meta(description="the primary job")]
+    task: Annotated[Uuid, Meta(description="the task's uuid, the same as there")]
+    created_by: Annotated[str, Meta(max_length=64, description="uuid of the task that queued it; empty: none")] = ""
+    spec: Annotated[TaskSpec, Meta(description="what it was; `ineligible` says why its output can't be reused")]
+    state: Annotated[ImportedState, Meta(description="how it ended")]
+    output: Annotated[Locator, Meta(description="portable data hash of its output, if it is complete")] = ""
+    detail: Annotated[Text, Meta(description="one line for people")] = ""
+    created_at: Annotated[Milliseconds, Meta(description="when it was queued, ms since 1970")] = 0
+    started_at: Annotated[Milliseconds, Meta(description="when it began, ms since 1970; 0: never")] = 0
+    finished_at: Annotated[Milliseconds, Meta(description="when it ended, ms since 1970")] = 0
 
 
 class TaskCreated(Record, frozen=True, tag="task_created", kw_only=True):
@@ -138,6 +172,8 @@ TaskRecord = (
     | JobCancelled
     | PurityTakenBack
     | JobAssembled
+    | JobImported
+    | TaskImported
     | TaskCreated
     | TaskStarted
     | TaskReported

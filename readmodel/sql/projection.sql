@@ -12,10 +12,11 @@ on conflict (root) do update set
 insert into rm.jobs (root, state, output, reason, failed_task, detail, task_count, started_at, finished_at)
 select
     f.root, f.state, f.output, f.reason, f.task, f.detail, f.tasks,
-    case when f.state = 'running' then f.time end,
+    case when f.state = 'running' then f.time when f.started_at > 0 then f.started_at end,
     case when f.state in ('complete', 'failed', 'cancelled') then f.time end
 from json_to_recordset(%s::json) as f (
-    root text, state text, output text, reason text, task text, detail text, tasks bigint, time bigint
+    root text, state text, output text, reason text, task text, detail text, tasks bigint, started_at bigint,
+    time bigint
 )
 on conflict (root) do update set
     state = excluded.state,
@@ -53,13 +54,14 @@ insert into rm.job_tasks as t (
 )
 select
     f.root, f.task, f.state, f.fingerprint, f.ineligible, f.token, f.source, f.output, f.log, f.children, f.progress,
-    f.reason, f.failure, f.exit_code, f.detail, f.started_at, f.finished_at,
-    case when f.state in ('running', 'copied') then f.time end,
+    f.reason, f.failure, f.exit_code, f.detail, case when f.at = 0 then f.started_at else 0 end,
+    case when f.at = 0 then f.finished_at else 0 end,
+    case when f.state in ('running', 'copied') then f.time when f.at > 0 and f.started_at > 0 then f.started_at end,
     case when f.state in ('complete', 'copied', 'failed', 'cancelled') then f.time end
 from json_to_recordset(%s::json) as f (
     root text, task text, state text, fingerprint text, ineligible text, token text, source text, output text, log text,
     children bigint, progress bigint, reason text, failure text, exit_code bigint, detail text, started_at bigint,
-    finished_at bigint, time bigint
+    finished_at bigint, at bigint, time bigint
 )
 on conflict (root, task) do update set
     state = excluded.state,

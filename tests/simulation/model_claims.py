@@ -83,6 +83,13 @@ def _requested(step: Step, claim: Claim, record: c.Requested) -> None:
     step.pending = record
 
 
+def _imported(step: Step, claim: Claim, record: c.Imported) -> None:
+    if claim.runs_for(record.task):
+        raise Broken(5, f"{record.task} was imported twice", claim.fingerprint)
+    fields = {name: getattr(record, name) for name in ("fingerprint", "task", "root", "owner", "by_inputs")}
+    step.pending = c.Requested(**fields)
+
+
 def _leaves(step: Step, claim: Claim, record: c.Withdrawn | c.PurityDropped) -> None:
     wait = claim.waiting.pop(record.task, None)
     if wait is None:
@@ -181,6 +188,7 @@ def _nothing(step: Step, claim: Claim, record: Any) -> None:
 
 BEFORE: dict[type, Any] = {
     c.Requested: _requested,
+    c.Imported: _imported,
     c.Withdrawn: _leaves,
     c.PurityDropped: _leaves,
     c.Started: _started,
@@ -204,7 +212,7 @@ BEFORE: dict[type, Any] = {
 def _check_refusal(claim: Claim, record: Any) -> None:
     """A request, an exit, a loss or a finding that is current must not be passed over."""
     match record:
-        case c.Requested(task=task):
+        case c.Requested(task=task) | c.Imported(task=task):
             wrong = task not in claim.waiting and claim.runs_for(task) is None
         case c.Exited(token=token) | c.Started(token=token):
             run = claim.live(token)

@@ -50,6 +50,8 @@ class Tree:
         self.policy = {name: getattr(spec.task, name) for name in POLICY}
         self.state = "queued"
         self.tasks: dict[str, Task] = {}
+        self.history: t.JobImported | None = None
+        self.pasts: dict[str, t.TaskImported] = {}
 
     @property
     def is_open(self) -> bool:
@@ -91,16 +93,17 @@ class JobsModel:
                 task = tree.tasks.get(record.task)
                 self._must(4, task is not None and not task.is_open, f"the end of {record.task} had no effect")
             return
-        if isinstance(record, t.JobSubmitted):
+        if isinstance(record, t.JobSubmitted | t.JobImported):
             self._must(4, tree is None, "the job was created twice")
             tree = self.trees[record.root] = Tree(record.owner, record.spec)
+            tree.history = record if isinstance(record, t.JobImported) else None
             self.open += 1
         assert tree is not None
         was_open = tree.is_open
         asking = [uuid for uuid, task in tree.tasks.items() if task.state in ("claimed", "running")]
         for _, body in outputs:
             HANDLERS[type(body)](self, tree, body)
-        if was_open and tree.state == "cancelled":
+        if isinstance(record, t.JobCancelled):
             withdrawn = [body.task for _, body in outputs if isinstance(body, c.Withdrawn)]
             self._must(5, withdrawn == asking, f"of {asking} only {withdrawn} were withdrawn")
         if type(record) in ENDS:
@@ -120,11 +123,32 @@ class JobsModel:
         open_tasks = [uuid for uuid, task in tree.tasks.items() if task.is_open]
         self._must(8, not (fact.state in ("assembling", "complete") and open_tasks), f"{open_tasks} are still open")
         tree.state = fact.state
-        if fact.state == "complete":
+        if tree.history is not None:
+            self._ends_as_there(tree, tree.history, fact)
+        elif fact.state == "complete":
             self._must(4, isinstance(self._record, t.JobAssembled), "complete, and not assembled")
             failed = [uuid for uuid, task in tree.tasks.items() if task.state in ("failed", "cancelled")]
             self._must(4, not failed, f"complete although {failed} failed")
         self.fired[f"job {fact.state}"] += 1
+
+    def _ends_as_there(self, tree: Tree, history: t.JobImported, fact: f.JobChanged) -> None:
+        if fact.state == "importing" or isinstance(self._record, t.JobCancelled):
+            return
+        same = (fact.state, fact.output, len(tree.tasks)) == (history.state, history.output, history.tasks)
+        self._must(4, same, f"it was {history.state} with {history.tasks} tasks, and is {fact.state}")
+        self.fired["import ended"] += 1
+
+    def _imported(self, tree: Tree, record: c.Imported) -> None:
+        task, past = tree.tasks.get(record.task), tree.pasts.get(record.task)
+        whole = tree.history is not None and len(tree.tasks) == tree.history.tasks
+        self._must(8, task is not None and past is not None and whole, f"{record.task} was told of before its time")
+        assert task is not None
+        assert past is not None
+        self._must(4, (past.state, past.output) == ("complete", record.output), f"{record.task} had another end")
+        self._must(7, record.fingerprint == task.fingerprint, f"{record.task} was imported as something else")
+        self._must(6, record.owner == tree.owner, f"{record.task} was imported for {record.owner}")
+        queued = [other.spec for other in tree.tasks.values() if other.created_by == record.task]
+        self._must(8, [*record.children] == queued, f"{record.task} had queued {len(queued)} tasks")
 
     # --- Tasks ----------------------------------------------------------------------------------------------------
 
@@ -155,7 +179,7 @@ class JobsModel:
             same = end == fact.state and (record.output, record.token) == (fact.output, fact.token)
             self._must(4, same, f"{fact.task} is {fact.state} with {fact.output}")
         elif fact.state == "failed":
-            creating = isinstance(record, t.JobSubmitted | t.TaskSubmitted | t.TaskCreated)
+            creating = isinstance(record, t.JobSubmitted | t.TaskSubmitted | t.TaskCreated | t.TaskImported)
             self._must(4, end == "failed" or creating, f"{fact.task} failed without a cause")
             if creating:
                 self.fired[f"task refused: {fact.reason}"] += 1
@@ -165,7 +189,11 @@ class JobsModel:
     def _created(self, tree: Tree, fact: f.TaskChanged) -> None:
         record = self._record
         self._must(8, fact.state == "todo", f"{fact.task} was created as {fact.state}")
-        self._must(8, tree.state in ("queued", "running"), f"{fact.task} was created in a job that is {tree.state}")
+        open_to = ("importing",) if isinstance(record, t.TaskImported) else ("queued", "running")
+        self._must(8, tree.state in open_to, f"{fact.task} was created in a job that is {tree.state}")
+        if isinstance(record, t.TaskImported):
+            self._must(8, record.task not in tree.pasts, f"{fact.task} was imported twice")
+            tree.pasts[record.task] = record
         if isinstance(record, t.TaskCreated):
             creator = tree.tasks.get(record.created_by)
             self._must(8, creator is not None and creator.is_open, f"the creator of {fact.task} has ended before")
@@ -197,6 +225,8 @@ class JobsModel:
     def _means(self, tree: Tree, uuid: str, task: Task) -> None:
         """One fingerprint, one meaning; one meaning, one fingerprint; and what is not shared has its own."""
         shared = task.is_pure and not task.spec.no_reuse and not task.spec.ineligible
+        named = () if task.spec.job_parameters == "all" else task.spec.job_parameters
+        shared = shared and (uuid not in tree.pasts or all(name in tree.parameters for name in named))
         bound = sorted((name, tree.parameters[name].digest) for name in self._bound(tree, task.spec))
         meaning = (task.spec.components, *bound) if shared else uuid
         self._must(7, task.fingerprint.startswith("impure:") is not shared, f"{uuid} is shared, or is not, wrongly")
@@ -252,6 +282,7 @@ HANDLERS: dict[type, Any] = {
     f.JobChanged: JobsModel._job,
     f.TaskChanged: JobsModel._task,
     c.Requested: JobsModel._requested,
+    c.Imported: JobsModel._imported,
     c.Withdrawn: JobsModel._withdrawn,
     c.PurityDropped: JobsModel._withdrawn,
 }

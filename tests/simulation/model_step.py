@@ -102,8 +102,14 @@ class Step:
             run = self._looks_for_disagreement(fact)
         else:
             want = self.decided(fact.task)
-            self.must(1, not (why := self._needless(want)), f"{fact.task} was granted an execution although {why}")
+            imported = isinstance(self.record, c.Imported)
+            self.must(1, imported is (fact.why == "imported"), f"{fact.task} was granted as {fact.why}")
+            told = fact.why == "quarantined" and not self.claim.seen(self.sight, want.owner)
+            self.must(6, not told, f"{fact.task} was told that something was quarantined, of which it sees nothing")
+            why = "" if imported else self._needless(want)
+            self.must(1, not why, f"{fact.task} was granted an execution although {why}")
             run = Run(fact.token, want, fact.task)
+            run.children = [*self.record.children] if imported else []
         self.must(6, fact.owner == run.holders[0][0], f"{fact.owner} was granted the work of {run.holders[0][0]}")
         self.claim.runs[fact.token] = run
         self.fired[f"granted: {fact.why}"] += 1
@@ -210,7 +216,10 @@ class Step:
         assert run is not None
         self.must(2, record.token == run.token, f"{record.token} is not the token that exited")
         self.must(4, record.output == run.output, f"{record.task} completed with another output")
-        self._children_are(run, record.task, record.children)
+        if isinstance(self.record, c.Imported):  # its children are in the job already
+            self.must(8, not (record.children or self.born), f"children of {record.task} were born again")
+        else:
+            self._children_are(run, record.task, record.children)
         self.told = True
         self.fired["completed"] += 1
 
@@ -316,6 +325,9 @@ class Step:
             self.must(
                 4, not self.subject.is_live and self.told, f"{self.subject.token} ended and its task was not told"
             )
+        if isinstance(self.record, c.Imported):
+            self.must(4, self.told, f"{self.record.task} was imported and not told")
+            self.fired["imported"] += 1
         self.must(8, not self.born, f"children after, or without, the end of {[*self.born]}")
         for task, wait in claim.waiting.items():
             place = wait.place

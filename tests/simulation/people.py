@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from coordinator.fingerprint import fingerprint_of
 from coordinator.ids import first_task_uuid
 from schemas import claims as c
 from schemas import settings as s
@@ -12,7 +13,7 @@ from schemas import tasks as t
 from schemas.codec import decode
 from schemas.facts import JobChanged
 from schemas.fields import Record
-from schemas.spec import JobParameter, JobSpec, Resources
+from schemas.spec import JobParameter, JobSpec, Resources, TaskSpec
 from schemas.topics import Topic
 from streams.log import Append, Place
 from streams.marks import Marks, is_new
@@ -48,6 +49,7 @@ class People:
         self.acknowledged: list[tuple[Place, int]] = []
         self.kinds = specs(random)
         self.whims = 0.0
+        self._histories = 0
         self.in_turn = False
         self._heard: list[tuple[Place, int, Marks]] = []
         for partition in range(PARTITIONS[Topic.FACTS]):
@@ -153,6 +155,43 @@ class People:
         )
         self.world.tell(f"{owner} submits {root}: {kind.name} with {genome} {changes}")
         self.say(Topic.TASKS, t.JobSubmitted(root=root, owner=owner, request=f"request-{root}", spec=spec))
+
+    def take_history_over(self) -> None:
+        """A job of another system, with what its first task had queued; sent again after a while, as by who resumes."""
+        random = self.world.random
+        self._histories += 1
+        root, owner, kind = f"past{self._histories}", random.choice(self.owners), random.choice(self.kinds)
+        parameters = {"genome": JobParameter(value=msgspec.Raw(b'"hg19"'), digest=digest("hg19"))}
+        first = f"{root}-first"
+        children = msgspec.json.decode(kind.parameters, type=dict[str, list[TaskSpec]])["children"]
+        specs = {first: kind} | {f"{root}-{rank}": child for rank, child in enumerate(children)}
+        tasks: list[Record] = [
+            t.TaskImported(
+                root=root,
+                task=task,
+                created_by="" if task == first else first,
+                spec=spec,
+                state=random.choice(("complete", "complete", "complete", "failed", "cancelled")),
+                output=self._past_output(spec, parameters),
+            )
+            for task, spec in specs.items()
+        ]
+        job = JobSpec(task=kind, parameters=parameters)
+        state = random.choice(("complete", "failed", "cancelled"))
+        begin = t.JobImported(
+            root=root, owner=owner, request=f"request-{root}", spec=job, state=state, tasks=len(tasks), output="past+1"
+        )
+        self.world.strike("history taken over")
+        self.world.tell(f"{owner} takes {root} over: {kind.name}, which was {state}")
+        for record in (begin, *tasks):
+            self.say(Topic.TASKS, record)
+            self.world.after(3_000, self.say, Topic.TASKS, record, 0)
+
+    def _past_output(self, spec: TaskSpec, parameters: dict[str, JobParameter]) -> str:
+        """What the same work gives here, but now and then something else."""
+        named = parameters if spec.job_parameters == "all" else set(spec.job_parameters) & set(parameters)
+        fingerprint = fingerprint_of(spec.components, {name: parameters[name].digest for name in named})
+        return f"out-{fingerprint[-12:]}+1" if self.world.random.random() < 0.8 else f"past-{self._histories}+1"
 
     def add_task(self) -> None:
         """A user adds a task to a running job."""

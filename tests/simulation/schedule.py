@@ -124,6 +124,7 @@ class Schedule:
     def _kinds_of_trouble(self) -> list[Callable[[], None]]:
         people = self.people
         return [
+            people.take_history_over, people.take_history_over,
             people.cancel, people.cancel, people.revoke, people.revoke, people.grant, people.change_standing,
             people.take_purity_back, people.operate, people.operate, people.age, people.age, people.babble,
             people.add_task, people.raise_rules, self._kill_process, self._freeze_process, self._zombie, self._zombie,
