@@ -1,4 +1,5 @@
-"""Waiting for records: one connection that listens, and learns from each append's notification where partitions end."""
+"""Waiting for records: one connection that listens, and learns from notifications where the partitions end that it
+waits for."""
 
 import socket
 import threading
@@ -12,6 +13,7 @@ from streams.log import LogUnreachable
 from streams.sql import statements
 
 SQL = statements()
+_CHANNEL = b"log_"
 
 
 class Listener:
@@ -24,7 +26,7 @@ class Listener:
         self._closed = threading.Event()
         self._link = Link(dsn, check, patience, self._closed)
         self._heard_on: Connection | None = None
-        self._ends: dict[int, int] = {}
+        self._ends: dict[int, int] = {}  # of the partitions that it listens to
         self._wake, self._woken = socket.socketpair()
 
     def wait(self, positions: dict[int, int], timeout: float) -> bool:
@@ -71,18 +73,20 @@ class Listener:
 
     def _moved(self, connection: Connection, positions: dict[int, int]) -> bool:
         if connection is not self._heard_on:
-            connection.add_notify_handler(lambda notice: self._hear(notice.payload))
-            connection.execute(SQL["listen"])
+            connection.add_notify_handler(lambda notice: self._hear(notice.channel, notice.payload))
             self._heard_on, self._ends = connection, {}
         while (notice := connection.pgconn.notifies()) is not None:
-            self._hear(notice.extra.decode())
-        if not self._ends.keys() >= positions.keys():
-            self._ends.update(connection.execute(SQL["ends"]).fetchall())
-        return any(self._ends.get(partition, 0) > offset for partition, offset in positions.items())
+            self._hear(notice.relname.decode(), notice.extra.decode())
+        if new := positions.keys() - self._ends.keys():
+            self._listen(connection, sorted(new))
+        return any(self._ends[partition] > offset for partition, offset in positions.items())
 
-    def _hear(self, ends: str) -> None:
-        """Take in a notification: `id:end,id:end`, or `*` where an append went to too many partitions to name."""
-        if ends == "*":
-            self._ends = {}
-        else:
-            self._ends.update((int(part), int(end)) for part, _, end in (e.partition(":") for e in ends.split(",")))
+    def _listen(self, connection: Connection, partitions: list[int]) -> None:
+        """From now on to these too. Their ends are asked for afterwards, so that none moves unheard in between."""
+        listens = b";".join(b"listen %s%d" % (_CHANNEL, partition) for partition in partitions)
+        connection.execute(listens, prepare=False)
+        ends: dict[int, int] = dict(connection.execute(SQL["ends"]).fetchall())
+        self._ends.update((partition, ends[partition]) for partition in partitions)
+
+    def _hear(self, channel: str, end: str) -> None:
+        self._ends[int(channel.removeprefix(_CHANNEL.decode()))] = int(end)

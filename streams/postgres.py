@@ -22,7 +22,7 @@ from streams.listener import Listener
 from streams.log import Append, Floor, LogMismatch, Place, Stored, out_of_range
 from streams.sql import statements
 
-LAYOUT = 1
+LAYOUT = 2
 READ_BYTES = Int8(16 * 1024 * 1024)
 SQL = statements()
 TOPICS = frozenset(topic.value for topic in Topic)
@@ -164,7 +164,9 @@ class PostgresLog:
 
     def _check(self, connection: Connection) -> None:
         """Look whether a new connection leads to a log of our layout, and to the same one as before."""
-        _check_layout(connection)
+        if _layout(connection) < LAYOUT:
+            with connection.transaction():
+                _make_layout(connection)
         present = _known(connection.execute(SQL["partitions"], binary=True).fetchall())
         for place, known in self.known.items():
             if present.get(place) != known:
@@ -200,13 +202,14 @@ def _make_layout(connection: Connection) -> None:
     """Bring the layout to the version that this code knows; who comes second waits, and finds it done."""
     connection.execute(SQL["lock_layout"])
     [[exists]] = connection.execute(SQL["layout_exists"]).fetchall()
-    if not exists:
+    if not exists or _layout(connection) < LAYOUT:
         connection.execute(SQL["layout"], prepare=False)
         connection.execute(SQL["keep_layout_version"], (LAYOUT,))
-    _check_layout(connection)
 
 
-def _check_layout(connection: Connection) -> None:
+def _layout(connection: Connection) -> int:
+    """The layout's version. Raises LogMismatch where it is newer than this code."""
     [[version]] = connection.execute(SQL["layout_version"]).fetchall()
     if version > LAYOUT:
         raise LogMismatch(f"the log in Postgres has layout {version}, this code knows {LAYOUT}: upgrade crunch-reuse")
+    return int(version)

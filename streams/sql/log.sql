@@ -1,4 +1,4 @@
--- The log in Postgres 15 and later, layout 1.
+-- The log in Postgres 15 and later, layout 2.
 --
 -- A partition's offsets come from its row in log.partitions, which an append keeps locked until it commits. So offsets
 -- become visible in their order. A sequence would hand them out without that: offset 7 could be read before offset 6
@@ -45,7 +45,7 @@ language plpgsql as $$
 declare
     offsets bigint[];
     now_ms bigint;
-    ends text;
+    told integer;
 begin
     perform from log.partitions where id = any (partition_ids) order by id for update;
     now_ms := floor(extract(epoch from clock_timestamp()) * 1000);  -- after the lock, so that times follow offsets
@@ -78,9 +78,8 @@ begin
         where p.id = n.id
         returning p.id, p.end_offset
     )
-    select string_agg(id || ':' || end_offset, ',') into ends from grown;
-
-    perform pg_notify('log', case when length(ends) < 7900 then ends else '*' end);
+    -- A channel for each partition: who waits for one is not woken by all others.
+    select count(pg_notify('log_' || id, end_offset::text)) into told from grown;
     return offsets;
 end
 $$;
@@ -145,9 +144,6 @@ order by r.record_offset
 
 -- name: bounds
 select start_offset, end_offset from log.partitions where id = %b
-
--- name: listen
-listen log
 
 -- name: ends
 select id, end_offset from log.partitions

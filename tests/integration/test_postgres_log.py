@@ -235,7 +235,7 @@ def test_a_newer_layout_is_refused(log_dsn: str, new_log: NewLog, open_log: NewL
         connection.execute("insert into log.layout values (99)")
     newer = open_log(log_dsn)
     for ask in (lambda: newer.end(WORK), lambda: newer.create(EMBEDDED)):
-        with pytest.raises(LogMismatch, match="has layout 99, this code knows 1: upgrade crunch-reuse"):
+        with pytest.raises(LogMismatch, match="has layout 99, this code knows 2: upgrade crunch-reuse"):
             ask()
 
 
@@ -275,9 +275,7 @@ def test_the_servers_defaults_do_not_matter(log_dsn: str, new_log: NewLog) -> No
         assert sorted(offset for writer in done for [offset] in writer.result(SOON)) == list(range(1, 101))
 
 
-def test_an_append_to_more_partitions_than_a_notification_can_name_wakes_who_waits(
-    log_dsn: str, open_log: NewLog
-) -> None:
+def test_an_append_to_very_many_partitions_wakes_who_waits_for_one(log_dsn: str, open_log: NewLog) -> None:
     log, waiting = open_log(log_dsn), open_log(log_dsn)
     log.create({Topic.FACTS: 1500})
     last = Place(Topic.FACTS, 1499)
@@ -286,3 +284,31 @@ def test_an_append_to_more_partitions_than_a_notification_can_name_wakes_who_wai
         woken = pool.submit(waiting.wait, {last: 1}, SOON)
         log.append([Append(Place(Topic.FACTS, number), "", b"x") for number in range(1500)])
         assert woken.result(SOON)
+
+
+def test_who_waits_for_one_partition_is_told_of_no_other(log_dsn: str, new_log: NewLog) -> None:
+    log = new_log(log_dsn)
+    end = log.end(WORK)
+    with psycopg.connect(log_dsn, autocommit=True) as listening:
+        listening.execute(f"listen log_{log.known[WORK].id}")
+        for place in (Place(Topic.CLAIMS, 0), Place(Topic.FACTS, 0), WORK):
+            log.append(records(place, b"x"))
+        [told] = listening.notifies(timeout=SOON, stop_after=1)
+        assert told.payload == str(end + 1)
+
+
+def test_what_was_appended_before_it_is_waited_for_is_seen(log_dsn: str, new_log: NewLog) -> None:
+    log, other = new_log(log_dsn), Place(Topic.CLAIMS, 0)
+    assert not log.wait({WORK: 1}, 0)
+    log.append(records(other, b"x"))
+    assert log.wait({other: 1}, SOON)
+
+
+def test_a_log_of_the_layout_before_is_brought_to_this_one(log_dsn: str, new_log: NewLog, open_log: NewLog) -> None:
+    new_log(log_dsn).append(records(WORK, b"before"))
+    with psycopg.connect(log_dsn) as connection:
+        connection.execute("delete from log.layout; insert into log.layout values (1)")
+        connection.execute("drop function log.append")
+    log = open_log(log_dsn)
+    log.append(records(WORK, b"after"))
+    assert values(log, WORK) == [b"before", b"after"]
