@@ -49,7 +49,7 @@ class Projector:
     """Projects the topic `facts` of `log` into the Postgres at `dsn`. Used by one thread.
 
     `partitions`: of `facts`, those to project; None: all. `batch`: facts of one partition in one transaction.
-    `answers_kept`: facts of a partition after which its answers are forgotten.
+    `answers_kept`: facts of a partition after which its answers are forgotten. `projected`: facts so far.
     Raises ReadModelError, and LogMismatch if the tables were made from another log.
     """
 
@@ -69,12 +69,18 @@ class Projector:
         self._answers_kept = answers_kept
         self._positions: dict[int, int] = {}
         self._marks: dict[int, Marks] = {}
+        self.projected = 0
         self._connection = connect(dsn)
         try:
             self._begin()
         except BaseException:
             self.close()
             raise
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """By partition, the offset of the next fact to project; from any thread."""
+        return self._positions.copy()
 
     def run(self, stop: Event) -> None:
         """Project until `stop` is set; closing `log` then ends it at once.
@@ -113,6 +119,7 @@ class Projector:
         read = sum(map(len, batches.values()))
         if read:
             self._project(batches)
+            self.projected += read
         return read
 
     def rebuild(self) -> None:
@@ -198,8 +205,8 @@ class Projector:
             changed.write(self._connection)
             for number, batch in batches.items():
                 if batch:
-                    next_offset = batch[-1].offset + 1
-                    progress.move(self._connection, number, next_offset, self._marks[number], self._answers_kept)
+                    reached = progress.Reached(batch[-1].offset + 1, batch[-1].time)
+                    progress.move(self._connection, number, reached, self._marks[number], self._answers_kept)
             progress.notify(self._connection)
 
     def _blame(self, facts: list[Fact], error: Exception) -> Exception:

@@ -26,6 +26,7 @@ Five rules, each of which keeps something from being lost or run twice:
   elsewhere, if there is an elsewhere.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -113,6 +114,10 @@ class ExecutorCore:
     def tokens(self) -> tuple[str, ...]:
         """What a sign of life lists: all that is held and whose slot is not given back yet."""
         return tuple(token for token, held in self._held.items() if held.phase != "freeing")
+
+    def phases(self) -> Counter[str]:
+        """How much work is held, by phase; from any thread."""
+        return Counter(held.phase for held in list(self._held.values()))
 
     # --- What the driver says -------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ thread. Signs of life are given beside this process (`consumers.executor.heart`)
 import logging
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -22,6 +23,7 @@ from consumers.executor.left import Left
 from consumers.executor.pulse import milliseconds
 from consumers.executor.site import Site
 from consumers.verifier import Judged, Look, VerifierCore, look
+from schemas.claims import Exited
 from schemas.fields import Record
 from schemas.log import Cause
 from schemas.work import Ready
@@ -92,6 +94,10 @@ class Incarnation:
     def trouble(self, is_there: bool) -> None:
         """Whether something keeps the node from working."""
         self._events.put(lambda now: self._core.trouble(is_there, now))
+
+    def phases(self) -> Counter[str]:
+        """How much work is held, by phase; from any thread."""
+        return self._core.phases()
 
     def stop(self) -> None:
         """End within seconds; what runs is killed and given back, so that it is done anew."""
@@ -165,6 +171,7 @@ class Incarnation:
 
     def _run(self, token: str, attempt: Attempt) -> None:
         report = attempt.run()
+        self._site.outcomes[outcome_of(report)] += 1
         self._events.put(lambda now: self._ended(token, report, now))
 
     def _start_look(self, wanted: Look) -> None:
@@ -239,3 +246,8 @@ class Incarnation:
         thread = threading.Thread(target=guarded, name=f"work-{token[-8:]}", daemon=True)
         self._threads[token] = thread
         thread.start()
+
+
+def outcome_of(report: Exited) -> str:
+    """How an execution ended, in one word: done, or which failure it was."""
+    return report.failure.value or ("done" if report.exit_code == 0 else "exit")

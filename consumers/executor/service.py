@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -25,6 +26,7 @@ from consumers.executor.lazyanswers import LazyAnswers
 from consumers.executor.lease import Timing
 from consumers.executor.leasesetting import LeaseSetting
 from consumers.executor.left import Left, recall
+from consumers.executor.owed import Owed
 from consumers.executor.pulse import milliseconds
 from consumers.executor.site import Site, mark_of, site_key
 from consumers.executor.way import Way
@@ -81,7 +83,7 @@ class Executor:
     `trouble`: why this node can't work now, in one line, None if it can; asked often, so it answers at once. While
     there is one the node does not join, or, if it has, takes nothing new and goes on with what it holds.
     `run` returns after `stop` or `drain`, both for any thread. `run` raises LogError, Replaced, and whatever else ends
-    it.
+    it. `outcomes`: how many executions ended here, by how.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Executor:
         self._ending = threading.Event()
         self._present: Incarnation | None = None
         self._settings = LeaseSetting()
+        self.outcomes: Counter[str] = Counter()
 
     def choice(self, image_named: bool = False) -> Choice:
         """Which runner a task gets here, and why. Raises CannotRun."""
@@ -130,8 +133,11 @@ class Executor:
                 answers=answers,
                 left=left.values(),
                 way=self.offer.way,
+                outcomes=self.outcomes,
             )
             stack.callback(site.close)
+            owed = stack.enter_context(closing(Owed(self._runners, self._key, site.attempts)))
+            owed.start()
             if not guard.wait_until_ready(_READY_SECONDS):
                 LOGGER.warning("%s: the process beside it, which gives its signs of life, is slow", self.offer.node)
             self._work(site, left)
@@ -153,6 +159,11 @@ class Executor:
 
     def _mark(self, one: Left) -> str:
         return mark_of(self._key, one.name)
+
+    def phases(self) -> Counter[str]:
+        """How much work it holds, by phase; from any thread."""
+        present = self._present
+        return present.phases() if present else Counter()
 
     def drain(self) -> None:
         """Take nothing new, finish what is held, end. What is not done in `Offer.drain` ms is handed over."""

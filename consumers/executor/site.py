@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -39,7 +40,8 @@ class Site:
 
     `node`: the node's name. `key`: tells this node and folder from any other on the machine; what its tasks leave is
     found by it. `way`: how tasks reach the API; None: there is none. `left`: what a former executor left running, and
-    whose folders stay as they are. `moment`: the file in which the present incarnation's deadline stands.
+    whose folders stay as they are. `moment`: the file in which the present incarnation's deadline stands. `outcomes`:
+    counts how executions ended here.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Site:
         answers: Asks,
         way: Way | None = None,
         left: Collection[Left] = (),
+        outcomes: Counter[str] | None = None,
     ) -> None:
         self.node = node
         self.key = site_key(node, root)
@@ -61,6 +64,7 @@ class Site:
         self.guard = guard
         self.answers = answers
         self.way = way
+        self.outcomes: Counter[str] = Counter() if outcomes is None else outcomes
         self.grace_seconds = GRACE_SECONDS
         self.processes = MAX_PROCESSES  # of one task
         self.attempts = root / "attempts"

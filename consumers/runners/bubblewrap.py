@@ -9,12 +9,12 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from consumers.runners.port import CannotRun, Command, Exit, Folders, Limits, Places, Running
+from consumers.runners.port import CannotRun, Command, Exit, Folders, Limits, Places, Running, Spared, nobody
 from consumers.runners.reap import MARK, in_cgroups, in_namespace_of, send, wait_for_end
 from consumers.runners.sandbox import HOSTNAME, SANDBOX, SHARED_MEMORY, USER, places_in_sandbox
 from consumers.runners.spawn import Spawned, Spawner
@@ -93,7 +93,7 @@ class BubblewrapRunner:
                 os.close(descriptor)
         return Sandbox(spawned, status, first)
 
-    def sweep(self, node: str, spare: Collection[str] = ()) -> int:
+    def sweep(self, node: str, spare: Spared = nobody) -> int:
         """Kill the sandboxes that carry the node's mark."""
         return self._spawner.sweep(node)
 

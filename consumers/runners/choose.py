@@ -1,12 +1,13 @@
 """Which runner a task gets, and why."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from consumers.runners.bubblewrap import BubblewrapRunner
 from consumers.runners.cgroups import Groups, find
-from consumers.runners.port import CannotRun, Runner
+from consumers.runners.port import CannotRun, Runner, Spared
 from consumers.runners.process import ProcessRunner
 from consumers.runners.spawn import Spawner
 from schemas.reasons import Failure
@@ -66,6 +67,7 @@ class Runners:
         self._logins = logins
         groups = find() if groups is None else groups
         spawner = Spawner(None if isinstance(groups, str) else groups)
+        self.owing = ""  # why the engine could not be asked what a former executor left; empty: it was, or need not be
         self._made: dict[str, Runner] = {
             "process": ProcessRunner(spawner),
             "bubblewrap": BubblewrapRunner(spawner),
@@ -86,17 +88,34 @@ class Runners:
     def sweep(self, node: str, spare: Collection[str] = ()) -> int:
         """Remove whatever a former executor of this node left running but what has a mark of `spare`; how many."""
         left = self._made["process"].sweep(node)
-        if self._note.exists() and not self.get("docker").trouble():
-            left += self.get("docker").sweep(node, spare)
-            if not spare:
+        if self._note.exists() and not self.owing:
+            left += self.sweep_engine(node, spare.__contains__)
+            if not spare and not self.owing:
                 self._note.unlink()
         return left
 
+    def sweep_engine(self, node: str, spare: Spared) -> int:
+        """The same, in the engine alone; see `owing`."""
+        removed = 0
+        with self._asking_engine():
+            removed = self.get("docker").sweep(node, spare)
+        return removed
+
     def find(self, node: str) -> tuple[str, ...]:
-        """Marks of what a former executor of this node left and the docker runner's `adopt` takes. Raises CannotRun."""
-        if not self._note.exists() or self.get("docker").trouble():
-            return ()
-        return self.get("docker").find(node)
+        """Marks of what a former executor of this node left and the docker runner's `adopt` takes; see `owing`."""
+        found: tuple[str, ...] = ()
+        if self._note.exists():
+            with self._asking_engine():
+                found = self.get("docker").find(node)
+        return found
+
+    @contextmanager
+    def _asking_engine(self) -> Iterator[None]:
+        self.owing = ""
+        try:
+            yield
+        except CannotRun as error:
+            self.owing = str(error)
 
     def will_make_container(self) -> None:
         """Remember it, also across a crash."""

@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from docker.utils.socket import frames_iter
 
 from consumers.runners.cgroups import group_of
 from consumers.runners.container import MARK_LABEL, NODE_LABEL, configuration
-from consumers.runners.port import CannotRun, Command, Exit, Folders, Places, Running
+from consumers.runners.port import CannotRun, Command, Exit, Folders, Places, Running, Spared, nobody
 from consumers.runners.reap import Hold, in_cgroups
 from consumers.runners.sandbox import places_in_sandbox
 from schemas.reasons import Failure
@@ -82,11 +82,11 @@ class DockerRunner:
         host = client.api.create_host_config(**settings.pop("host_config"))
         return str(client.api.create_container(**settings, host_config=host)["Id"])
 
-    def sweep(self, node: str, spare: Collection[str] = ()) -> int:
+    def sweep(self, node: str, spare: Spared = nobody) -> int:
         """Remove the containers that carry the node's label."""
         with _translated():
             api = self._connected().api
-            found = [one for one in _labelled(api, NODE_LABEL, node) if one["Labels"][MARK_LABEL] not in spare]
+            found = [one for one in _labelled(api, NODE_LABEL, node) if not spare(one["Labels"][MARK_LABEL])]
             for container in found:
                 api.remove_container(container["Id"], v=True, force=True)
             return len(found)

@@ -4,7 +4,7 @@ A runner starts one command and hands back a `Running`; how long that may go on,
 means is the same for all and stands in `consumers.runners.supervise`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -15,6 +15,14 @@ from schemas.reasons import Failure
 
 MIB = 2**20
 MAX_PROCESSES = 1024
+
+Spared = Callable[[str], bool]
+"""Whether what has this mark stays."""
+
+
+def nobody(_mark: str) -> bool:
+    """Nothing stays."""
+    return False
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,8 +153,8 @@ class Runner(Protocol):
         """
         ...
 
-    def sweep(self, node: str, spare: Collection[str] = ()) -> int:
-        """Kill and remove whatever is left of this node's commands but those of `spare` marks; how many there were."""
+    def sweep(self, node: str, spare: Spared = nobody) -> int:
+        """Kill and remove whatever is left of this node's commands but what is spared; how many there were."""
         ...
 
     def find(self, node: str) -> tuple[str, ...]:

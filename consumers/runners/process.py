@@ -4,9 +4,9 @@ It keeps none of the promises about what a task sees; memory and processes are b
 allow. Its outputs are recorded as made so, and no other user is given them.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
-from consumers.runners.port import CannotRun, Command, Folders, Places, Running
+from consumers.runners.port import CannotRun, Command, Folders, Places, Running, Spared, nobody
 from consumers.runners.spawn import Spawner
 from schemas.reasons import Failure
 
@@ -49,7 +49,7 @@ class ProcessRunner:
             contained=False,
         )
 
-    def sweep(self, node: str, spare: Collection[str] = ()) -> int:
+    def sweep(self, node: str, spare: Spared = nobody) -> int:
         """Kill what carries the node's mark."""
         return self._spawner.sweep(node)
 

@@ -17,6 +17,7 @@ from consumers.executor.left import name_of
 from consumers.executor.site import site_key
 from consumers.runners.docker import MARK_LABEL, NODE_LABEL
 from schemas.topics import Topic
+from tests.support.engine import Relay
 from tests.support.shopfloor import Node, ShopFloor, shopfloor
 
 LEASE = 60_000  # a start takes its time where much else runs
@@ -69,9 +70,9 @@ def shop(dsn: str, tmp_path: Path) -> Iterator[tuple[ShopFloor, Callable[..., No
         yield made
 
 
-def at_work(shop: ShopFloor, start: Callable[..., Node], engine: Engine) -> Node:
-    """A node with a container that waits."""
-    node = start("one", runner="docker", engine=engine.address)
+def at_work(shop: ShopFloor, start: Callable[..., Node], engine: Engine, address: str = "") -> Node:
+    """A node with a container that waits. `address`: of the engine, if the node is to know it by another."""
+    node = start("one", runner="docker", engine=address or engine.address)
     shop.request("t", WAITS, image=engine.image)
     shop.wait_until(lambda: list((node.root / "attempts").glob("*/out/waits")))
     return node
@@ -162,6 +163,21 @@ def test_killed_together_with_its_watchdog_it_is_adopted_all_the_same(shop, engi
     go(node, "said")
     assert floor.text(floor.completed("t").output, "said") == "said\n"
     assert list(engine.starts(node).values()) == [1]
+
+
+def test_an_engine_that_is_silent_at_the_start_is_asked_until_it_answers(shop, engine, tmp_path):
+    floor, start = shop
+    with Relay(tmp_path / "engine", engine.address) as relay:
+        node = at_work(floor, start, engine, relay.address)
+        floor.withdraw("t")
+        node.kill()
+        os.kill(node.watchdog, signal.SIGKILL)
+    [container] = engine.containers(node)
+    node.start()
+    assert [found.id for found in engine.containers(node)] == [container.id], "it did not go through the silent engine"
+    with Relay(tmp_path / "engine", engine.address):
+        container.wait(condition="removed", timeout=60)
+    assert engine.containers(node) == []
 
 
 @pytest.mark.parametrize("ends_by", ["its lease", "its end"])

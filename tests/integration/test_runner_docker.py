@@ -1,15 +1,16 @@
 """What only an engine does: images by digest, containers that are found again, and an engine that goes away."""
 
 import os
-import socket
 import threading
-from contextlib import suppress
+from contextlib import closing
 from pathlib import Path
 
 import docker
 import msgspec
 import pytest
 
+from consumers.executor.owed import Owed
+from consumers.runners.choose import Runners
 from consumers.runners.container import MARK_LABEL, NODE_LABEL
 from consumers.runners.docker import Container, DockerRunner, resolve_image
 from consumers.runners.port import MIB, CannotRun, Command, Folders, Limits
@@ -17,6 +18,7 @@ from consumers.runners.space import Space
 from consumers.runners.supervise import Supervision
 from consumers.watchdog import Note, Watch, milliseconds
 from schemas.reasons import Failure
+from tests.support.engine import Relay
 from tests.support.registry import PASSWORD, USER, login_helper, registry, small_image
 
 
@@ -64,6 +66,25 @@ def test_containers_of_a_node_are_found_and_removed(tmp_path, docker_engine, pyt
     forgotten.finish()
 
 
+def test_what_was_left_is_removed_late_and_what_runs_now_is_not(tmp_path, docker_engine, python_image):
+    runners = Runners("docker", f"unix://{tmp_path}/engine", tmp_path / "note")
+    runner, work = DockerRunner(docker_engine), command(tmp_path, python_image, "/bin/sleep", "1000")
+    (tmp_path / "attempts" / "now").mkdir(parents=True)
+    now, past = (runner.start(msgspec.structs.replace(work, mark=f"node-7.{name}"), print) for name in ("now", "past"))
+    runners.will_make_container()
+    assert (runners.find("node-7"), runners.sweep("node-7"), bool(runners.owing)) == ((), 0, True)
+    with (
+        closing(Owed(runners, "node-7", tmp_path / "attempts")) as owed,
+        closing(docker.DockerClient(docker_engine)) as client,
+    ):
+        owed.start()
+        with Relay(tmp_path / "engine", docker_engine):
+            client.api.wait(past.hold.container, condition="removed", timeout=60)
+        assert [one["Id"] for one in labelled(docker_engine)] == [now.hold.container]
+    for container in (now, past):
+        container.finish()
+
+
 @pytest.mark.parametrize("started", [True, False])
 def test_a_watchdog_asks_a_silent_engine_again(tmp_path, docker_engine, python_image, started):
     running = DockerRunner(docker_engine).start(command(tmp_path, python_image, "/bin/sleep", "1000"), print)
@@ -94,7 +115,7 @@ def test_a_container_that_runs_is_adopted_with_all_it_has_said(tmp_path, docker_
     assert first.wait(60)
     runner = DockerRunner(docker_engine)
     assert runner.find("node-7") == ("node-7.attempt",)
-    assert runner.sweep("node-7", spare=("node-7.attempt",)) == 0
+    assert runner.sweep("node-7", lambda mark: mark == "node-7.attempt") == 0
     adopted = runner.adopt("node-7.attempt", said.append)
     (tmp_path / "out" / "go").touch()
     outcome = supervision_of(work).run(adopted)
@@ -257,60 +278,3 @@ def test_an_engine_that_never_tells_the_end_does_not_hold_up_the_node(
         finishing.join(60)
         assert not finishing.is_alive()
         assert labelled(docker_engine) == []
-
-
-class Relay:
-    """An engine's address that can go away while the engine stays.
-
-    `refused`, `muted`: what holds this text, ends the connection, or is never answered.
-    """
-
-    def __init__(self, path: Path, engine: str, refused: bytes = b"", muted: bytes = b"") -> None:
-        self._refused, self._muted = refused, muted
-        self._silent: set[socket.socket] = set()
-        self.address = f"unix://{path}"
-        self.awaited = threading.Event()  # somebody waits for a container's end
-        self._engine = engine.removeprefix("unix://")
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
-        self._listener.listen()
-        self._open = [self._listener]
-        self._threads = [threading.Thread(target=self._accept)]
-
-    def __enter__(self) -> "Relay":
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for end in list(self._open):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        for end in self._open:
-            end.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                far = socket.socket(socket.AF_UNIX)
-                far.connect(self._engine)
-                self._open += [near, far]
-                for source, target in ((near, far), (far, near)):
-                    self._threads.append(threading.Thread(target=self._carry, args=(source, target)))
-                    self._threads[-1].start()
-
-    def _carry(self, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                if b"/wait HTTP" in data:
-                    self.awaited.set()
-                if self._refused and self._refused in data:
-                    source.shutdown(socket.SHUT_RDWR)
-                    break
-                if self._muted and self._muted in data:
-                    self._silent.add(source)
-                if target not in self._silent:
-                    target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
