@@ -8,6 +8,7 @@ from coordinator.claims_give import FACTS, TASKS, Context, Outputs, Said, change
 from coordinator.claims_life import fenced, live
 from coordinator.claims_state import (
     COUNTED,
+    LOSSES_TOLD,
     Claim,
     Execution,
     Verification,
@@ -191,7 +192,7 @@ def _lose(ctx: Context, claim: Claim, execution: Execution, record: Lost) -> Out
         return
     claim.losses += (execution.owner,)
     if losses_seen(ctx.view, execution.owner, claim) == ctx.config.quarantine_losses:
-        why = f"{ctx.config.quarantine_losses} nodes were lost while they ran it"
+        why = f"{ctx.config.quarantine_losses} {LOSSES_TOLD}"
         yield Output(FACTS, ClaimChanged(fingerprint=record.fingerprint, quarantined=True, reason=why))
     yield from _try_again(ctx, claim, execution, told)
 

@@ -202,6 +202,7 @@ TEMPORARY_EXIT = 111
 UNSHARED = frozenset({"process"})  # runners that hold a task to nothing: it may have read all that is on the node
 _BY_EXIT_CODE = frozenset({Failure.NONE, Failure.EXIT})
 _TEMPORARY = frozenset({Failure.TEMPORARY, Failure.NODE, Failure.STORE, Failure.HANDED_OVER})
+LOSSES_TOLD = "nodes were lost while they ran it"
 COUNTED = frozenset({Failure.NONE, Failure.EXIT, Failure.OUTPUT})
 
 

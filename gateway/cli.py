@@ -45,7 +45,7 @@ def _submit(
     session: Session,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Job file, YAML or JSON; - is standard input.")],
     as_user: AsUser = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be asked; submit nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would become of it; submit nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the job's end.")] = True,
 ) -> int:
     """Submit a job. Exit code 0: complete; 1: failed; 2: nothing is running; 3: refused."""

@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from coordinator import ids, taskspec
 from coordinator.canonical import BadTask
 from coordinator.resolver import ResolvedImage
-from gateway import content, jobfile, pictures, reach, views
+from gateway import content, dryrun, jobfile, pictures, reach, views
 from gateway.client import Client
 from gateway.folders import APP
 from gateway.problems import FAILED, Problem, Refused
@@ -39,7 +38,7 @@ def run(session: Session, file: Path, *, as_user: str | None, dry_run: bool, wai
     description = jobfile.read(file)
     if dry_run:
         session.folders.create()
-        _show_request(session, _resolved(session, file, description))
+        dryrun.show(session, as_user, _resolved(session, file, description))
         return 0
     with Client(session) as client:
         user = client.user(as_user)
@@ -117,21 +116,6 @@ def _check_share(file: Path, spec: JobSpec) -> None:
         raise Refused(
             f"{file}: share: `by_inputs` can't be proved on one machine, where inputs have no owners: leave it out"
         )
-
-
-def _show_request(session: Session, spec: JobSpec) -> None:
-    if session.as_json:
-        session.result({"spec": _plain(spec)})
-        return
-    from rich.json import JSON
-
-    session.console.print(JSON(msgspec.json.encode(spec).decode()))
-    if spec.task.ineligible:
-        session.say(f"its output could not be reused: {pictures.safe(spec.task.ineligible)}")
-
-
-def _plain(spec: JobSpec) -> Any:
-    return msgspec.json.decode(msgspec.json.encode(spec))
 
 
 def _submit(session: Session, client: Client, user: User, spec: JobSpec) -> str:

@@ -59,13 +59,13 @@ def waiting(connection: Connection, viewer: str, root: str | None = None) -> lis
 
 def execution(connection: Connection, viewer: str, token: str) -> r.Execution | None:
     """One execution that the viewer sees by its owner or by who holds a copy of its output, or None."""
-    return _first(r.Execution, _masked(fetch(connection, "execution", sight(connection, viewer), {"token": token})))
+    return _first(r.Execution, masked(fetch(connection, "execution", sight(connection, viewer), {"token": token})))
 
 
 def executions_of(connection: Connection, viewer: str, fingerprint: str) -> list[r.Execution]:
     """The executions of a fingerprint that the viewer sees, in order of grant."""
     found = fetch(connection, "executions_of", sight(connection, viewer), {"fingerprint": fingerprint})
-    return _all(r.Execution, _masked(found))
+    return _all(r.Execution, masked(found))
 
 
 def disagreements(connection: Connection, viewer: str, fingerprint: str) -> list[r.Disagreement]:
@@ -176,7 +176,8 @@ def tasks_of(connection: Connection, seen: Sight, found: list[Found]) -> list[r.
 HIDDEN = ("owner", "task", "root", "replaces", "why", "node", "incarnation", "environment", "detail", "access")
 
 
-def _masked(found: list[Found]) -> list[Found]:
+def masked(found: list[Found]) -> list[Found]:
+    """Rows of executions, without whose they are and where they ran for who sees only a copy of the output."""
     return [row if row["is_own"] else row | dict.fromkeys(HIDDEN) for row in found]
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from readmodel.differences import Difference
 from readmodel.explain import Compared, Explanation
+from readmodel.forecast import Forecast
 from readmodel.nearest import Nearest
 from readmodel.rows import Named
 from readmodel.story import label
@@ -15,6 +16,24 @@ def sentences(explanation: Explanation) -> list[str]:
     """The explanation as lines."""
     lines = [_first_line(explanation), *(f"because {why.text}" for why in explanation.why_executed)]
     for nearest in explanation.nearest:
+        lines += _of_nearest(nearest)
+    return lines
+
+
+WOULD = {
+    "execute": "would be executed",
+    "wait": "would wait on {source}, which runs now",
+    "reuse": "would be given the output of {source}",
+    "refuse": "would be refused",
+}
+
+
+def foretold(forecast: Forecast) -> list[str]:
+    """What would become of a task, as lines."""
+    would = WOULD[forecast.would].format(source=_whose(forecast.source, "another execution"))
+    lines = [f"{'  ' * forecast.depth}{forecast.name or 'the task'} {would}"]
+    lines += [f"because {why.text}" for why in forecast.why]
+    for nearest in forecast.nearest:
         lines += _of_nearest(nearest)
     return lines
 

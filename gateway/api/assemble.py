@@ -3,7 +3,7 @@
 import socket
 
 from coordinator.ids import DEFAULT_PREFIX
-from gateway.api import collections, jobs, keep, logs, people, tasks
+from gateway.api import collections, explain, jobs, keep, logs, people, tasks
 from gateway.api.app import application
 from gateway.api.dispatch import Dispatcher
 from gateway.api.schema import RESOURCES
@@ -15,7 +15,7 @@ from gateway.folders import Folders
 from gateway.resolve import ImageResolver
 from streams.log import Log
 
-_METHODS = (people, collections, jobs, tasks, keep, logs)
+_METHODS = (people, collections, jobs, tasks, keep, logs, explain)
 HANDLERS = {name: handler for methods in _METHODS for name, handler in methods.HANDLERS.items()}
 
 

@@ -65,6 +65,9 @@ INDEX = Method("index", "GET", about="the same as list", parameters=_LISTS)
 CREATE = Method("create", "POST", body=True, about="make one", parameters=("ensure_unique_name", "select"))
 UPDATE = Method("update", "PUT", "/{uuid}", body=True, about="change attributes", parameters=("select",))
 DELETE = Method("delete", "DELETE", "/{uuid}", about="remove it; returns what it was")
+EXPLAIN = Method(
+    "explain", "GET", "/{uuid}/explain", about="why it ran, waited or was given an output", parameters=("diff",)
+)
 READ = (GET, LIST, INDEX)
 _FINDS = ("find_or_create", "filters", "minimum_script_version", "exclude_script_versions")
 _ASKED = ("script", "script_version", "repository", "script_parameters", "runtime_constraints", *_FINDS[1:])
@@ -205,6 +208,7 @@ JOBS = Resource(
     ),
     (
         *READ, CREATE_JOB, UPDATE, DELETE,
+        EXPLAIN,
         Method("reusable", "GET", "/reusable", about="what find_or_create would give, and why", parameters=_ASKED),
         Method("queue", "GET", "/queue", about="queued jobs, highest priority first", parameters=_LISTS),
         Method("queue_size", "GET", "/queue_size", about="number of queued jobs of all users"),
@@ -237,7 +241,7 @@ JOB_TASKS = Resource(
         Attribute("source_finished_at", "datetime", "a copy: when the execution ended"),
         Attribute("failed_because", "text", "why it failed"),
     ),
-    (*READ, CREATE, UPDATE, DELETE),
+    (*READ, CREATE, UPDATE, DELETE, EXPLAIN),
 )  # fmt: skip
 
 REPOSITORIES = Resource(

@@ -4,11 +4,15 @@
 -- name: users
 select uuid, name, is_admin, is_active from rm.users order by uuid
 
--- name: groups
-select uuid, name, owner from rm.groups order by uuid
+-- name: view
+-- All at one moment, in one round trip: it is asked for each request.
+select 'user' as kind, uuid, '' as other, is_admin, is_active from rm.users
+union all select 'group', uuid, owner, false, false from rm.groups
+union all select 'grant', subject, object, false, false from rm.grants
+order by kind, uuid, other
 
--- name: grants
-select subject, object from rm.grants order by subject, object
+-- name: standing
+select is_admin, is_active from rm.users where uuid = %(user)s
 
 -- name: user_named
 select uuid, name, is_admin, is_active from rm.users where name = %(name)s order by uuid limit 1
@@ -213,3 +217,30 @@ cross join lateral (
 left join rm.users u on u.uuid = n.owner
 left join rm.groups g on g.uuid = n.owner
 order by n.ended_at desc, n.root, n.task
+
+-- name: candidates
+-- As executions_of, with what each was granted of a node.
+select e.*, (%(everything)s or e.owner = any(%(owners)s)) as is_own, (t.spec::json -> 'resources')::text as resources
+from rm.tasks e
+left join rm.job_tasks t on t.root = e.root and t.task = e.task
+where e.fingerprint = %(fingerprint)s and (
+    %(everything)s or e.owner = any(%(owners)s) or exists (
+        select from rm.job_tasks t join rm.jobs j using (root)
+        where t.token = e.token and t.state = 'copied' and j.owner = any(%(owners)s)
+    )
+)
+order by e.granted_at, e.token
+
+-- name: judged
+select c.quarantined, c.reason, c.changed_at from rm.claims c where c.fingerprint = %(fingerprint)s
+
+-- name: assumed
+select repository, script, commits from rm.assumed_pure order by repository, script
+
+-- name: children
+select t.task, t.spec
+from rm.job_tasks t
+join rm.jobs j using (root)
+where t.root = %(root)s and t.created_by = %(task)s and t.spec is not null
+    and (%(everything)s or j.owner = any(%(owners)s))
+order by t.qsequence

@@ -127,13 +127,19 @@ def test_dry_run_shows_the_request_and_asks_nothing(crunch: Crunch, tmp_path: Pa
     file = job(tmp_path, {"command": "true", "name": str(tmp_path), "is_pure": True}, "job.json")
     shown = crunch.run("submit", "--dry-run", "--json", str(file))
     assert shown.json["spec"]["task"]["is_pure"] is True
+    assert [one["would"] for one in shown.json["forecast"]] == ["execute"]
     assert str(tmp_path) not in crunch.run("jobs", "--limit", "1000").out
+    assert crunch.run("submit", str(file)).code == 0
+    said = crunch.run("submit", "--dry-run", str(file)).out.splitlines()[-1]
+    assert said.startswith(f"{tmp_path} would be given the output of {tmp_path} (")
 
 
 def test_dry_run_needs_no_up_and_submit_says_how_to_start_one(crunch: Crunch, tmp_path: Path) -> None:
     elsewhere = Crunch(crunch.home, tmp_path / "elsewhere")
     file = job(tmp_path, "command: 'true'\n")
-    assert elsewhere.run("submit", "--dry-run", str(file)).code == 0
+    shown = elsewhere.run("submit", "--dry-run", str(file))
+    assert shown.code == 0
+    assert "what would become of it is not known: " in shown.err
     refused = elsewhere.run("submit", str(file))
     assert refused.code == 2
     assert f"crunch-reuse up --data-dir {elsewhere.data}" in one_line(refused)

@@ -1,0 +1,41 @@
+"""Explanations over HTTP, and what they do not tell to others."""
+
+import pytest
+
+from tests.support.api import Person, Site
+from tests.support.scripts import Scripts
+
+pytestmark = pytest.mark.needs("git")
+
+
+@pytest.fixture
+def ada(api_site: Site) -> Person:
+    return api_site.person("ada")
+
+
+def first_task(person: Person, job: str) -> str:
+    [task] = person.get("job_tasks", filters=[["job_uuid", "=", job]])["items"]
+    return str(task["uuid"])
+
+
+def test_a_task_and_its_job_are_explained_and_compared(ada: Person, scripts: Scripts, api_site: Site) -> None:
+    mark = {"mark": "explained", "write": "x"}
+    one, two, three = (
+        scripts.ended(ada, scripts.job(ada, mark | more, is_pure=True, job_parameters=["all"])["uuid"])["uuid"]
+        for more in ({}, {}, {"n": 1})
+    )
+    copied = ada.get(f"job_tasks/{first_task(ada, two)}/explain")
+    assert (copied["how"], copied["source"]["root"], copied["rules"]) == ("reused", one, 1)
+    assert copied["text"][0].startswith(f"{first_task(ada, two)} was given the output of {first_task(ada, one)} of ada")
+    other = ada.get(f"jobs/{three}/explain")
+    assert [why["code"] for why in other["why_executed"]] == ["none_earlier"]
+    [nearest] = other["nearest"]
+    assert nearest["components"] == ["job_parameters"]
+    assert [(one["path"], one["mine"], one["other"]) for one in nearest["different"]] == [("n", "1", None)]
+    compared = ada.get(f"job_tasks/{first_task(ada, three)}/explain", diff=first_task(ada, one))
+    assert compared["different"] == nearest["different"]
+    ben = api_site.person("ben")
+    absent = ben.ask("GET", "jobs/zzzzz-8i9sb-aaaaaaaaaaaaaaa/explain")
+    assert absent.status_code == 404
+    for path in (f"jobs/{one}/explain", f"job_tasks/{first_task(ada, one)}/explain"):
+        assert ben.ask("GET", path).json()["errors"] == absent.json()["errors"]
