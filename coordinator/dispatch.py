@@ -61,6 +61,10 @@ class Dispatch:
         """Milliseconds of silence after which, with a deadline outstanding, a tick is due."""
         return self._state.config.tick
 
+    def pools(self) -> dict[str, Pool]:
+        """The pools by name, to be looked at."""
+        return self._state.pools
+
     def snapshot(self) -> bytes:
         """The state as JSON bytes."""
         return msgspec.json.encode(self._state)

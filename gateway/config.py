@@ -150,6 +150,15 @@ class Api(Section, frozen=True):
     ] = "enforce"
 
 
+class Metrics(Section, frozen=True):
+    """What each long-running process shows to who watches over it, over http: /metrics, /healthz, /readyz."""
+
+    listen: Annotated[str, Meta(description="address it listens at; empty: nowhere")] = ""
+    port: Annotated[
+        int, Meta(ge=0, le=65535, description="its port; 0: any free one, which the process says when it starts")
+    ] = 9464
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -162,6 +171,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     submit: Submit = Submit()
     janitor: Janitor = Janitor()
     api: Api = Api()
+    metrics: Metrics = Metrics()
 
     @property
     def data_folder(self) -> Path:

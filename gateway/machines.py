@@ -4,15 +4,17 @@ from coordinator.claims import Claims
 from coordinator.dispatch import Dispatch
 from coordinator.jobs import Jobs
 from coordinator.machine import Machine
+from coordinator.proof import Heard, WatchedClaimsType
 from coordinator.settings import FORWARDED_TO, Settings
 from schemas.topics import Topic
 from streams.log import Log
 from streams.loop import MachineType
 
 
-def machines(log: Log) -> tuple[MachineType, ...]:
-    """In the order in which their records flow. Raises LogMismatch where the log has no topics."""
-    return (_SettingsMachines(log), Jobs, Claims, Dispatch)
+def machines(log: Log, granted: Heard | None = None) -> tuple[MachineType, ...]:
+    """In the order in which their records flow. `granted`: hears of grants. Raises LogMismatch without topics."""
+    claims = WatchedClaimsType(granted) if granted else Claims
+    return (_SettingsMachines(log), Jobs, claims, Dispatch)
 
 
 class _SettingsMachines:

@@ -24,6 +24,12 @@ class Part(NamedTuple):
     seconds: float = STOP_SECONDS
 
 
+def until_stopped(name: str, run: Callable[[threading.Event], object]) -> Part:
+    """A part that looks at an event, which `stop` sets."""
+    stop = threading.Event()
+    return Part(name, lambda: run(stop), stop.set)
+
+
 class Event(NamedTuple):
     """Why a process ends: a part failed, or (no error) `reason` was to stop."""
 

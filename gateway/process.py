@@ -6,13 +6,14 @@ Started, ready, what it takes and gives, stopped: each is a line of its journal.
 import logging
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from gateway.folders import Folders
 from gateway.health import BEAT_SECONDS, Health, Standing
-from gateway.journal import Journal
+from gateway.instruments import Instruments
+from gateway.journal import Journal, JournalHandler
 from gateway.parts import Event, raise_failure, signals
 from gateway.session import Session
 
@@ -22,26 +23,37 @@ CHANGED = Event("how it stands has changed")
 Stands = Callable[[], Standing]
 
 
+class Stage(NamedTuple):
+    """What the parts of a process begin with: where failures go, where actions are told, how it is measured."""
+
+    events: "SimpleQueue[Event]"
+    journal: Journal
+    instruments: Instruments
+
+
 class Role(NamedTuple):
     """What a process is. `begin`: its parts, inside the context, and how to ask how it stands."""
 
     name: str
-    begin: Callable[["SimpleQueue[Event]", Journal], AbstractContextManager[Stands]]
+    begin: Callable[[Stage], AbstractContextManager[Stands]]
 
 
 def run(session: Session, role: Role) -> int:
     """Run until a signal. Problem: the line of the part that failed."""
     folders: Folders = session.folders
     folders.create()
-    logging.basicConfig(format=f"{role.name}: %(message)s", level=logging.WARNING)
     journal = Journal(role.name, as_json=session.as_json)
+    instruments = Instruments(role.name, session.config.metrics)
+    logging.basicConfig(handlers=[JournalHandler(journal, instruments.said)], level=logging.WARNING)
     health = Health(folders.processes, role.name)
     events: SimpleQueue[Event] = SimpleQueue()
-    with health.sole(), signals(events):
+    stage = Stage(events, journal, instruments)
+    with health.sole(), signals(events), ExitStack() as stack:
         health.say(Standing(is_ready=False, detail="starting"))
-        journal.say("started", pid=os.getpid(), data=folders.data)
-        with role.begin(events, journal) as stands:
-            event = _watch(events, stands, health, journal)
+        metrics = instruments.serve(events, stack)
+        journal.say("started", pid=os.getpid(), data=folders.data, metrics=metrics)
+        with role.begin(stage) as stands:
+            event = _watch(stage, stands, health)
             logging.disable(logging.WARNING)  # what follows from the end is no news
             journal.say("stopping", reason=event.reason)
         journal.say("stopped")
@@ -49,17 +61,18 @@ def run(session: Session, role: Role) -> int:
     return 0
 
 
-def _watch(events: "SimpleQueue[Event]", stands: Stands, health: Health, journal: Journal) -> Event:
+def _watch(stage: Stage, stands: Stands, health: Health) -> Event:
     """Say how it stands, again and again, until something ends it: what that was."""
     was_ready = False
     while True:
         standing = stands()
         health.say(standing)
+        stage.instruments.condition.say(standing)
         if standing.is_ready != was_ready:
-            journal.say("ready" if standing.is_ready else "waiting", detail=standing.detail)
+            stage.journal.say("ready" if standing.is_ready else "waiting", detail=standing.detail)
             was_ready = standing.is_ready
         try:
-            event = events.get(timeout=BEAT_SECONDS)
+            event = stage.events.get(timeout=BEAT_SECONDS)
         except Empty:
             continue
         if event is not CHANGED:

@@ -5,10 +5,13 @@ import os
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from queue import SimpleQueue
 
 from gateway import people, runtime, wiring
 from gateway.folders import APP
+from gateway.health import Standing
+from gateway.instruments import Instruments
 from gateway.parts import Event, raise_failure, signals
 from gateway.runtime import Running
 from gateway.session import Session
@@ -23,16 +26,19 @@ def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
     folders.create()
     logging.basicConfig(format="up: %(message)s", level=logging.WARNING)
     events: SimpleQueue[Event] = SimpleQueue()
-    with runtime.sole_owner(folders), signals(events):
+    instruments = Instruments("up", config.metrics)
+    with runtime.sole_owner(folders), signals(events), ExitStack() as stack:
         if until_eof:
             _watch_standard_input(events)
-        with wiring.running(config, folders, events, dispatch=dispatch) as works:
+        metrics = instruments.serve(events, stack)
+        with wiring.running(config, folders, events, instruments, dispatch=dispatch) as works:
             running = _about_us(works, config.kafka.servers)
             _make_local_user(works, events)
             event = events.get()
             if event is READY:
                 runtime.announce(folders, running)
-                _tell(session, running, works.why)
+                instruments.condition.say(Standing(is_ready=True, detail="ready"), again=False)
+                _tell(session, running, works.why, metrics)
                 event = events.get()
             logging.disable(logging.WARNING)  # what follows from the end is no news
             session.note(f"stopping: {event.reason}")
@@ -69,15 +75,17 @@ def _about_us(works: Works, kafka: str) -> Running:
     )
 
 
-def _tell(session: Session, running: Running, why: str) -> None:
+def _tell(session: Session, running: Running, why: str, metrics: str) -> None:
     if session.as_json:
         told = {"pid": running.pid, "runner": running.runner, "slots": running.slots, "api": running.api}
-        session.result({"ready": True, **told})
+        session.result({"ready": True, "metrics": metrics, **told})
         return
     work = f"{running.slots} slots, tasks run in {running.runner} ({why})" if running.slots else "nothing is dispatched"
     session.say(f"ready: {work}; data in {session.folders.data}; Ctrl-C stops it")
     if running.api:
         session.say(f"Arvados clients: https://{running.api}, found by: eval $({APP} token show)")
+    if metrics:
+        session.say(f"metrics: http://{metrics}/metrics")
 
 
 def _watch_standard_input(events: "SimpleQueue[Event]") -> None:

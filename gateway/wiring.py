@@ -23,6 +23,7 @@ from coordinator.resolver import ResolvedImage
 from gateway import wiring_parts as parts_of
 from gateway.config import Config
 from gateway.folders import Folders
+from gateway.instruments import Instruments
 from gateway.machines import machines
 from gateway.parts import Event, Part, Parts
 from gateway.problems import Refused
@@ -51,8 +52,10 @@ class Works(NamedTuple):
 
 
 @contextmanager
-def running(config: Config, folders: Folders, events: "SimpleQueue[Event]", *, dispatch: bool) -> Iterator[Works]:
-    """All parts, inside the context; `events` hears of the first that fails."""
+def running(
+    config: Config, folders: Folders, events: "SimpleQueue[Event]", instruments: Instruments, *, dispatch: bool
+) -> Iterator[Works]:
+    """All parts, inside the context; `events` hears of the first that fails, `instruments` watch all."""
     with ExitStack() as stack:
         dsn = config.postgres.dsn or stack.enter_context(_own_postgres(folders))
         log = open_log(config, dsn, PATIENCE_WITH_YOURS if config.postgres.dsn else PATIENCE_WITH_OURS)
@@ -66,14 +69,16 @@ def running(config: Config, folders: Folders, events: "SimpleQueue[Event]", *, d
         executor = _executor(config, folders, log, stack, address) if dispatch else None
         works = _works(config, dsn, log, executor, address)
         parts = Parts(events)
-        made = list(_parts(config, folders, dsn, log, stack))
+        made = list(_parts(config, folders, dsn, log, stack, instruments))
         stack.callback(parts.stop)  # first of all: what is closed after it has no thread any more
         if not config.postgres.dsn:
             watch = ServerWatch(dsn)
             parts.start(Part("Postgres", watch.run, watch.stop))
         for part in made:
             parts.start(part)
+        instruments.observe_log(log, events, stack)
         if executor:
+            parts_of.ExecutorMetrics(instruments.registry, executor)
             parts.start(Part("executor", executor.run, executor.stop))
         if api:
             parts.start(Part("API", api.run, api.stop))
@@ -109,11 +114,15 @@ def _works(config: Config, dsn: str, log: Log, executor: Executor | None, api: s
     return Works(dsn, log, choice.name, choice.why, executor.offer, api)
 
 
-def _parts(config: Config, folders: Folders, dsn: str, log: Log, stack: ExitStack) -> Iterator[Part]:
+def _parts(
+    config: Config, folders: Folders, dsn: str, log: Log, stack: ExitStack, instruments: Instruments
+) -> Iterator[Part]:
     make = parts_of.runners_of(folders, stack.enter_context(closing(LocalStore(folders.state("up")))))
-    yield parts_of.projector_part(dsn, log, stack)
-    for machine in machines(log):
-        yield parts_of.machine_part(log, machine, range(log.partitions(machine.topic)), make)
+    projected = parts_of.ProjectorMetrics(instruments.registry, instruments.ends)
+    yield parts_of.projector_part(dsn, log, stack, metrics=projected)
+    metrics = instruments.machines()
+    for machine in machines(log, instruments.grants().heard):
+        yield parts_of.machine_part(log, machine, range(log.partitions(machine.topic)), make, metrics)
     yield parts_of.assembler_part(folders, dsn, log, stack)
     yield parts_of.janitor_part(config, folders, log)
 

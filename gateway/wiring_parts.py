@@ -1,15 +1,16 @@
 """The parts of the system, each made from the configuration: what `up` runs all of, and other commands one each."""
 
-import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from consumers.assembler import Assembler
 from consumers.executor.service import Executor, Offer
 from consumers.executor.way import Way
 from consumers.janitor import Behind, Janitor
+from consumers.metrics import ExecutorMetrics as ExecutorMetrics
+from consumers.metrics import ProjectorMetrics as ProjectorMetrics
 from consumers.projector import Projector
 from consumers.runners.relay import Target
 from coordinator.dispatch import Dispatch
@@ -20,7 +21,7 @@ from gateway.api.service import TaskRules
 from gateway.config import Config
 from gateway.content import store_of
 from gateway.folders import Folders
-from gateway.parts import Part
+from gateway.parts import Part, until_stopped
 from gateway.problems import Refused
 from gateway.resolve import ImageResolver
 from gateway.taskkey import task_key
@@ -32,6 +33,9 @@ from streams.log import Log, Place
 from streams.loop import MachineType, Runner
 from streams.snapshots import SharedSnapshots
 from streams.standby import Patience
+
+if TYPE_CHECKING:  # for processes that are watched over
+    from streams.machine_metrics import MachineMetrics
 
 JANITOR_PAUSE = 60.0  # seconds
 ASSIGNMENTS_KEPT = 100_000  # records of each partition
@@ -50,7 +54,13 @@ def runners_of(folders: Folders, local: LocalStore, standby: Patience | None = N
     return make
 
 
-def machine_part(log: Log, machine: MachineType, numbers: Iterable[int], make: MakeRunner) -> Part:
+def machine_part(
+    log: Log,
+    machine: MachineType,
+    numbers: Iterable[int],
+    make: MakeRunner,
+    metrics: "MachineMetrics | None" = None,
+) -> Part:
     """One thread for these partitions of a machine's topic."""
     own = log.clone()
     numbers = sorted(numbers)
@@ -66,18 +76,16 @@ def machine_part(log: Log, machine: MachineType, numbers: Iterable[int], make: M
     driver = Driver(own, assemble)
 
     def run() -> None:
+        if metrics:
+            metrics.watch(driver)
         try:
             driver.run()
         finally:
+            if metrics:
+                metrics.forget(driver)
             own.close()
 
     return Part(f"{machine.topic} machine", run, driver.stop)
-
-
-def until_stopped(name: str, run: Callable[[threading.Event], object]) -> Part:
-    """A part that looks at an event, which `stop` sets."""
-    stop = threading.Event()
-    return Part(name, lambda: run(stop), stop.set)
 
 
 def executor_of(
@@ -132,10 +140,15 @@ def api_of(config: Config, folders: Folders, dsn: str, log: Log, stack: ExitStac
     return made
 
 
-def projector_part(dsn: str, log: Log, stack: ExitStack, numbers: Iterable[int] | None = None) -> Part:
+def projector_part(
+    dsn: str, log: Log, stack: ExitStack, numbers: Iterable[int] | None = None, metrics: ProjectorMetrics | None = None
+) -> Part:
     """Projects these partitions of the facts (None: all) into the read model at `dsn`."""
     projector = Projector(log.clone(), dsn, partitions=numbers)
     stack.callback(projector.close)
+    if metrics:
+        metrics.watch(projector)
+        stack.callback(metrics.forget, projector)
     return until_stopped("projector", projector.run)
 
 

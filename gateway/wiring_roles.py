@@ -4,18 +4,16 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from queue import SimpleQueue
 
 from gateway import wiring
 from gateway import wiring_parts as parts_of
 from gateway.config import Config
 from gateway.duties import Duties, Duty
 from gateway.health import Standing
-from gateway.journal import Journal
 from gateway.machines import machines
-from gateway.parts import STOP_SECONDS, Event, Part, Parts
+from gateway.parts import STOP_SECONDS, Part, Parts
 from gateway.problems import Problem, Refused
-from gateway.process import CHANGED, Role, Stands
+from gateway.process import CHANGED, Role, Stage, Stands
 from gateway.reach import PATIENCE, find, make_topics, open_log, store_identity
 from gateway.session import Session
 from gateway.storewatch import StoreWatch
@@ -23,6 +21,7 @@ from schemas.topics import Topic
 from streams.localstore import LocalStore
 from streams.log import Log, LogMismatch, Place
 from streams.loop import MachineType
+from streams.machine_metrics import MachineMetrics
 from streams.membership import Everything, Membership, OneOfMany
 from streams.standby import Patience
 
@@ -35,16 +34,17 @@ def coordinator(config: Config, name: str, *, standby: bool) -> Role:
     name = name or ("standby" if standby else "coordinator")
 
     @contextmanager
-    def begin(events: "SimpleQueue[Event]", journal: Journal) -> Iterator[Stands]:
+    def begin(stage: Stage) -> Iterator[Stands]:
         folders = config.folders
         with ExitStack() as stack:
-            log = _opened(config, stack)
-            types = machines(log)
+            log = _opened(config, stack, stage)
+            types = machines(log, stage.instruments.grants().heard)
             places = _places(log, *(machine.topic for machine in types))
             membership = Everything(places) if standby else _membership(config, "coordinator", places)
             local = stack.enter_context(closing(LocalStore(folders.state(name))))
-            plan = _machines_plan(log, types, parts_of.runners_of(folders, local, Patience() if standby else None))
-            yield stack.enter_context(_member(membership, events, journal, plan))
+            make = parts_of.runners_of(folders, local, Patience() if standby else None)
+            plan = _machines_plan(log, types, make, stage.instruments.machines())
+            yield stack.enter_context(_member(membership, stage, plan))
 
     return Role(name, begin)
 
@@ -53,12 +53,13 @@ def projector(config: Config, name: str) -> Role:
     """The projector of the partitions of `facts` that the group gives this process; with the first, two others too."""
 
     @contextmanager
-    def begin(events: "SimpleQueue[Event]", journal: Journal) -> Iterator[Stands]:
+    def begin(stage: Stage) -> Iterator[Stands]:
         dsn = _dsn(config)
         with ExitStack() as stack:
-            log = _opened(config, stack)
+            log = _opened(config, stack, stage)
             membership = _membership(config, "projector", _places(log, Topic.FACTS))
-            yield stack.enter_context(_member(membership, events, journal, _projector_plan(config, dsn, log)))
+            metrics = parts_of.ProjectorMetrics(stage.instruments.registry, stage.instruments.ends)
+            yield stack.enter_context(_member(membership, stage, _projector_plan(config, dsn, log, metrics)))
 
     return Role(name or "projector", begin)
 
@@ -68,15 +69,16 @@ def executor(config: Config) -> Role:
     node = config.executor.node or socket.gethostname()[:LONGEST_NODE]
 
     @contextmanager
-    def begin(events: "SimpleQueue[Event]", _journal: Journal) -> Iterator[Stands]:
+    def begin(stage: Stage) -> Iterator[Stands]:
         folders = config.folders
         if folders.shared_store is None:
             raise Refused("store.directory: name the folder that all machines share: CRUNCH_REUSE_STORE_DIRECTORY=...")
         with ExitStack() as stack:
-            log = _opened(config, stack)
+            log = _opened(config, stack, stage)
             watch = stack.enter_context(StoreWatch(folders.shared_store, store_identity(log)))
             made = parts_of.executor_of(config, folders, log, node, folders.executors / node, watch.trouble)
-            parts = Parts(events)
+            parts_of.ExecutorMetrics(stage.instruments.registry, made)
+            parts = Parts(stage.events)
             stack.callback(parts.stop)
             parts.start(Part("executor", made.run, made.drain, config.executor.drain + STOP_SECONDS))
             offer = made.offer
@@ -94,16 +96,17 @@ def api(session: Session, name: str) -> Role:
     """The API alone, on the log and read model that the session leads to."""
 
     @contextmanager
-    def begin(events: "SimpleQueue[Event]", _journal: Journal) -> Iterator[Stands]:
+    def begin(stage: Stage) -> Iterator[Stands]:
         config, found = session.config, find(session)
         if not config.api.listen:
             raise Refused("api.listen: name the address to listen at")
         with ExitStack() as stack:
             log = open_log(config, found.dsn)
             stack.callback(log.close)
+            stage.instruments.observe_log(log, stage.events, stack)
             images = partial(wiring.resolve_image, config)
             made = parts_of.api_of(config, config.folders, found.dsn, log, stack, images)
-            parts = Parts(events)
+            parts = Parts(stage.events)
             stack.callback(parts.stop)
             parts.start(Part("API", made.run, made.stop))
             yield lambda: Standing(is_ready=True, detail=f"https://{made.address}")
@@ -124,13 +127,10 @@ def _membership(config: Config, group: str, places: list[Place]) -> Membership:
 
 @contextmanager
 def _member(
-    membership: Membership,
-    events: "SimpleQueue[Event]",
-    journal: Journal,
-    plan: Callable[[frozenset[Place]], Iterator[Duty]],
+    membership: Membership, stage: Stage, plan: Callable[[frozenset[Place]], Iterator[Duty]]
 ) -> Iterator[Stands]:
     """Take part in a group, and do what is due for the places that it gives us."""
-    duties = Duties(events, plan)
+    duties = Duties(stage.events, plan)
     held: frozenset[Place] | None = None
 
     def changed(places: frozenset[Place]) -> None:
@@ -139,15 +139,15 @@ def _member(
         duties.hold(places)
         held = places
         if taken or given:
-            journal.say("partitions", taken=taken, given=given, held=len(places))
-        events.put(CHANGED)
+            stage.journal.say("partitions", taken=taken, given=given, held=len(places))
+        stage.events.put(CHANGED)
 
     def stands() -> Standing:
         if held is None:
             return Standing(is_ready=False, detail="waits for its part of the work")
         return Standing(is_ready=True, detail=f"holds {len(held)} partitions" if held else "stands by")
 
-    parts = Parts(events)
+    parts = Parts(stage.events)
     parts.start(Part("membership", lambda: membership.run(changed), membership.stop))
     try:
         yield stands
@@ -156,10 +156,10 @@ def _member(
 
 
 def _machines_plan(
-    log: Log, types: tuple[MachineType, ...], make: parts_of.MakeRunner
+    log: Log, types: tuple[MachineType, ...], make: parts_of.MakeRunner, metrics: MachineMetrics
 ) -> Callable[[frozenset[Place]], Iterator[Duty]]:
     def duty(machine: MachineType, numbers: frozenset[int]) -> Duty:
-        return Duty((machine.topic, numbers), lambda _: parts_of.machine_part(log, machine, numbers, make))
+        return Duty((machine.topic, numbers), lambda _: parts_of.machine_part(log, machine, numbers, make, metrics))
 
     def plan(places: frozenset[Place]) -> Iterator[Duty]:
         for machine in types:
@@ -170,13 +170,15 @@ def _machines_plan(
     return plan
 
 
-def _projector_plan(config: Config, dsn: str, log: Log) -> Callable[[frozenset[Place]], Iterator[Duty]]:
+def _projector_plan(
+    config: Config, dsn: str, log: Log, metrics: parts_of.ProjectorMetrics
+) -> Callable[[frozenset[Place]], Iterator[Duty]]:
     folders = config.folders
 
     def plan(places: frozenset[Place]) -> Iterator[Duty]:
         numbers = frozenset(place.partition for place in places)
         if numbers:
-            yield Duty(("projector", numbers), lambda stack: parts_of.projector_part(dsn, log, stack, numbers))
+            yield Duty(("projector", numbers), lambda stack: parts_of.projector_part(dsn, log, stack, numbers, metrics))
         if FIRST_FACTS in places:
             yield Duty("assembler", lambda stack: parts_of.assembler_part(folders, dsn, log, stack))
             yield Duty("janitor", lambda _: parts_of.janitor_part(config, folders, log))
@@ -187,7 +189,7 @@ def _projector_plan(config: Config, dsn: str, log: Log) -> Callable[[frozenset[P
 # --- The log --------------------------------------------------------------------------------------------------------
 
 
-def _opened(config: Config, stack: ExitStack) -> Log:
+def _opened(config: Config, stack: ExitStack, stage: Stage) -> Log:
     """The log, with its topics. Problem where they are missing."""
     log = open_log(config, config.postgres.dsn if config.kafka.servers else _dsn(config))
     stack.callback(log.close)
@@ -197,6 +199,7 @@ def _opened(config: Config, stack: ExitStack) -> Log:
         machines(log)
     except LogMismatch as error:
         raise Problem(f"{error}: crunch-reuse topics create makes them") from error
+    stage.instruments.observe_log(log, stage.events, stack)
     return log
 
 

@@ -69,9 +69,14 @@ class Driver:
     `log`: what the crew's runners read; who waits there has what it waited for. `assemble` makes the crew, in the
     thread of `run`; and again when the log went away under it and came back: what became of its last append is then
     unknown, so everything starts over from the floors.
+
+    `crew`: the present one, without runners before the first and after the last. `took`: hears of each batch, and how
+    many seconds it took.
     """
 
     def __init__(self, log: Log, assemble: Callable[[], Crew]) -> None:
+        self.crew = Crew(())
+        self.took: Callable[[Runner, float], None] = _unheard
         self._assemble = assemble
         self._log = log
         self._stopping = threading.Event()
@@ -103,7 +108,7 @@ class Driver:
     def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
-            crew = self._assemble()
+            self.crew = crew = self._assemble()
             try:
                 self._work(crew)
             except LogUnreachable as error:
@@ -116,15 +121,23 @@ class Driver:
         self._progressed = False
         try:
             while not self._stopping.is_set():
-                if sum([runner.poll() for runner in crew.runners]):
+                if sum([self._poll(runner) for runner in crew.runners]):
                     self._progressed = True
                 else:
                     self._sleep(crew)
             for runner in crew.runners:
                 runner.checkpoint()
         finally:
+            self.crew = Crew(())
             for runner in crew.runners:
                 runner.close()
+
+    def _poll(self, runner: Runner) -> int:
+        begun = time.perf_counter()
+        taken = runner.poll()
+        if taken:
+            self.took(runner, time.perf_counter() - begun)
+        return taken
 
     def _sleep(self, crew: Crew) -> None:
         due = crew.ticker.due_in() if crew.ticker else None
@@ -138,3 +151,7 @@ class Driver:
             self._log.wait(positions, shortest)
         else:
             self._stopping.wait(shortest)
+
+
+def _unheard(_runner: Runner, _seconds: float) -> None:
+    """Nobody wants to know."""

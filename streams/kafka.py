@@ -186,9 +186,10 @@ class KafkaLog:
             for reader in (self._reader, self._waiter, self._prober):
                 reader.close()
 
-    def metrics(self) -> dict[str, float]:
-        """What was counted so far, of this instance and its clones together: see Metrics. From any thread."""
-        return self._shared.metrics.now()
+    @property
+    def metrics(self) -> Metrics:
+        """What was counted so far, of this instance and its clones together. From any thread."""
+        return self._shared.metrics
 
     def survey(self) -> dict[Topic, Survey]:
         """What there is of each topic, and what is wrong with it."""

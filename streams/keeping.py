@@ -7,8 +7,9 @@ runner goes on meanwhile. So a snapshot costs each record the same, whatever the
 """
 
 import threading
+import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -21,6 +22,14 @@ from streams.state import LAYOUT, EncodedRow, Header, MachineType, encoded_rows,
 
 if TYPE_CHECKING:  # heavy, and needed by few
     from streams.localstore import LocalState, LocalStore
+
+
+class LastKept(NamedTuple):
+    """What was kept last: its offset, when (seconds since 1970; None: not since the start), the newest for others."""
+
+    offset: int
+    at: float | None
+    shared: int
 
 
 class Keeper:
@@ -43,9 +52,15 @@ class Keeper:
         self._local = local.open(place) if local else None
         self._writer: _Writer | None = None
         self._kept = 0
+        self._kept_at: float | None = None
         self._shared = max(checkpoints.offsets(place), default=0)
         if self._local:
             self._local.check(log_ids, start)
+
+    @property
+    def kept(self) -> LastKept:
+        """What was kept last."""
+        return LastKept(self._kept, self._kept_at, self._shared)
 
     def load(self, place: Place) -> Iterator[Saved]:
         """All states that are kept, highest offset first. A snapshot is looked at only when its turn comes."""
@@ -87,6 +102,7 @@ class Keeper:
             if share:
                 self._share(self._local, header, machine)
         self._kept = header.offset
+        self._kept_at = time.time()
 
     def close(self) -> None:
         """Let go of the local state."""

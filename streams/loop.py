@@ -20,7 +20,7 @@ from schemas.fields import MAX_RECORD_BYTES
 from schemas.partition import partition_of
 from schemas.reasons import Reason
 from streams.checkpoints import CheckpointStore
-from streams.keeping import Keeper
+from streams.keeping import Keeper, LastKept
 from streams.log import Append, Floor, Log, LogError, LogMismatch, Place, Stored, to_append
 from streams.marks import is_new
 from streams.resume import REMEDY, Start, find_start
@@ -55,7 +55,7 @@ class Runner:
     `checkpoints`: states that others may start from. `local`: where this process keeps the state; None: in memory.
     `every`: records between two states in `checkpoints`, at least. `rules`: newest rules version the machine knows.
     `standby`: it follows another runner of the partition, and leads when that one falls silent; None: it leads.
-    `following`: whether somebody else says what it would say.
+    `following`: whether somebody else says what it would say. `taken`, `emitted`: records and outputs so far.
 
     Raises LogMismatch if the log is not the one that the floor and the states speak of, other LogErrors.
     """
@@ -83,6 +83,7 @@ class Runner:
         self._bytes = 0
         self._whole = 0  # how many of the pending outputs belong to finished steps
         self._usable = True
+        self.taken = self.emitted = 0
         self.following = standby is not None
         self._standby = Following(standby) if standby else None
         self._begin(machine, find_start(log, self.reader, self.place, self._routes, self._keeper, rules))
@@ -124,6 +125,7 @@ class Runner:
             self._take_all(batch)
             self._acknowledge()
             self._usable = True
+            self.taken += len(batch)
         return len(batch)
 
     def _read(self, limit: int) -> list[Stored]:
@@ -182,6 +184,11 @@ class Runner:
             marks=dict(self._marks),
         )
 
+    @property
+    def kept(self) -> LastKept:
+        """The state that was kept last."""
+        return self._keeper.kept
+
     # --- As a standby -------------------------------------------------------------------------------------------------
 
     def due_in(self) -> float | None:
@@ -199,6 +206,10 @@ class Runner:
         if self._standby is None or not self.following or self.position <= self.floor:
             return False
         return self._standby.hand.is_full() or self._keeper.is_due(self.position)
+
+    def in_hand(self) -> int:
+        """How many outputs a follower holds."""
+        return self._standby.hand.outputs if self._standby else 0
 
     def lead(self) -> None:
         """Say what is in hand, and lead from now on, whoever else does."""
@@ -315,6 +326,7 @@ class Runner:
             self._standby.hand.hold(self.position, self._pending.copy(), self._bytes)
         else:
             self._log.append(self._pending)
+        self.emitted += len(self._pending)
         self._pending.clear()
         self._bytes = self._whole = 0
 

@@ -14,7 +14,7 @@ from readmodel.rows import Job
 from readmodel.watch import Watch
 from streams.broker import LocalBroker
 from tests.support.postgres import dsn, postgres_server
-from tests.support.procs import LONG, PATIENCE, Cluster, commands, finished
+from tests.support.procs import LONG, PATIENCE, Cluster, Process, commands, finished
 
 __all__ = ["dsn", "postgres_server"]
 
@@ -41,6 +41,8 @@ def cluster(tmp_path: Path, kafka_broker: LocalBroker, dsn: str) -> Iterator[Clu
         "CRUNCH_REUSE_STORE_DIRECTORY": str(tmp_path / "store"),
         "CRUNCH_REUSE_SNAPSHOTS_DIRECTORY": str(tmp_path / "snapshots"),
         "CRUNCH_REUSE_EXECUTOR_SLOTS": "1",
+        "CRUNCH_REUSE_METRICS_LISTEN": "127.0.0.1",
+        "CRUNCH_REUSE_METRICS_PORT": "0",
     }
     with closing(Cluster(tmp_path, settings)) as cluster:
         yield cluster
@@ -54,6 +56,13 @@ def job_file(folder: Path) -> str:
     job = {"name": "many", "repository": "code", "script": "split.py", "is_pure": True}
     (folder / "job.json").write_text(json.dumps(job))
     return str(folder / "job.json")
+
+
+def watched_over(process: Process) -> str:
+    """The figures of a process, which says that it lives and does its work."""
+    assert process.shown("/healthz") == "alive\n"
+    assert process.shown("/readyz")
+    return process.shown("/metrics")
 
 
 def until_ended(dsn: str, tasks: int) -> None:
@@ -100,4 +109,12 @@ def test_whatever_is_killed_every_task_runs_once_and_the_log_is_sound(
     assert sum(job["counts"]["complete"] for job in jobs) == TASKS + 1
     assert jobs[0]["job"]["output"] == jobs[1]["job"]["output"]
     assert orjson.loads(cluster.run("audit", "verify", "--json"))["wrong"] == 0
+    figures = {name: watched_over(process) for name, process in cluster.processes.items()}
+    leading = sum(shown.count("crunch_reuse_machine_leading{") for shown in figures.values())
+    assert leading == 2 * figures["coordinator"].count("crunch_reuse_machine_leading{") > 0
+    assert "crunch_reuse_projector_position{" in figures["projector"]
+    assert 'crunch_reuse_slots{kind="execute",pool="default"} 3.0' in figures["coordinator"]
+    for shown in figures.values():
+        assert "crunch_reuse_kafka_records_read_total" in shown
+        assert not any(word in shown for word in ("ann", "bob", "split.py", "zzzzz-")), "nobody's data"
     assert set(cluster.stop().values()) == {0}

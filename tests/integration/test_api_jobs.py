@@ -128,7 +128,7 @@ def test_the_same_creation_is_one_job_also_by_another_process(api_site: Site, ad
     assert process.stdout
     with process:
         lines = (orjson.loads(line) for line in process.stdout)
-        address = next(line["detail"] for line in lines if line["event"] == "ready").removeprefix("https://")
+        address = next(line["detail"] for line in lines if line["action"] == "ready").removeprefix("https://")
         body = scripts.body({"mark": "once"})
         urls = [f"https://{host}/arvados/v1/jobs" for host in (api_site.address, address)]
 

@@ -66,7 +66,7 @@ def test_the_journal_is_words_for_people_and_json_for_programs(capfd: pytest.Cap
     out, err = capfd.readouterr()
     assert err.endswith("Z coordinator partitions taken=claims/0,claims/1 held=2 why='a b'\n")
     line = json.loads(out)
-    assert (line["process"], line["event"], line["taken"]) == ("coordinator", "partitions", "claims/0,claims/1")
+    assert (line["process"], line["action"], line["taken"]) == ("coordinator", "partitions", "claims/0,claims/1")
 
 
 def test_duties_begin_in_order_go_on_while_they_are_due_and_end_the_last_one_first() -> None:

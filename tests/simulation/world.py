@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from coordinator.claims import Claims
 from coordinator.dispatch import Dispatch
 from coordinator.jobs import Jobs
+from coordinator.proof import WatchedClaims
 from coordinator.settings import Settings
 from schemas.codec import encode
+from schemas.facts import Granted
 from schemas.fields import Record
 from schemas.partition import partition_of
 from schemas.topics import Topic, key_of
@@ -26,10 +27,20 @@ PARTITIONS = {
     Topic.ASSIGNMENTS: 1,
     Topic.FACTS: 2,
 }
+
+
+class ProvenClaims(WatchedClaims):
+    """Claims of which no grant is made beside another that would do."""
+
+    @staticmethod
+    def heard(granted: Granted, live: int) -> None:
+        assert live == 1, f"{granted.task} was granted beside {live - 1} that it could wait on ({granted.why})"
+
+
 MACHINES: dict[Topic, Any] = {
     Topic.SETTINGS: Settings,
     Topic.TASKS: Jobs,
-    Topic.CLAIMS: Claims,
+    Topic.CLAIMS: ProvenClaims,
     Topic.WORK: Dispatch,
 }
 START = 1_700_000_000_000

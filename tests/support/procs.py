@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -33,14 +34,21 @@ class Process:
     running: "subprocess.Popen[bytes]"
     hearing: threading.Thread = field(default_factory=threading.Thread)
     said: "queue.SimpleQueue[dict[str, Any]]" = field(default_factory=queue.SimpleQueue)
+    metrics: str = ""  # where it shows them
 
-    def until(self, event: str) -> dict[str, Any]:
-        """The next event of this name in its journal."""
+    def until(self, action: str) -> dict[str, Any]:
+        """The next action of this name in its journal."""
         while True:
             line = self.said.get(timeout=PATIENCE)
             assert line, f"{self.words} has ended"
-            if line["event"] == event:
+            self.metrics = line.get("metrics", self.metrics)
+            if line["action"] == action:
                 return line
+
+    def shown(self, path: str) -> str:
+        """What it answers to who watches over it."""
+        with urllib.request.urlopen(f"http://{self.metrics}{path}", timeout=PATIENCE) as answer:
+            return str(answer.read().decode())
 
     def end(self, number: int) -> int:
         """Send a signal, and wait for the end: its exit code."""
