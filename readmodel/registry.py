@@ -67,6 +67,12 @@ def token_of(connection: Connection, secret: str) -> Token | None:
     return _token(found[0]) if found else None
 
 
+def token_named(connection: Connection, uuid: str) -> Token | None:
+    """The token of this uuid, good or not, or None."""
+    found = fetch(connection, "token_named", {"uuid": uuid})
+    return _token(found[0]) if found else None
+
+
 def tokens(connection: Connection) -> list[Token]:
     """All tokens, oldest first. For operators."""
     return [_token(row) for row in fetch(connection, "tokens", {})]
@@ -96,9 +102,14 @@ def revoke_token(connection: Connection, uuid: str) -> bool:
 
 
 def signing_key(connection: Connection) -> bytes:
-    """The key that all API processes on this database sign locators with; made by the first of them."""
-    execute(connection, "make_key", {"name": SIGNING_KEY, "secret": secrets.token_bytes(32)})
-    [row] = fetch(connection, "key", {"name": SIGNING_KEY})
+    """The key that all API processes on this database sign locators with."""
+    return shared_key(connection, SIGNING_KEY)
+
+
+def shared_key(connection: Connection, name: str) -> bytes:
+    """A key that all API processes on this database share; made by the first of them."""
+    execute(connection, "make_key", {"name": name, "secret": secrets.token_bytes(32)})
+    [row] = fetch(connection, "key", {"name": name})
     return bytes(row["secret"])
 
 

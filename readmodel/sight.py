@@ -20,16 +20,23 @@ class Sight(NamedTuple):
 def view(connection: Connection) -> View:
     """Users, groups and grants as the settings have them now. Raises ReadModelError."""
     with translated():
-        users = connection.execute(SQL["users"]).fetchall()
-        groups = connection.execute(SQL["groups"]).fetchall()
-        grants = connection.execute(SQL["grants"]).fetchall()
-    made = View(
-        users={uuid: Standing(is_admin, is_active) for uuid, _, is_admin, is_active in users},
-        groups={uuid: owner for uuid, _, owner in groups},
-    )
-    for subject, thing in grants:
-        made.grants.setdefault(subject, {})[thing] = None
+        rows = connection.execute(SQL["view"]).fetchall()
+    made = View(users={}, groups={}, grants={})
+    for kind, uuid, other, is_admin, is_active in rows:
+        if kind == "user":
+            made.users[uuid] = Standing(is_admin, is_active)
+        elif kind == "group":
+            made.groups[uuid] = other
+        else:
+            made.grants.setdefault(uuid, {})[other] = None
     return made
+
+
+def user_standing(connection: Connection, user: str) -> Standing | None:
+    """What the user with this uuid is; None: nobody. Raises ReadModelError."""
+    with translated():
+        row = connection.execute(SQL["standing"], {"user": user}).fetchone()
+    return Standing(*row) if row else None
 
 
 def sight(connection: Connection, viewer: str) -> Sight:

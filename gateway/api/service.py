@@ -24,7 +24,7 @@ from readmodel import queries, registry
 from readmodel.connection import Connection, ReadModelUnreachable, configure
 from readmodel.registry import Token
 from readmodel.rows import Answer
-from readmodel.sight import Sight, sight, view
+from readmodel.sight import Sight, sight, user_standing, view
 from schemas.fields import Record
 from schemas.reasons import Outcome
 from schemas.topics import Topic
@@ -86,10 +86,17 @@ class Service:
             if looks_like_one(secret):
                 token, task = standing(connection, secret, self.tasks.key)
                 return Caller(self, token, is_admin=False, task=task)
-            found = registry.token_of(connection, secret)
-            if found is None or not found.is_good(registry.now_ms()):
-                raise unauthorized()
-            user = view(connection).users.get(found.user_uuid)
+            return self._user(connection, registry.token_of(connection, secret))
+
+    def caller_of(self, token: str) -> "Caller":
+        """Whose token has this uuid: a user. ApiError 401 if it is not good, or not any more."""
+        with self.rows() as connection:
+            return self._user(connection, registry.token_named(connection, token))
+
+    def _user(self, connection: Connection, found: Token | None) -> "Caller":
+        if found is None or not found.is_good(registry.now_ms()):
+            raise unauthorized()
+        user = user_standing(connection, found.user_uuid)
         if user is None or not user.is_active:
             raise unauthorized()
         return Caller(self, found, user.is_admin)
