@@ -38,12 +38,19 @@ def load(connection: Connection, partitions: list[int] | None = None) -> Progres
     return Progress({partition: Position(log_id, offset) for partition, log_id, offset in rows}, marks)
 
 
+class Reached(NamedTuple):
+    """How far a partition is projected: the offset to be read next, and the append time of the one before it, in ms."""
+
+    next_offset: int
+    as_of: int
+
+
 def move(
-    connection: Connection, partition: int, next_offset: int, marks: dict[str, tuple[int, int]], answers_kept: int
+    connection: Connection, partition: int, reached: Reached, marks: dict[str, tuple[int, int]], answers_kept: int
 ) -> None:
     """The partition is projected up to here; answers further back than `answers_kept` facts are forgotten."""
-    at = {"partition": partition}
-    connection.execute(SQL["move_position"], at | {"next_offset": next_offset})
+    at, next_offset = {"partition": partition}, reached.next_offset
+    connection.execute(SQL["move_position"], at | reached._asdict())
     connection.execute(SQL["forget_answers"], at | {"before": next_offset - answers_kept})
     for source, (offset, index) in marks.items():
         mark = {"source_log_id": source, "cause_offset": offset, "cause_index": index}

@@ -12,6 +12,7 @@ from gateway.api.service import Service, TaskRules
 from gateway.api.tls import certificate
 from gateway.content import store_of
 from gateway.folders import Folders
+from gateway.pages.web import Pages
 from gateway.resolve import ImageResolver
 from streams.log import Log
 
@@ -30,10 +31,18 @@ class Api:
         made, key = certificate(folders.api, str(listening.getsockname()[0]))
         self.service = Service(log, dsn, store_of(folders), folders.cache, images, tasks)
         dispatcher = Dispatcher(self.service, RESOURCES, HANDLERS)
-        app = application(dispatcher, self.address, DEFAULT_PREFIX, *keep.Keep(dispatcher).routes())
-        server = Server(app, listening, made, key)
-        self.run, self.stop = server.run, server.stop
+        self._pages = Pages(self.service, log, folders.checkpoints)
+        routes = [*self._pages.routes(), *keep.Keep(dispatcher).routes()]
+        app = application(dispatcher, self.address, DEFAULT_PREFIX, *routes)
+        self._server = Server(app, listening, made, key)
+        self.run = self._server.run
+
+    def stop(self) -> None:
+        """Let `run` return, and live pages end."""
+        self._pages.end()
+        self._server.stop()
 
     def close(self) -> None:
         """Let go of connections and threads."""
+        self._pages.close()
         self.service.close()

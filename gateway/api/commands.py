@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from gateway.api.news import News
 from readmodel import queries
 from readmodel.connection import ReadModelError, ReadModelUnreachable, connect, reconnect
 from readmodel.rows import Answer
@@ -22,9 +23,10 @@ Command = tuple[str, int]  # log id and offset
 
 
 class Commands:
-    """Sends commands for any number of threads; one thread of its own hears what is projected."""
+    """Sends commands for any number of threads; one thread of its own hears what is projected, and tells `news`."""
 
     def __init__(self, log: Log, dsn: str) -> None:
+        self.news = News()
         self._dsn = dsn
         self._log = log.clone()
         self._routes = Routes(log)
@@ -82,9 +84,11 @@ class Commands:
         try:
             watch = Watch(self._listening)
             self._hand_out()
+            self.news.ring()
             while not self._closed.is_set():
                 if watch.wait(GLANCE):
                     self._hand_out()
+                    self.news.ring()
         except ReadModelError:
             self._listening.close()
             self._reconnect()

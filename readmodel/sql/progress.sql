@@ -14,7 +14,7 @@ select partition, source_log_id, cause_offset, cause_index from rm.marks
 where %(partitions)s::integer[] is null or partition = any(%(partitions)s)
 
 -- name: move_position
-update rm.applied set next_offset = %(next_offset)s where partition = %(partition)s
+update rm.applied set next_offset = %(next_offset)s, as_of = %(as_of)s where partition = %(partition)s
 
 -- name: move_mark
 insert into rm.marks (partition, source_log_id, cause_offset, cause_index)

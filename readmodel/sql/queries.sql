@@ -234,6 +234,16 @@ order by e.granted_at, e.token
 -- name: judged
 select c.quarantined, c.reason, c.changed_at from rm.claims c where c.fingerprint = %(fingerprint)s
 
+-- name: ended_among
+-- How many of these jobs have ended.
+select count(*) as ended from rm.jobs j
+where j.root = any(%(roots)s) and j.created_at is not null and j.state in ('complete', 'failed', 'cancelled')
+
+-- name: imported_conflicts
+select count(distinct d.fingerprint) as conflicts
+from rm.disagreements d
+where exists (select from rm.tasks e where e.token in (d.earlier, d.later) and e.why = 'imported')
+
 -- name: assumed
 select repository, script, commits from rm.assumed_pure order by repository, script
 

@@ -1,0 +1,104 @@
+"""Geometry of plots: from figures to the rectangles and marks that a template draws as SVG."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from readmodel.board import HOUR, Hour
+
+WIDTH, HEIGHT = 720, 220
+LEFT, RIGHT, TOP, BOTTOM = 56, 8, 12, 26
+LINES = 4
+_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
+
+
+class Bar(NamedTuple):
+    """A rectangle. `kind`: what it shows, a class of the style sheet."""
+
+    kind: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class Column(NamedTuple):
+    """What is drawn for one hour, and said of it: `hour` is its first millisecond since 1970."""
+
+    hour: int
+    bars: tuple[Bar, ...]
+    values: tuple[int, ...]
+
+
+class Tick(NamedTuple):
+    """A mark at an axis. `at`: its place; `label`: a value in words, or for the lower axis ms since 1970."""
+
+    at: float
+    label: str
+
+
+class Plot(NamedTuple):
+    """Columns over hours, stacked. `rows`: marks of the left axis."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Tick, ...]
+    hours: tuple[tuple[float, int], ...]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    base: int = HEIGHT - BOTTOM
+
+
+def stacked(hours: Sequence[Hour], kinds: Sequence[str], since: int, until: int, *, is_time: bool) -> Plot:
+    """A plot of these fields of the hours, one on the other, from `since` to `until` (ms). `is_time`: in ms."""
+    known = {hour.hour: hour for hour in hours}
+    starts = range(since, until + 1, HOUR)
+    values = [[int(getattr(known[start], kind)) if start in known else 0 for kind in kinds] for start in starts]
+    top = _round_up(max((sum(row) for row in values), default=0), is_time=is_time)
+    step = (WIDTH - LEFT - RIGHT) / max(len(starts), 1)
+    columns = tuple(
+        Column(start, tuple(_bars(kinds, row, LEFT + rank * step, step, top)), tuple(row))
+        for rank, (start, row) in enumerate(zip(starts, values, strict=True))
+    )
+    labelled = range(0, len(starts), max(len(starts) // 6, 1))
+    marks = tuple((round(LEFT + (rank + 0.5) * step, 1), starts[rank]) for rank in labelled)
+    return Plot(columns, tuple(_rows(top, is_time=is_time)), marks)
+
+
+def length(milliseconds: int) -> str:
+    """A length of time in words: `1.5 h`."""
+    for unit, name in _UNITS:
+        if milliseconds >= unit:
+            return f"{milliseconds / unit:.3g} {name}"
+    return f"{milliseconds} ms"
+
+
+def _bars(kinds: Sequence[str], row: Sequence[int], x: float, step: float, top: int) -> list[Bar]:
+    made, done = [], 0
+    for kind, value in zip(kinds, row, strict=True):
+        if value:
+            height = _scaled(value, top)
+            y = HEIGHT - BOTTOM - _scaled(done + value, top)
+            made.append(Bar(kind, round(x + step * 0.1, 1), round(y, 1), round(step * 0.8, 1), round(height, 1)))
+        done += value
+    return made
+
+
+def _rows(top: int, *, is_time: bool) -> list[Tick]:
+    values = sorted({round(top * rank / LINES) for rank in range(LINES + 1)})
+    return [
+        Tick(round(HEIGHT - BOTTOM - _scaled(value, top), 1), length(value) if is_time and value else f"{value:,}")
+        for value in values
+    ]
+
+
+def _scaled(value: int, top: int) -> float:
+    return value / top * (HEIGHT - TOP - BOTTOM)
+
+
+def _round_up(value: int, *, is_time: bool) -> int:
+    """The next number that marks divide well: 1, 2, 4 or 8 times a power of ten, of the unit that fits."""
+    unit = next((unit for unit, _ in _UNITS if is_time and value >= unit), 1)
+    whole = max(math.ceil(value / unit), LINES)
+    power = 10 ** math.floor(math.log10(whole))
+    return unit * next(factor * power for factor in (1, 2, 4, 8, 10) if factor * power >= whole)

@@ -1,0 +1,146 @@
+"""The pages about work: jobs, tasks, claims in flight, what is copied most, savings. Each returns what it shows."""
+
+import time
+from typing import Any, get_args
+
+import msgspec
+
+from gateway.api import collections
+from gateway.api.errors import not_found
+from gateway.pages import content, lineage_picture, plots
+from gateway.pages.look import PAGE, Data, Look, View, paged
+from readmodel import board, explain, queries, story
+from readmodel.board import HOUR
+from readmodel.connection import Connection
+from readmodel.lineage import lineage
+from readmodel.rows import Task
+from schemas.spec import TaskSpec
+
+TREE = 200  # tasks that are drawn as one tree; of larger jobs a page shows what one task queued
+LINES = 200  # of a job's log
+DAYS = {"1": 24, "3": 72, "7": 168}  # hours that the plots of savings show
+HOTTEST = 50
+
+
+def jobs(look: Look) -> Data:
+    """Jobs, newest first."""
+    shown: Any = look.query.get("show", "all")
+    shown = shown if shown in get_args(board.Shown) else "all"
+    with look.rows() as connection:
+        found = board.jobs(connection, look.viewer, shown, PAGE + 1, look.offset)
+    return paged(look, found) | {"show": shown}
+
+
+def job(look: Look) -> Data:
+    """A job and its tree, or where that is large, what one task of it queued."""
+    with look.rows() as connection:
+        found = board.job(connection, look.viewer, look.names["uuid"])
+        if found is None:
+            raise not_found()
+        parent = look.query.get("below")
+        is_whole = found.tasks <= TREE and parent is None
+        if is_whole:
+            tasks, shape = queries.tree(connection, look.viewer, found.root), {"page": 1, "has_more": False}
+        else:
+            listed = board.children(connection, look.viewer, found.root, parent or "", PAGE + 1, look.offset)
+            shape = paged(look, listed)
+            tasks = shape.pop("rows")
+        queued = {} if is_whole else board.queued_by(connection, found.root, [task.task for task in tasks])
+        above = board.task(connection, look.viewer, parent) if parent else None
+        lines = story.job_log(connection, look.viewer, found.root, limit=LINES)
+    if found.state in ("complete", "failed"):
+        output = content.listed(look.service.store, found.output)
+    else:
+        output = content.Listed(content="")
+    shape |= {"job": found, "tasks": tasks, "is_whole": is_whole, "queued": queued, "below": above}
+    return shape | {"log": lines, "output": output, "can_cancel": look.caller.may_write(found.owner)}
+
+
+def task(look: Look) -> Data:
+    """A task: what became of it and why, where its output came from, what it wrote and left."""
+    with look.rows() as connection:
+        found = known(connection, look)
+        explained = explain.explain(connection, look.viewer, found.task)
+        if explained is None:
+            raise not_found()
+        origin = lineage(connection, look.viewer, found)
+        lines = story.job_log(connection, look.viewer, found.root, task=found.task, limit=LINES)
+        queued = board.children(connection, look.viewer, found.root, found.task, PAGE + 1, look.offset)
+    spec = msgspec.json.decode(found.spec, type=TaskSpec)
+    return paged(look, queued) | {
+        "task": found,
+        "spec": spec,
+        "parameters": bytes(spec.parameters).decode(),
+        "explained": explained,
+        "sentences": explain.sentences(explained),
+        "lineage": origin,
+        "picture": lineage_picture.picture(origin),
+        "story": lines,
+        "log": content.tail(look.service.store, found.log),
+        "output": content.listed(look.service.store, found.output),
+        "inputs": inputs_of(look, spec),
+    }
+
+
+def known(connection: Connection, look: Look) -> Task:
+    """The task that the path names. ApiError 404."""
+    found = board.task(connection, look.viewer, look.names["uuid"])
+    if found is None:
+        raise not_found()
+    return found
+
+
+def inputs_of(look: Look, spec: TaskSpec) -> list[Data]:
+    """What a task is given, with its files where the viewer may read them by their hash, as through the API."""
+    made = []
+    for name, pdh in sorted(spec.inputs.items()):
+        is_readable = collections.may_read_content(look.caller, pdh)
+        files = content.listed(look.service.store, pdh) if is_readable else content.Listed(content=pdh)
+        made.append({"name": name, "is_readable": is_readable, "content": files})
+    return made
+
+
+def flights(look: Look) -> Data:
+    """Executions that are granted or run, and who waits on them."""
+    with look.rows() as connection:
+        found = board.in_flight(connection, look.viewer, PAGE + 1, look.offset)
+        waiting = queries.waiting(connection, look.viewer)
+    return paged(look, found) | {"waiting": waiting[:PAGE], "more_waiting": max(len(waiting) - PAGE, 0)}
+
+
+def hot(look: Look) -> Data:
+    """The work that was copied most."""
+    with look.rows() as connection:
+        return {"rows": board.hot(connection, look.viewer, HOTTEST), "latest": board.LATEST}
+
+
+def savings(look: Look) -> Data:
+    """What was executed and what was copied in each hour, and the time that copying saved."""
+    days = look.query.get("days", "1")
+    days = days if days in DAYS else "1"
+    until = int(time.time() * 1000) // HOUR * HOUR
+    since = until - (DAYS[days] - 1) * HOUR
+    with look.rows() as connection:
+        found = board.hours(connection, look.viewer, since)
+    executed, copied = sum(hour.executed for hour in found), sum(hour.copied for hour in found)
+    return {
+        "days": days,
+        "hours": found,
+        "executed": executed,
+        "copied": copied,
+        "saved": sum(hour.saved for hour in found),
+        "spent": sum(hour.spent for hour in found),
+        "rate": round(100 * copied / (executed + copied), 1) if executed + copied else 0.0,
+        "tasks": plots.stacked(found, ("executed", "copied", "failed"), since, until, is_time=False),
+        "time": plots.stacked(found, ("spent", "saved"), since, until, is_time=True),
+    }
+
+
+VIEWS = (
+    View("/jobs", "jobs.html", "Jobs", jobs),
+    View("/jobs/{uuid}", "job.html", "Job", job),
+    View("/tasks/{uuid}", "task.html", "Task", task),
+    View("/claims", "claims.html", "In flight", flights),
+    View("/hot", "hot.html", "Most copied", hot),
+    View("/savings", "savings.html", "Savings", savings),
+)

@@ -1,0 +1,146 @@
+-- What the dashboard shows (readmodel/board.py), each bounded, so that a page costs the same however much there is.
+-- `everything` and `owners` are the viewer's sight. What a client deleted is shown no more, as in the API.
+
+-- name: jobs
+-- `shown`: all, or those of one state; `active`: those that have not ended.
+select
+    j.root, j.owner, coalesce(u.name, g.name, '') as owner_name, j.name, j.state, j.output, j.reason, j.failed_task, j.detail,
+    j.created_at, j.started_at, j.finished_at, h.tasks, h.executed, h.copied, h.failed, h.cancelled, h.saved
+from rm.jobs j
+left join rm.users u on u.uuid = j.owner
+left join rm.groups g on g.uuid = j.owner
+cross join lateral (
+    select
+        coalesce(sum(h.created), 0)::bigint as tasks, coalesce(sum(h.executed), 0)::bigint as executed,
+        coalesce(sum(h.copied), 0)::bigint as copied, coalesce(sum(h.failed), 0)::bigint as failed,
+        coalesce(sum(h.cancelled), 0)::bigint as cancelled, coalesce(sum(h.saved), 0)::bigint as saved
+    from rm.hours h where h.root = j.root
+) h
+where j.created_at is not null
+    and (%(everything)s or j.owner = any(%(owners)s))
+    and (%(root)s::text is null or j.root = %(root)s)
+    and case %(shown)s::text
+        when 'all' then true
+        when 'active' then j.state in ('queued', 'running', 'assembling')
+        else j.state = %(shown)s
+    end
+    and not exists (select from api.notes n where n.uuid = j.root and n.is_deleted)
+order by j.created_at desc, j.root
+limit %(limit)s offset %(offset)s
+
+-- name: is_deleted
+select exists (select from api.notes n where n.is_deleted and n.uuid = any(%(uuids)s)) as is_deleted
+
+-- name: children
+-- The tasks that one task queued, or those that none queued.
+select t.*, j.owner, 0 as depth
+from rm.job_tasks t
+join rm.jobs j using (root)
+where t.root = %(root)s and t.created_by = %(parent)s
+    and t.created_at is not null and j.created_at is not null
+    and (%(everything)s or j.owner = any(%(owners)s))
+order by t.qsequence, t.task
+limit %(limit)s offset %(offset)s
+
+-- name: queued_by
+-- How many tasks each of these queued.
+select t.created_by as task, count(*) as queued
+from rm.job_tasks t
+where t.root = %(root)s and t.created_by = any(%(tasks)s) and t.created_at is not null
+group by t.created_by
+
+-- name: in_flight
+-- What is granted or runs, longest first, and how many of the tasks that the viewer sees wait on it.
+select
+    e.token, e.fingerprint, e.status, e.task, e.root, e.owner, t.name, e.node, e.runner, e.attempt, e.progress, e.granted_at,
+    e.running_at, (
+        select count(*) from rm.job_tasks w join rm.jobs wj using (root)
+        where w.waiting_on = e.token and w.waiting_on <> '' and (%(everything)s or wj.owner = any(%(owners)s))
+    ) as waiters
+from rm.tasks e
+left join rm.job_tasks t on t.root = e.root and t.task = e.task
+where e.status in ('granted', 'running') and (%(everything)s or e.owner = any(%(owners)s))
+    and (%(node)s::text is null or e.node = %(node)s)
+order by e.granted_at, e.token
+limit %(limit)s offset %(offset)s
+
+-- name: hot
+-- Of the latest copies that the viewer sees: which work they were given, and what that saved.
+select
+    c.fingerprint, count(*) as copies, sum(c.saved)::bigint as saved, max(c.finished_at) as last_at,
+    (array_agg(c.name order by c.finished_at desc))[1] as name, (array_agg(c.task order by c.finished_at desc))[1] as task
+from (
+    select t.fingerprint, t.finished_at, t.name, t.task, greatest(t.source_finished_at - t.source_started_at, 0) as saved
+    from rm.job_tasks t
+    join rm.jobs j using (root)
+    where t.state = 'copied' and t.finished_at is not null and (%(everything)s or j.owner = any(%(owners)s))
+    order by t.finished_at desc
+    limit %(latest)s
+) c
+group by c.fingerprint
+order by copies desc, last_at desc, c.fingerprint
+limit %(limit)s
+
+-- name: hours
+-- What ended in each hour from `since` on.
+select
+    h.hour, sum(h.executed)::bigint as executed, sum(h.copied)::bigint as copied, sum(h.failed)::bigint as failed,
+    sum(h.saved)::bigint as saved, sum(h.spent)::bigint as spent
+from rm.hours h
+where h.hour >= %(since)s
+    and (%(everything)s or exists (select from rm.jobs j where j.root = h.root and j.owner = any(%(owners)s)))
+group by h.hour
+order by h.hour
+
+-- name: conflicts
+-- Pairs both of which the viewer sees. `is_open`: nobody has decided since, and both would still be given.
+select
+    d.fingerprint, d.earlier, d.later, d.told_at, coalesce(c.quarantined, false) as quarantined,
+    (c.changed_at is null or c.changed_at < d.told_at or c.quarantined)
+        and a.status = 'done' and b.status = 'done' as is_open
+from rm.disagreements d
+join rm.tasks a on a.token = d.earlier
+join rm.tasks b on b.token = d.later
+left join rm.claims c on c.fingerprint = d.fingerprint
+where (%(everything)s or a.owner = any(%(owners)s) or exists (
+        select from rm.job_tasks t join rm.jobs j using (root)
+        where t.token = a.token and t.state = 'copied' and j.owner = any(%(owners)s)
+    ))
+    and (%(everything)s or b.owner = any(%(owners)s) or exists (
+        select from rm.job_tasks t join rm.jobs j using (root)
+        where t.token = b.token and t.state = 'copied' and j.owner = any(%(owners)s)
+    ))
+    and (%(fingerprint)s::text is null or d.fingerprint = %(fingerprint)s)
+order by is_open desc, d.told_at desc, d.earlier, d.later
+limit %(limit)s offset %(offset)s
+
+-- name: holders
+-- Tasks that have an execution's output, first the one that ran.
+select t.task, t.root, t.name, t.state, t.finished_at
+from rm.job_tasks t
+join rm.jobs j using (root)
+where t.token = %(token)s and t.token <> '' and t.state in ('complete', 'copied')
+    and (%(everything)s or j.owner = any(%(owners)s))
+order by t.state = 'copied', t.finished_at, t.root, t.task
+limit %(limit)s
+
+-- name: makers
+-- For each of these contents, a task that made it: the first that the viewer sees.
+select distinct on (t.output) t.output, t.task, t.root, t.name, t.state
+from rm.job_tasks t
+join rm.jobs j using (root)
+where t.output = any(%(contents)s) and t.output <> '' and t.state in ('complete', 'copied')
+    and (%(everything)s or j.owner = any(%(owners)s))
+order by t.output, t.state = 'copied', t.finished_at, t.root, t.task
+
+-- name: tasks_of_fingerprint
+select t.task, t.root, t.name, t.state, t.created_at, t.finished_at
+from rm.job_tasks t
+join rm.jobs j using (root)
+where t.fingerprint = %(fingerprint)s and t.created_at is not null and j.created_at is not null
+    and (%(everything)s or j.owner = any(%(owners)s))
+order by t.created_at desc, t.root, t.task
+limit %(limit)s offset %(offset)s
+
+-- name: projected
+select partition, next_offset, as_of from rm.applied order by partition
