@@ -43,15 +43,20 @@ class Asked(NamedTuple):
 
 
 def page(connection: Connection, source: str, seen: Sight, viewer: str, asked: Asked) -> tuple[Rows, int | None]:
-    """Rows of the page, and how many there are in all if that was asked. Raises ReadModelError."""
+    """Rows of the page, and how many there are in all if that was asked. Raises ReadModelError.
+
+    What a row shows is made for those of the page alone: it is chosen by uuid first.
+    """
     values: dict[str, Any] = {**seen._asdict(), "viewer": viewer}
     where = sql.SQL(" and ").join([sql.SQL("true"), *(_condition(term, values) for term in asked.terms)])
-    order = sql.SQL(", ").join([_direction(*one) for one in asked.order or [("uuid", False)]])
-    limits = sql.SQL(" order by {} limit {} offset {}").format(order, asked.limit, asked.offset)
-    inner = b" from (" + SQL[source] + b") r " + _parent(source, asked.terms) + b" where "
+    columns = sql.SQL(", ").join([_direction(*one) for one in asked.order or [("uuid", False)]])
+    order = sql.SQL(" order by {}").format(columns).as_bytes(connection)
+    limits = sql.SQL(" limit {} offset {}").format(asked.limit, asked.offset).as_bytes(connection)
+    rows_of = b" from (" + SQL[source] + b") r "
+    chosen = rows_of + _parent(source, asked.terms) + b" where " + where.as_bytes(connection)
+    page_of = b"where r.uuid = any (array(select r.uuid" + chosen + order + limits + b"))"
     with translated(), connection.cursor(row_factory=dict_row) as cursor:
-        chosen = inner + where.as_bytes(connection)
-        rows = cursor.execute(b"select r.*" + chosen + limits.as_bytes(connection), values).fetchall()
+        rows = cursor.execute(b"select r.*" + rows_of + page_of + order, values).fetchall()
         if not asked.counted:
             return rows, None
         [total] = cursor.execute(b"select count(*) as total" + chosen, values).fetchall()
@@ -67,9 +72,9 @@ def _parent(source: str, terms: list[Term]) -> bytes:
 
 def one(connection: Connection, source: str, seen: Sight, viewer: str, uuid: str) -> dict[str, Any] | None:
     """The row of this uuid that the viewer may see, or None. Raises ReadModelError."""
-    term = Term("uuid", "=", uuid, "string")
-    found, _ = page(connection, source, seen, viewer, Asked([term], limit=1, counted=False))
-    return found[0] if found else None
+    text = b"select r.* from (" + SQL[source] + b") r where r.uuid = %(uuid)s limit 1"
+    with translated(), connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(text, {**seen._asdict(), "viewer": viewer, "uuid": uuid}).fetchone()
 
 
 def is_content_seen(connection: Connection, seen: Sight, pdh: str) -> bool:

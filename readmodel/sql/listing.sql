@@ -107,6 +107,7 @@ from (
     from rm.job_tasks t
     join rm.jobs j on j.root = t.root
     where t.created_at is not null and j.created_at is not null
+        and t.root not in (select n.uuid from api.notes n where n.is_deleted)
 ) x
 left join lateral (
     select o.submit_id, o.said, o.changed_at, o.is_deleted, o.said::json as note from api.notes o where o.uuid = x.uuid
@@ -116,7 +117,7 @@ where (%(everything)s or x.owner_uuid = any(%(owners)s)) and n.is_deleted is not
 -- name: job_tasks
 select
     t.task as uuid, j.owner as owner_uuid, t.created_at, null::text as modified_by_client_uuid,
-    j.owner as modified_by_user_uuid, greatest(t.created_at, t.started_at, t.finished_at) as modified_at,
+    j.owner as modified_by_user_uuid, t.changed_at as modified_at,
     t.root as job_uuid, nullif(t.created_by, '') as created_by_job_task_uuid, t.sequence, t.qsequence,
     nullif(t.output, '') as output,
     case when t.state in ('complete', 'copied') then 1 else t.progress / 1000.0 end::double precision as progress,
@@ -132,7 +133,8 @@ select
 from rm.job_tasks t
 join rm.jobs j on j.root = t.root
 where t.created_at is not null and j.created_at is not null and (%(everything)s or j.owner = any(%(owners)s))
-    and not exists (select from api.notes n where n.is_deleted and n.uuid in (t.task, t.root))
+    and t.task not in (select n.uuid from api.notes n where n.is_deleted)
+    and t.root not in (select n.uuid from api.notes n where n.is_deleted)
 
 -- name: repositories
 select
@@ -172,7 +174,7 @@ from (
     join rm.jobs j using (root)
     left join rm.job_tasks t on t.root = l.root and t.task = l.task
     where l.kind <> 'redecided' and (%(everything)s or j.owner = any(%(owners)s))
-        and not exists (select from api.notes n where n.is_deleted and n.uuid = l.root)
+        and l.root not in (select n.uuid from api.notes n where n.is_deleted)
 ) x
 
 -- name: task_counts
