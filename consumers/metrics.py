@@ -41,7 +41,7 @@ class ProjectorMetrics:
 
     def __init__(self, registry: CollectorRegistry, ends: Ends) -> None:
         self._projectors: tuple[Projector, ...] = ()
-        self._projected = 0  # by those that run no more
+        self._projected = self._left_out = 0  # by those that run no more
         self._ends = ends
         ends.want(lambda: [place for place, _ in self._positions()])
         registry.register(self)
@@ -53,6 +53,7 @@ class ProjectorMetrics:
     def forget(self, projector: Projector) -> None:
         """It runs no more."""
         self._projected += projector.projected
+        self._left_out += projector.left_out
         self._projectors = tuple(other for other in self._projectors if other is not projector)
 
     def collect(self) -> Iterator[Metric]:
@@ -70,7 +71,10 @@ class ProjectorMetrics:
         about = "Facts that were projected, and repeats that were dropped"
         projected = CounterMetricFamily("crunch_reuse_projector_records", about)
         projected.add_metric([], self._projected + sum(one.projected for one in self._projectors))
-        yield from (position, lag, projected)
+        about = "Records among the facts that no machine of this log wrote: they count for nothing"
+        left_out = CounterMetricFamily("crunch_reuse_projector_left_out_records", about)
+        left_out.add_metric([], self._left_out + sum(one.left_out for one in self._projectors))
+        yield from (position, lag, projected, left_out)
 
     def _positions(self) -> list[tuple[Place, int]]:
         projected = [at for projector in self._projectors for at in list(projector.positions.items())]

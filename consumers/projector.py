@@ -4,9 +4,11 @@ The rows of a batch, how far each partition was read, and the highest cause read
 transaction. A crash before it loses nothing, one after it repeats nothing; a fact that was appended twice is dropped by
 its cause. A second projector on the same tables is harmless: it finds that the positions moved, and goes on from there.
 
-Nothing is skipped: a fact that can't be read or projected stops it, with a line that says which.
+Nothing that a machine said is skipped: a fact that can't be read or projected stops it, with a line that says which.
+What anybody else puts into the topic is told from it by its cause: it names none of this log, and counts for nothing.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from threading import Event
 
@@ -28,9 +30,11 @@ from readmodel.projection import Fact, UnknownFact, effects
 from schemas.codec import Undecodable, decode
 from schemas.log import Genesis
 from schemas.topics import Topic
+from streams.caused import cause_if_any
 from streams.log import Log, LogMismatch, Place, Stored
 from streams.marks import Marks, is_new
 
+LOGGER = logging.getLogger(__name__)
 BATCH = 1_000  # facts read from one partition at a time
 ANSWERS_KEPT = 1_000_000  # an answer is forgotten when its partition has grown by so many facts since
 PATIENCE = 15.0  # seconds in which a Postgres that went away may come back
@@ -49,7 +53,8 @@ class Projector:
     """Projects the topic `facts` of `log` into the Postgres at `dsn`. Used by one thread.
 
     `partitions`: of `facts`, those to project; None: all. `batch`: facts of one partition in one transaction.
-    `answers_kept`: facts of a partition after which its answers are forgotten. `projected`: facts so far.
+    `answers_kept`: facts of a partition after which its answers are forgotten. `projected`: facts so far;
+    `left_out`: what was none.
     Raises ReadModelError, and LogMismatch if the tables were made from another log.
     """
 
@@ -69,7 +74,7 @@ class Projector:
         self._answers_kept = answers_kept
         self._positions: dict[int, int] = {}
         self._marks: dict[int, Marks] = {}
-        self.projected = 0
+        self.projected = self.left_out = 0
         self._connection = connect(dsn)
         try:
             self._begin()
@@ -192,13 +197,25 @@ class Projector:
         for offset, time, _, value in batch:
             envelope = decode(Topic.FACTS, value)
             if isinstance(envelope, Undecodable):
-                raise _stopped(number, offset, f"is no fact ({envelope.detail})")
-            if isinstance(envelope.body, Genesis):
+                if self._is_of_a_machine(value):
+                    raise _stopped(number, offset, f"is no fact ({envelope.detail})")
+                self._leave_out(number, offset, envelope.detail)
+            elif isinstance(envelope.body, Genesis):
                 continue
-            if envelope.cause is None:
-                raise _stopped(number, offset, "names no cause, so no machine wrote it")
-            if is_new(self._marks[number], envelope.cause):
+            elif envelope.cause is None:
+                self._leave_out(number, offset, "it names no cause, so no machine wrote it")
+            elif is_new(self._marks[number], envelope.cause):
                 yield Fact(number, offset, time, envelope.cause, envelope.body)
+
+    def _is_of_a_machine(self, value: bytes) -> bool:
+        """Whether it names a cause in this log: then it counts, and whoever can't read it must not go on."""
+        cause = cause_if_any(value)
+        places = (Place(topic, number) for topic in Topic for number in range(self._log.partitions(topic)))
+        return cause is not None and any(self._log.genesis(place).log_id == cause.log_id for place in places)
+
+    def _leave_out(self, number: int, offset: int, why: str) -> None:
+        self.left_out += 1
+        LOGGER.error("%s offset %d is no fact of this log and counts for nothing: %s", _place(number), offset, why)
 
     def _write(self, changed: Batch, batches: Batches) -> None:
         with self._connection.pipeline():

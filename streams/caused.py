@@ -40,7 +40,8 @@ def cause_of(value: bytes) -> Cause | None:
     return _HEADS.decode(value).cause
 
 
-def _cause_if_any(value: bytes) -> Cause | None:
+def cause_if_any(value: bytes) -> Cause | None:
+    """The cause that it names, also where it is no record otherwise; None where none can be read."""
     try:
         return cause_of(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -70,7 +71,7 @@ def caused_by(log: Log, place: Place, end: int, log_id: str) -> Iterator[Caused]
     for record in records(log, place, 0, end):
         if named not in record.value[:200]:
             continue
-        cause = _cause_if_any(record.value)
+        cause = cause_if_any(record.value)
         if cause is not None and cause.log_id == log_id and is_new(marks, cause):
             yield Caused((cause.offset, cause.index), place, record.offset, record.key, record.value)
 

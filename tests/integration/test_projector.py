@@ -212,18 +212,41 @@ CAUSE = Cause("elsewhere", 1, 0)
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (b"\xff", "facts/1 offset 1 is no fact"),
-        (b'{"v":1,"cause":["x",1,0],"body":{"type":"invented"}}', "facts/1 offset 1 is no fact"),
-        (encode(ClaimChanged(fingerprint="f", quarantined=True)), "facts/1 offset 1 names no cause"),
-        (encode(SettingChanged(change=Raw(b'{"type":"invented"}')), CAUSE), "facts/1 offset 1 can't be projected"),
+        (b'{"v":1,"cause":["LOG",1,0],"body":{"type":"invented"}}', "facts/1 offset 2 is no fact"),
+        (encode(SettingChanged(change=Raw(b'{"type":"invented"}')), CAUSE), "facts/1 offset 2 can't be projected"),
     ],
 )
 def test_a_fact_that_cannot_be_projected_stops_it(dsn, value, said):
+    log = with_fact(b"")
+    value = value.replace(b"LOG", log.genesis(Place(Topic.CLAIMS, 0)).log_id.encode())
+    log.append([Append(FACTS[1], "", value)])
     with (
-        closing(Projector(with_fact(value), dsn)) as projector,
+        closing(Projector(log, dsn)) as projector,
         pytest.raises(ProjectionStopped, match=f"{said}.*: rebuild the read model from the log"),
     ):
         projector.catch_up()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"\xff\xfe\0 no JSON",
+        b'{"v":1,"body":{"type":"inven',
+        b'{"v":1,"cause":["elsewhere",1,0],"body":{"type":"invented"}}',
+        b"5" * 5_000_000,
+        encode(ClaimChanged(fingerprint="f", quarantined=True)),
+    ],
+)
+def test_what_no_machine_of_this_log_wrote_counts_for_nothing_and_is_said(dsn, connection, caplog, value):
+    log = with_fact(value)
+    log.append([Append(FACTS[1], "", encode(Answered(outcome=Outcome.DONE, about="f"), CAUSE))])
+    with closing(Projector(log, dsn)) as projector:
+        projector.catch_up()
+        assert (projector.positions[1], projector.left_out) == (3, 1)
+    assert connection.execute("select count(*) from rm.answers").fetchone() == (1,)
+    assert connection.execute("select count(*) from rm.claims").fetchone() == (0,)
+    assert "facts/1 offset 1 is no fact of this log and counts for nothing: " in caplog.text
 
 
 def test_a_row_that_postgres_refuses_stops_it_and_is_named(dsn, connection):
