@@ -17,6 +17,7 @@ from consumers.executor.left import name_of
 from consumers.executor.site import site_key
 from consumers.runners.docker import MARK_LABEL, NODE_LABEL
 from schemas.topics import Topic
+from streams.postgres import PostgresLog
 from tests.support.engine import Relay
 from tests.support.shopfloor import Node, ShopFloor, shopfloor
 
@@ -63,7 +64,7 @@ def engine(docker_engine: str, python_image: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def shop(dsn: str, tmp_path: Path) -> Iterator[tuple[ShopFloor, Callable[..., Node]]]:
-    with shopfloor(dsn, tmp_path) as made:
+    with shopfloor(PostgresLog(dsn), tmp_path) as made:
         made[0].number("lease", LEASE)
         made[0].number("ack_ticks", 60)
         made[0].user("ada")

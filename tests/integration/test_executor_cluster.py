@@ -1,4 +1,4 @@
-"""Three executors, each a process of its own, over one log: what runs where, in which order, and what is stopped."""
+"""Three executors, each a process of its own, over each kind of log: what runs where and when, and what is stopped."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,6 +8,10 @@ import pytest
 
 from schemas.reasons import Failure
 from schemas.topics import Topic
+from streams.kafka import KafkaLog
+from streams.log import Log
+from streams.postgres import PostgresLog
+from tests.support.logs import kafka_settings
 from tests.support.shopfloor import Node, ShopFloor, shopfloor
 
 Cluster = tuple[ShopFloor, Callable[..., Node], list[Node]]
@@ -19,9 +23,16 @@ WAITS = (
 )
 
 
+@pytest.fixture(params=["postgres", pytest.param("kafka", marks=pytest.mark.needs("kafka"))])
+def log(request: pytest.FixtureRequest) -> Log:
+    if request.param == "kafka":
+        return KafkaLog(kafka_settings(request.getfixturevalue("kafka_broker")))
+    return PostgresLog(request.getfixturevalue("dsn"))
+
+
 @pytest.fixture
-def cluster(dsn: str, tmp_path: Path) -> Iterator[Cluster]:
-    with shopfloor(dsn, tmp_path) as (floor, start):
+def cluster(log: Log, tmp_path: Path) -> Iterator[Cluster]:
+    with shopfloor(log, tmp_path) as (floor, start):
         for name, value in (("lease", 60_000), ("starve", 500), ("unplaceable", 3_000)):
             floor.number(name, value)
         for user in ("ada", "bob"):

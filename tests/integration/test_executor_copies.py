@@ -9,6 +9,7 @@ import pytest
 from schemas.claims import Aged
 from schemas.reasons import Failure
 from schemas.topics import Topic
+from streams.postgres import PostgresLog
 from tests.support.attempts import bench
 from tests.support.shopfloor import Node, ShopFloor, shopfloor
 
@@ -18,7 +19,7 @@ LATER = Aged(before=10**9)  # every entry is older
 
 @pytest.fixture
 def floor(dsn: str, tmp_path: Path) -> Iterator[tuple[ShopFloor, Callable[..., Node]]]:
-    with shopfloor(dsn, tmp_path) as made:
+    with shopfloor(PostgresLog(dsn), tmp_path) as made:
         made[0].number("lease", 60_000)
         made[0].user("ada")
         made[1]("one", slots=2)

@@ -11,6 +11,7 @@ import pytest
 from schemas.claims import Aged
 from schemas.reasons import Failure
 from schemas.topics import Topic
+from streams.postgres import PostgresLog
 from tests.support.node_process import HOLD_SECONDS
 from tests.support.shopfloor import PATIENCE, Node, ShopFloor, shopfloor
 
@@ -26,7 +27,7 @@ WAITS = (
 
 @pytest.fixture
 def floor(dsn: str, tmp_path: Path) -> Iterator[Floor]:
-    with shopfloor(dsn, tmp_path) as made:
+    with shopfloor(PostgresLog(dsn), tmp_path) as made:
         made[0].number("lease", LEASE)
         made[0].user("ada")
         yield made

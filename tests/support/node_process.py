@@ -1,4 +1,4 @@
-"""One executor: `python -m tests.support.node_process DSN STORE ROOT OFFER`, with the log in Postgres.
+"""One executor: `python -m tests.support.node_process LOG STORE ROOT OFFER`. LOG: its address, as JSON.
 
 It can't work while there is a file ROOT.trouble. SIGTERM drains it; SIGUSR1 makes it keep its interpreter
 to itself for `HOLD_SECONDS`.
@@ -12,20 +12,22 @@ import threading
 from ctypes import PyDLL
 from pathlib import Path
 
+import msgspec
+
 from consumers.executor.service import Executor, Offer
 from store.blocks import BlockStore
 from store.collections import CollectionStore
-from streams.postgres import PostgresLog
+from streams.address import Address
 
 HOLD_SECONDS = 11
 
 
-def main(dsn: str, store: str, root: str, offer: str) -> None:
+def main(log: str, store: str, root: str, offer: str) -> None:
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     collections = CollectionStore(BlockStore(Path(store)))
     troubled = Path(root).with_suffix(".trouble")
     executor = Executor(
-        PostgresLog(dsn),
+        msgspec.json.decode(log, type=Address).open(),
         collections,
         Path(root),
         Offer(**json.loads(offer)),

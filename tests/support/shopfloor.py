@@ -1,4 +1,4 @@
-"""Executors in processes of their own over one log in Postgres; claims and dispatch decide in this process.
+"""Executors in processes of their own over one log; claims and dispatch decide in this process.
 
 The test is the jobs machine: it requests work, and looks at what is said.
 """
@@ -33,9 +33,8 @@ from store.blocks import BlockStore
 from store.collections import CollectionStore
 from streams.checkpoints import MemoryCheckpoints
 from streams.driver import Crew, Driver, Ticker
-from streams.log import Append, Place
+from streams.log import Append, Log, Place
 from streams.loop import Runner
-from streams.postgres import PostgresLog
 from streams.routes import key_of
 from tests.support.attempts import Bench
 from tests.support.office import SettingsType
@@ -69,7 +68,7 @@ class Node:
     @property
     def command(self) -> list[str]:
         """What starts it."""
-        where = [self.floor.dsn, str(self.floor.folder / "store"), str(self.root)]
+        where = [self.floor.address, str(self.floor.folder / "store"), str(self.root)]
         return [sys.executable, "-m", "tests.support.node_process", *where, json.dumps(self.offer)]
 
     def joinings(self) -> int:
@@ -109,10 +108,10 @@ class Node:
 class ShopFloor:
     """`user`s see nothing of each other. Every topic has one partition."""
 
-    def __init__(self, dsn: str, folder: Path) -> None:
-        self.dsn = dsn
+    def __init__(self, log: Log, folder: Path) -> None:
+        self.address = msgspec.json.encode(log.address()).decode()
         self.folder = folder
-        self.log = PostgresLog(dsn)
+        self.log = log
         self.log.create(COUNTS)
         self.store = CollectionStore(BlockStore.create(folder / "store"))
         kinds = (SettingsType(COUNTS), Claims, Dispatch)
@@ -194,10 +193,10 @@ class ShopFloor:
 
 
 @contextmanager
-def shopfloor(dsn: str, folder: Path) -> Iterator[tuple[ShopFloor, Callable[..., Node]]]:
-    """The floor, and what makes a node on it that runs already."""
+def shopfloor(log: Log, folder: Path) -> Iterator[tuple[ShopFloor, Callable[..., Node]]]:
+    """The floor over an empty log, which is closed in the end, and what makes a node on it that runs already."""
     with ExitStack() as stack:
-        floor = ShopFloor(dsn, folder)
+        floor = ShopFloor(log, folder)
         stack.callback(floor.close)
 
         def node(name: str, **offer: Any) -> Node:
@@ -208,7 +207,7 @@ def shopfloor(dsn: str, folder: Path) -> Iterator[tuple[ShopFloor, Callable[...,
         yield floor, node
 
 
-def _driver(log: PostgresLog, machine: Any) -> Driver:
+def _driver(log: Log, machine: Any) -> Driver:
     def assemble() -> Crew:
         runner = Runner(log, machine, 0, MemoryCheckpoints())
         if machine is not Dispatch:
