@@ -25,6 +25,8 @@ _KEPT = {
 # Of each key only the last record is wanted, and read from the beginning: so, small segments that are soon compacted.
 _NOTED = {
     "cleanup.policy": "compact",
+    # A broker refuses what a producer dates an hour ahead of the broker's own clock.
+    "message.timestamp.type": "LogAppendTime",
     "unclean.leader.election.enable": "false",
     "segment.bytes": str(1024 * KIB),
     "segment.ms": "3600000",

@@ -2,8 +2,10 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from msgspec import structs
@@ -11,8 +13,9 @@ from msgspec import structs
 from schemas.fields import MAX_RECORD_BYTES
 from schemas.topics import Topic
 from streams.kafka import KafkaLog
-from streams.kafka_settings import KafkaSettings, parse_options
+from streams.kafka_settings import NOTES, KafkaSettings, parse_options
 from streams.log import Floor, Log, LogError, LogMismatch, LogUnreachable, Place
+from tests.support.certificates import Authority
 from tests.support.kafkas import SOON, NewLog, operator_of
 from tests.support.logs import CLAIMS, WORK, kafka_settings, records, values
 
@@ -122,6 +125,13 @@ def test_a_topic_that_could_lose_or_refuse_records_is_refused(new_log: NewLog) -
             KafkaLog(log.settings).partitions(topic)
         operator.configure(topic, option, good.get(option, "false"))
     assert KafkaLog(log.settings).partitions(Topic.WORK) == 1
+
+
+def test_a_writer_whose_clock_is_hours_ahead_of_the_brokers_is_heard(new_log: NewLog) -> None:
+    log = new_log(counts=FEW)
+    ahead = (time.time_ns() // 10**6) + 3 * 3_600_000
+    for topic in (*Topic, NOTES):
+        operator_of(log).produce(Place(topic, 0), b"{}", key=b"[]", timestamp=ahead)
 
 
 # --- Foreign producers -----------------------------------------------------------------------------------------------
@@ -248,6 +258,37 @@ def test_credentials_come_by_options_and_wrong_ones_are_refused_before_long(guar
     ):
         pool.submit(other.partitions, Topic.WORK).result(10)
     other.close()
+
+
+def sealed(address: str, trusted: Path, own: Path | None) -> KafkaSettings:
+    options = f"security.protocol=SSL ssl.ca.location={trusted}"
+    if own:
+        options += f" ssl.certificate.location={own} ssl.key.location={own}"
+    return KafkaSettings(servers=address, prefix="sealed.", options=parse_options(options))
+
+
+def test_a_log_over_tls_shows_certificates_and_looks_at_them(sealed_kafka: str, authority: Authority) -> None:
+    log = KafkaLog(sealed(sealed_kafka, authority.certificate, authority.give("ann")))
+    log.create(FEW)
+    assert log.append(records(WORK, b"a")) == [1]
+    assert values(log, WORK) == [b"a"]
+    log.close()
+
+
+def test_a_broker_or_a_client_with_a_wrong_certificate_is_refused_before_long(
+    sealed_kafka: str, authority: Authority, tmp_path: Path
+) -> None:
+    other = Authority(tmp_path, "somebody-else")
+    for settings, said in (
+        (sealed(sealed_kafka, other.certificate, authority.give("ann")), "certificate"),
+        (sealed(sealed_kafka, authority.certificate, other.give("eve")), ""),
+        (sealed(sealed_kafka, authority.certificate, None), ""),
+    ):
+        log = KafkaLog(settings)
+        with ThreadPoolExecutor(1) as pool, pytest.raises(LogError, match=rf"Kafka at [0-9.:]+.*{said}") as caught:
+            pool.submit(log.partitions, Topic.WORK).result(10)
+        assert "\n" not in str(caught.value)
+        log.close()
 
 
 def test_a_log_whose_topics_are_missing_says_so(kafka_broker: object) -> None:
