@@ -20,6 +20,7 @@ MYPY = False
 if MYPY:
     from typing import Any, Optional  # noqa: F401 - for the type comments
 
+_now = getattr(time, "monotonic", time.time)  # Python 2 has only the clock that people set
 PATIENCE = 60  # seconds in which an executor that went away may come back
 PAUSE = 0.2
 USAGE = "usage: crunch-task report [--progress 0.5] [--success true|false] [--output INPUT[/PATH]]"
@@ -62,12 +63,12 @@ class Connection(object):
 
     def _reply(self, line):
         # type: (bytes) -> bytes
-        end = time.time() + PATIENCE
+        end = _now() + PATIENCE
         while True:
             reply = self._exchange(line)
             if reply.endswith(b"\n"):
                 return reply
-            if time.time() >= end:
+            if _now() >= end:
                 raise Refused("no executor has answered for %d seconds" % PATIENCE)
             time.sleep(PAUSE)
 

@@ -58,6 +58,38 @@ def test_a_step_that_keeps_the_interpreter_for_twice_the_lease_does_not_lose_the
     assert (node.joinings(), shop.said(Topic.CLAIMS, "lost")) == (1, [])
 
 
+# Every Python process that finds this on its path has a wall clock that is as many seconds off as the file says.
+CLOCK = """
+import os, time
+
+def time_ns(real=time.time_ns):
+    with open(os.environ["WALL_CLOCK"]) as file:
+        return real() + int(file.read()) * 10**9
+
+time.time_ns, time.time = time_ns, lambda: time_ns() / 10**9
+"""
+
+
+def test_a_wall_clock_that_jumps_ahead_and_back_ends_no_lease(floor, tmp_path):
+    shop, start = floor
+    clock = tmp_path / "clock"
+    clock.write_text("0")
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "sitecustomize.py").write_text(CLOCK)
+    path = os.pathsep.join(filter(None, [str(tmp_path / "path"), os.environ.get("PYTHONPATH")]))
+    node = start("one", environment={"PYTHONPATH": path, "WALL_CLOCK": str(clock)})
+    shop.request("t", WAITS)
+    shop.wait_for(Topic.CLAIMS, "reported")
+    for seconds in (86_400, -86_400):
+        clock.write_text(str(seconds))
+        shop.wait_for(Topic.WORK, "alive", count=len(shop.said(Topic.WORK, "alive")) + 6)  # beyond the lease
+    go(node, "said")
+    assert shop.text(shop.completed("t").output, "said") == "said\n"
+    [exited] = shop.said(Topic.CLAIMS, "exited")
+    assert exited.finished_at < exited.started_at, "its clock was not set back"
+    assert (node.joinings(), shop.said(Topic.CLAIMS, "lost")) == (1, [])
+
+
 def test_a_watchdog_that_is_killed_is_replaced_and_signs_of_life_go_on(floor):
     shop, start = floor
     node = start("one")

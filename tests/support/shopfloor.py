@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,20 +44,23 @@ COUNTS = dict.fromkeys(Topic, 1)
 
 
 class Node:
-    """One executor's process, and the next ones on the same folder."""
+    """One executor's process, and the next ones on the same folder. `environment`: variables beside this one's."""
 
-    def __init__(self, floor: "ShopFloor", name: str, **offer: Any) -> None:
+    def __init__(
+        self, floor: "ShopFloor", name: str, environment: Mapping[str, str] | None = None, **offer: Any
+    ) -> None:
         self.floor = floor
         self.name = name
         self.root = floor.folder / name
         self.offer = {"node": name, "runner": "process", "slots": 1, "verify_slots": 1, **offer}
+        self.environment = os.environ | (environment or {})
         self.process: subprocess.Popen[bytes] | None = None
         self.pipes: list[int] = []  # held open until its end
 
     def start(self) -> "Node":
         """Start it, and wait until it has joined."""
         joined = self.joinings()
-        self.process = subprocess.Popen(self.command)
+        self.process = subprocess.Popen(self.command, env=self.environment)
         self.floor.wait_until(lambda: self.joinings() > joined or self.has_ended())
         assert not self.has_ended(), f"{self.name} did not start"
         return self
