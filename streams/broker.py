@@ -76,6 +76,7 @@ class LocalBroker:
 
     `port`: 0 takes a free one, and keeps it over restarts. `heap`: Java's, such as 512m. `jvm`: options of
     Java. `properties`: of server.properties, over ours; {port} and {controller} stand for the ports.
+    `environment`: what its process gets besides ours.
     """
 
     def __init__(
@@ -87,12 +88,14 @@ class LocalBroker:
         heap: str = "512m",
         jvm: Sequence[str] = (),
         properties: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._data = data.absolute()
         self._version = version
         self._heap = heap
         self._jvm = jvm
         self._properties = dict(properties or {})
+        self._environment = dict(environment or {})
         self._ports = (port or free_port(), free_port())
         self._guard: subprocess.Popen[bytes] | None = None
         self.pid = 0
@@ -152,8 +155,7 @@ class LocalBroker:
         (self._data / "log4j2.properties").write_text(LOG4J, "utf-8")
 
     def _format(self, java: str, jars: Path) -> None:
-        cluster = base64.urlsafe_b64encode(b"\0" + uuid4().bytes[1:]).decode().rstrip("=")
-        arguments = ["format", "--standalone", "-t", cluster, "-c", str(self._data / "server.properties")]
+        arguments = ["format", *self._founding(), "-c", str(self._data / "server.properties")]
         done = subprocess.run(
             self._command(java, jars, "kafka.tools.StorageTool", *arguments),
             stdin=subprocess.DEVNULL,
@@ -167,6 +169,10 @@ class LocalBroker:
             raise BrokerError(
                 f"can't make a broker's data folder in {self._data}: {_last_line(done.stdout + done.stderr)}"
             )
+
+    def _founding(self) -> list[str]:
+        """How the storage tool is told which cluster this is, and who votes in it."""
+        return ["--standalone", "-t", uuid()]
 
     def _command(self, java: str, jars: Path, *arguments: str) -> list[str]:
         memory = [f"-Xmx{self._heap}", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", *self._jvm]
@@ -182,7 +188,7 @@ class LocalBroker:
                 stdout=subprocess.PIPE,
                 stderr=output,
                 start_new_session=True,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)} | self._environment,
             )
         assert self._guard.stdout is not None
         self.pid = int(self._guard.stdout.readline() or 0)
@@ -216,6 +222,11 @@ class LocalBroker:
         self._guard.stdin.close()  # which ends what is still there
         self._guard.wait()
         self._guard, self.pid = None, 0
+
+
+def uuid() -> str:
+    """A random id, as Kafka writes them."""
+    return base64.urlsafe_b64encode(b"\0" + uuid4().bytes[1:]).decode().rstrip("=")
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-"""`./run chaos --minutes N [--seed S] [--keep DIR] [--mutant NAME] [--only NEMESIS ...]`."""
+"""`./run chaos --minutes N [--seed S] [--runner docker] [--keep DIR] [--mutant NAME] [--only NEMESIS ...]`."""
 
 import argparse
 import secrets
@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.chaos.nemeses import NEMESES
-from tests.chaos.run import Run
+from tests.chaos.nemeses import NEMESES, ON_CONTAINERS
+from tests.chaos.run import SETTLE, Run
 from tests.support.mutations import MUTATIONS
 
 
@@ -17,13 +17,24 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="of the storm and of the order of the nemeses")
     parser.add_argument("--keep", type=Path, default=None, help="where the history goes; made new")
     parser.add_argument("--mutant", choices=sorted(MUTATIONS), default="", help="let all processes keep a simpler rule")
-    parser.add_argument("--only", nargs="+", choices=sorted(NEMESES), default=None, metavar="NEMESIS")
+    parser.add_argument("--runner", choices=("bubblewrap", "docker"), default="bubblewrap", help="of the tasks")
+    parser.add_argument("--settle", type=float, default=SETTLE, help="seconds within which everything has to end")
+    known = sorted(NEMESES | ON_CONTAINERS)
+    parser.add_argument("--only", nargs="+", choices=known, default=None, metavar="NEMESIS", help=", ".join(known))
     options = parser.parse_args()
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     folder = options.keep or Path(tempfile.mkdtemp(prefix="crunch-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
     print(f"chaos: seed {seed}; history in {folder}", file=sys.stderr, flush=True)
-    run = Run(folder, seed, options.minutes * 60, mutant=options.mutant, nemeses=options.only)
+    run = Run(
+        folder,
+        seed,
+        options.minutes * 60,
+        runner=options.runner,
+        mutant=options.mutant,
+        settle=options.settle,
+        nemeses=options.only,
+    )
     report = run.run()
     print(*report.lines(), sep="\n")
     return 1 if report.wrong else 0

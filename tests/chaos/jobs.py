@@ -12,7 +12,8 @@ from schemas.spec import JobSpec
 from store.collections import CollectionStore
 
 SMALL = {"memory": "64MiB", "scratch": "16MiB"}
-NUMBERS = 4  # of each kind
+NUMBERS = 4  # of each kind that are asked for at one time
+LASTS = 40  # jobs after which others are asked for: else all would be known after a while
 
 
 def leaf(number: int) -> dict[str, Any]:
@@ -30,12 +31,15 @@ def tree(number: int) -> dict[str, Any]:
 
 def slow(number: int) -> dict[str, Any]:
     """Takes its time."""
-    return {"command": f"sleep {4 + number}; echo slow > $TASK_OUTPUT/slow-{number}", "name": f"slow {number}"}
+    return {
+        "command": f"sleep {4 + number % NUMBERS}; echo slow > $TASK_OUTPUT/slow-{number}",
+        "name": f"slow {number}",
+    }
 
 
 def fails(number: int) -> dict[str, Any]:
     """Fails for good."""
-    return {"command": f"sleep 0.2; exit {3 + number}", "name": f"fails {number}"}
+    return {"command": f"sleep 0.2; exit {3 + number % NUMBERS}", "name": f"fails {number}"}
 
 
 def again(number: int) -> dict[str, Any]:
@@ -57,16 +61,17 @@ KINDS = [*[leaf] * 4, *[tree] * 4, slow, slow, fails, again, odd, impure]
 
 
 class Catalogue:
-    """Job specifications, each resolved once."""
+    """Job specifications, each resolved once. `image`: digest of what they all run in; empty: they name none."""
 
-    def __init__(self, store: CollectionStore, folder: Path) -> None:
-        self._resolver = FileResolver(store, folder / "job.json", folder / "cache", _no_image, lambda _f, _n: None)
+    def __init__(self, store: CollectionStore, folder: Path, image: str = "") -> None:
+        self._resolver = FileResolver(store, folder / "job.json", folder / "cache", _known_image, lambda _f, _n: None)
+        self._image = {"image": image} if image else {}
         self._known: dict[str, JobSpec] = {}
 
-    def draw(self, random: Random) -> JobSpec:
-        """One of the kinds."""
-        kind, number = random.choice(KINDS), random.randrange(NUMBERS)
-        description = {"is_pure": True, "resources": SMALL} | kind(number)
+    def draw(self, random: Random, drawn: int) -> JobSpec:
+        """One of the kinds. `drawn`: how many were drawn before."""
+        kind, number = random.choice(KINDS), drawn // LASTS + random.randrange(NUMBERS)
+        description = {"is_pure": True, "resources": SMALL} | self._image | kind(number)
         if random.random() < 0.05:
             description["refresh"] = True
         key = json.dumps(description, sort_keys=True)
@@ -75,5 +80,5 @@ class Catalogue:
         return self._known[key]
 
 
-def _no_image(name: str) -> ResolvedImage:
-    raise AssertionError(f"no job of the storm names an image: {name}")
+def _known_image(digest: str) -> ResolvedImage:
+    return ResolvedImage(digest=digest, component={"image": digest})

@@ -21,17 +21,18 @@ from streams.audit import Report, verify
 from streams.kept import KeptStates, kept_in_folder
 from streams.log import Log, Place, Stored
 from streams.replaying import places_of
+from tests.chaos.town import BROKER_JUMP
 from tests.simulation.model import Model
 
 FLOW = list(Topic)
-CLOCK = 0.05  # seconds by which the broker's clock and the shell's may be read apart
+CLOCK = 0.05  # seconds by which the broker's clock and another may be read apart
 
 
 class Start(NamedTuple):
-    """A sandbox that was really started: for which token (its digest), for which task, when."""
+    """What was really started: for which token (its digest), a sandbox of which task or which container, when."""
 
     name: str
-    task: str
+    what: str
     at: float
 
 
@@ -44,6 +45,7 @@ class Judge:
         assert not trimmed, f"{trimmed} were trimmed: the model has to see all"
         self.model = Model({place: log.read(place, 0, 1)[0] for place in places})
         self._next = dict.fromkeys(places, 1)
+        self._began = min(first.time for first in (log.read(place, 0, 1)[0] for place in places))
         self._times: dict[str, float] = {}  # when each token was announced
         self._granted: dict[str, float] = {}
         self._done: set[str] = set()
@@ -53,7 +55,8 @@ class Judge:
     def read(self, log: Log) -> int:
         """Take in what is new; how many records."""
         count = 0
-        for place, stored in in_order(log, self._next, {p.log_id: p.place for p in self.model.parts.values()}):
+        places = {part.log_id: part.place for part in self.model.parts.values()}
+        for place, stored in in_order(log, self._next, places, self._began):
             self._note(place, stored)
             self.model.landed(place, stored)
             count += 1
@@ -61,7 +64,7 @@ class Judge:
 
     def _note(self, place: Place, stored: Stored) -> None:
         body = getattr(decode(place.topic, stored.value), "body", None)
-        at = stored.time / 1000
+        at = true_time(stored.time, self._began) / 1000
         self.counts[f"{place.topic} {type(body).__name__}"] += 1
         if isinstance(body, f.Granted):
             self._granted.setdefault(body.token, at)
@@ -78,7 +81,7 @@ class Judge:
 
     def count_starts(self, file: Path) -> int:
         """Hold what was counted outside against the log (invariant 11); how many starts."""
-        starts = [Start(mark.rpartition(".")[2], task, float(at)) for mark, task, at in _lines(file)]
+        starts = [Start(mark.rpartition(".")[2], what, float(at)) for mark, what, at in _lines(file)]
         tokens = {sha256(token.encode()).hexdigest()[:16]: token for token in self._granted}
         work = self.model.work
         for start in starts:
@@ -97,10 +100,18 @@ def _lines(file: Path) -> Iterator[list[str]]:
     return (line.split(" ") for line in file.read_text().splitlines())
 
 
-def in_order(log: Log, positions: dict[Place, int], places: dict[str, Place]) -> Iterator[tuple[Place, Stored]]:
+def true_time(time: int, began: int) -> int:
+    """When a record was appended (ms since 1970), whichever way the broker's clock had jumped by then."""
+    jump = BROKER_JUMP * 1000
+    return began + (time - began + jump // 2) % jump - jump // 2
+
+
+def in_order(
+    log: Log, positions: dict[Place, int], places: dict[str, Place], began: int
+) -> Iterator[tuple[Place, Stored]]:
     """Records from these positions on, which advance: no effect before its cause, else by time of append.
 
-    What has a cause that is not there yet is left for the next time.
+    What has a cause that is not there yet is left for the next time. `began`: time of the first record of all.
     """
     heads: dict[Place, Iterator[Stored]] = {place: _records(log, place, at) for place, at in positions.items()}
     waiting: dict[Place, Stored] = {}
@@ -110,7 +121,7 @@ def in_order(log: Log, positions: dict[Place, int], places: dict[str, Place]) ->
         able = [place for place, stored in waiting.items() if _may_land(place, stored, positions, places)]
         if not able:
             return
-        place = min(able, key=lambda one: (waiting[one].time, FLOW.index(one.topic)))
+        place = min(able, key=lambda one: (true_time(waiting[one].time, began), FLOW.index(one.topic)))
         stored = waiting.pop(place)
         positions[place] = stored.offset + 1
         yield place, stored

@@ -107,8 +107,8 @@ class _Server:
                 for way in ways:
                     way.cancel()
                 await asyncio.gather(*ways, return_exceptions=True)
-        except OSError:
-            pass  # the broker is not there
+        except (OSError, asyncio.CancelledError):
+            pass  # the broker is not there, or all is over
         finally:
             for one in ends:
                 self._writers.discard(one)

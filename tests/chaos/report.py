@@ -10,6 +10,7 @@ class ChaosReport(msgspec.Struct, kw_only=True):
 
     seed: int
     minutes: float
+    runner: str = "bubblewrap"
     mutant: str = ""
     strikes: dict[str, tuple[int, int]] = {}
     jobs: dict[str, int] = {}
@@ -21,7 +22,7 @@ class ChaosReport(msgspec.Struct, kw_only=True):
     processes_started: int = 0
     ends: dict[str, int] = {}
     settled_in: float = 0.0
-    sandboxes: int = 0
+    starts: int = 0
     executions: int = 0
     copies: int = 0
     rules_fired: int = 0
@@ -37,14 +38,15 @@ class ChaosReport(msgspec.Struct, kw_only=True):
     def lines(self) -> list[str]:
         """For people."""
         jobs = ", ".join(f"{number} {state}" for state, number in sorted(self.jobs.items()))
-        told = [f"chaos: seed {self.seed}, {self.minutes:g} minutes{f', mutant {self.mutant}' * bool(self.mutant)}"]
+        mutant = f", mutant {self.mutant}" if self.mutant else ""
+        told = [f"chaos: seed {self.seed}, {self.minutes:g} minutes, tasks in {self.runner}{mutant}"]
         told += [
             f"  {name:<20} struck {n:>3} times, {busy:>3} with work in flight"
             for name, (n, busy) in self.strikes.items()
         ]
         told += [
             f"  {self.commands} commands ({self.repeated_by_clients} sent again); jobs: {jobs}",
-            f"  {self.executions} executions granted, {self.sandboxes} sandboxes counted outside, {self.copies} copies",
+            f"  {self.executions} executions granted, {self.starts} starts counted outside, {self.copies} copies",
             f"  {self.records} records, {self.repeats} of them repeats; {self.rules_fired} rules of the model fired",
             f"  {self.processes_started} processes started; how they ended: {_told(self.ends)}",
             f"  settled {self.settled_in:.1f} s after the last strike",

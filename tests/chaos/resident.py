@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +28,8 @@ class End(NamedTuple):
 class Resident:
     """`crunch-reuse ARGUMENTS`, again and again until it is told to leave.
 
-    `kind`: what it is, for nemeses. `said`: what it prints. `launcher`: the module that runs the command line.
-    `ends`: how it ended so far.
+    `kind`: what it is, for nemeses. `said`: what it prints. `launcher`: the module that runs the command line, with
+    its arguments. `ends`: how it ended so far. `before_next`: what is to be done once, before it is started again.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Resident:
         folder: Path,
         environment: Mapping[str, str],
         said: Path,
-        launcher: tuple[str, ...] = ("gateway.cli",),
+        launcher: Sequence[str],
     ) -> None:
         self.name = name
         self.kind = kind
@@ -47,6 +48,7 @@ class Resident:
         self.said = said
         self.ends: list[End] = []
         self.starts = 0
+        self.before_next: Callable[[], object] | None = None
         self.lock = threading.Lock()  # one nemesis at a time
         # Nicer than the broker: those who wait for it must not starve it.
         self._command = [
@@ -65,10 +67,6 @@ class Resident:
         self._leaving = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._look_after, name=name, daemon=True)
-
-    def run_by(self, launcher: str) -> None:
-        """Let another module run the command line, before it is started."""
-        self._command[self._command.index("-m") + 1] = launcher
 
     def start(self) -> None:
         """Start it, and start it again whenever it ends."""
@@ -94,6 +92,11 @@ class Resident:
         process.send_signal(number)
         return True
 
+    def family(self) -> list[int]:
+        """Its process, and all that came of it."""
+        process = self._process
+        return _with_children(process.pid) if process is not None and process.poll() is None else []
+
     def leave(self, patience: float = 40.0) -> None:
         """End it for good; kill it if it does not listen."""
         self._leaving.set()
@@ -109,6 +112,9 @@ class Resident:
         pause = PAUSE / 2
         with self.said.open("ab") as output:
             while not self._leaving.is_set():
+                if self.before_next is not None:
+                    self.before_next()
+                    self.before_next = None
                 begin = output.tell()
                 self.starts += 1
                 self._process = subprocess.Popen(
@@ -130,3 +136,12 @@ class Resident:
             file.seek(begin)
             lines = [line for line in file.read().decode(errors="replace").splitlines() if line.startswith("crunch-")]
         return lines[-1] if lines else ""
+
+
+def _with_children(process: int) -> list[int]:
+    found = [process]
+    with suppress(OSError):  # it has ended
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            for child in (thread / "children").read_text().split():
+                found += _with_children(int(child))
+    return found

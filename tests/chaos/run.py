@@ -3,7 +3,8 @@
 import threading
 import time
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from gateway.machines import machines
@@ -12,23 +13,29 @@ from streams.archiving import archive
 from streams.kept import KeptStates, kept_in_folder
 from streams.log import LogError
 from streams.past import replay
+from tests.chaos.field import Field
 from tests.chaos.jobs import Catalogue
 from tests.chaos.judge import Judge, audited
-from tests.chaos.nemeses import Field, Nemeses
+from tests.chaos.nemeses import Nemeses, names
 from tests.chaos.report import ChaosReport, as_json
 from tests.chaos.storm import Storm
 from tests.chaos.town import Town
 from tests.chaos.watch import Watch
 from tests.simulation.sight import Broken
 
-START = 120.0  # seconds within which the first job ends, before anything strikes
+START = 120.0  # seconds within which the first job is complete, before anything strikes
 SETTLE = 180.0  # seconds within which everything has to end after the last strike
+PAUSE = 2.0  # seconds between two strikes by one hand
 REACHED = 120.0  # seconds after the last strike within which the log can be read
 ARCHIVE_EVERY = 10.0  # seconds
 
 
 class Run:
-    """`folder`: where the town stands and its history stays. `nemeses`: names of those that strike; None: all."""
+    """`folder`: where the town stands and its history stays.
+
+    `nemeses`: names of those that strike; None: all. `settle`: seconds within which everything has to end after the
+    last strike.
+    """
 
     def __init__(
         self,
@@ -36,47 +43,55 @@ class Run:
         seed: int,
         seconds: float,
         *,
+        runner: str = "bubblewrap",
         mutant: str = "",
-        pause: float = 2.0,
+        settle: float = SETTLE,
         nemeses: list[str] | None = None,
     ) -> None:
-        self.report = ChaosReport(seed=seed, minutes=seconds / 60, mutant=mutant)
-        launcher = ("tests.chaos.mutant", mutant) if mutant else ("gateway.cli",)
-        self._town = Town(folder, launcher)
+        self.report = ChaosReport(seed=seed, minutes=seconds / 60, runner=runner, mutant=mutant)
+        self._town = Town(folder, runner, mutant)
         self._seconds = seconds
+        self._settled = settle
         self._field = Field(self._town, seed)
-        self._nemeses = Nemeses(self._field, pause, nemeses)
+        self._nemeses = Nemeses(self._field, PAUSE, nemeses or names(runner))
         self._history = folder / "history"
         self._judge: Judge | None = None
         self._breath = threading.Event()  # never set
 
     def run(self) -> ChaosReport:
         """Do it; the report, which is also kept as report.json beside the history."""
-        try:
-            with self._town.standing():
-                self._storm()
-        except (Broken, AssertionError) as error:
-            self.report.wrong.append(" ".join(str(error).split()))
+        with self._noting(), self._town.standing():
+            self._storm()
         self._look_at_processes()
         (self._town.folder / "report.json").write_bytes(as_json(self.report))
         return self.report
 
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """What is found wrong inside goes into the report."""
+        try:
+            yield
+        except (Broken, AssertionError) as error:
+            self.report.wrong.append(" ".join(str(error).split())[:500])
+
     def _storm(self) -> None:
         town = self._town
         watch = Watch(town.log)
-        storm = Storm(town.log, Catalogue(town.store(), town.folder / "office"), watch, self.report.seed)
+        catalogue = Catalogue(town.store(), town.folder / "office", town.image)
+        storm = Storm(town.log, catalogue, watch, self.report.seed)
         try:
             storm.introduce()
             storm.start()
             self._rage(storm, watch)
-            self._settle(storm, watch)
+            with self._noting():
+                self._settle(storm, watch)
             self._verdict(storm, watch)
         finally:
             watch.stop()
             storm.close()
 
     def _rage(self, storm: Storm, watch: Watch) -> None:
-        assert watch.until_first_end(START), f"no job has ended within {START:g} s, and nothing had struck yet"
+        assert watch.until_first_output(START), f"no job is complete within {START:g} s, and nothing had struck yet"
         self._nemeses.start()
         end = time.monotonic() + self._seconds
         try:
@@ -90,14 +105,14 @@ class Run:
     def _settle(self, storm: Storm, watch: Watch) -> None:
         """No waiter waits for ever: every job ends, every execution too."""
         began = time.monotonic()
-        left = watch.until_ended(storm.jobs, SETTLE)
-        assert not left, f"invariant 10: {len(left)} jobs have not ended after {SETTLE:g} s: {left[:5]}"
+        left = watch.until_ended(storm.jobs, self._settled)
+        assert not left, f"invariant 10: {len(left)} jobs have not ended after {self._settled:g} s: {left[:5]}"
         while True:
             judge = self._read()
             if judge.model.is_quiet():
                 break
             waited = time.monotonic() - began
-            assert waited < SETTLE, f"invariant 10: after {SETTLE:g} s: {judge.model.unfinished()[:5]}"
+            assert waited < self._settled, f"invariant 10: after {waited:.0f} s: {judge.model.unfinished()[:5]}"
             self._breath.wait(0.5)
         self.report.settled_in = time.monotonic() - began
 
@@ -124,31 +139,39 @@ class Run:
         return kept_in_folder(self._town.config.folders.checkpoints)
 
     def _verdict(self, storm: Storm, watch: Watch) -> None:
-        judge, report = self._read(), self.report
+        """Each of those who look says what it finds, whatever the others found."""
+        report = self.report
         report.commands, report.repeated_by_clients = len(storm.acknowledged), storm.repeated
-        report.jobs = dict(Counter(watch.states[root] for root in storm.jobs))
-        report.counts = dict(judge.counts)
-        report.copies = judge.counts["tasks TaskCopied"]
-        report.executions = judge.counts["facts Granted"]
-        self._count_strikes(judge)
-        report.sandboxes = judge.count_starts(self._town.starts)
-        judge.model.finish(storm.acknowledged)
-        report.rules_fired = len(judge.model.fired)
+        report.jobs = dict(Counter(watch.states.get(root, "unknown") for root in storm.jobs))
+        with self._noting():
+            self._judged(storm)
         found = audited(self._history, self._kept())
         report.records, report.repeats = found.records, found.repeats
         report.audit_wrong, report.audit_speed, report.checkpoints = found.wrong, found.speed, found.checkpoints
         report.wrong += [f"audit: {one.place} {one.offset}: {one.text}" for one in found.differences[:20]]
-        self._compare_with_replay(storm, watch)
+        with self._noting():
+            self._compare_with_replay(storm, watch)
+
+    def _judged(self, storm: Storm) -> None:
+        judge, report = self._read(), self.report
+        report.counts = dict(judge.counts)
+        report.copies = judge.counts["tasks TaskCopied"]
+        report.executions = judge.counts["facts Granted"]
+        self._count_strikes(judge)
+        with self._noting():
+            report.starts = judge.count_starts(self._town.starts)
+        judge.model.finish(storm.acknowledged)
+        report.rules_fired = len(judge.model.fired)
 
     def _compare_with_replay(self, storm: Storm, watch: Watch) -> None:
         log = ArchiveLog(self._history)
         picture = replay(log, machines(log), 2**52)
         for root in storm.jobs:
-            said, is_so = watch.states[root], picture.jobs[root].state
+            said, is_so = watch.states.get(root), picture.jobs[root].state
             assert said == is_so, f"invariant 9: job {root} is {said} in the facts and {is_so} in a replay"
 
     def _count_strikes(self, judge: Judge) -> None:
-        for strike in self._nemeses.strikes:
+        for strike in self._nemeses.struck:
             all_, busy = self.report.strikes.get(strike.nemesis, (0, 0))
             now = judge.in_flight(strike.begin, strike.end)
             self.report.strikes[strike.nemesis] = (all_ + 1, busy + now)

@@ -91,7 +91,7 @@ class Storm:
         """Several ask for the same at the same moment."""
         if len(self._watch.open_jobs(self.jobs)) >= OPEN:
             return
-        spec = self._catalogue.draw(self._random)
+        spec = self._catalogue.draw(self._random, len(self.jobs))
         for owner in self._random.sample(self.owners, self._random.choice((1, 2, 3))):
             self._submit(owner, spec)
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,12 +18,15 @@ from store.collections import CollectionStore
 from streams.broker import BrokerError, LocalBroker, free_port
 from streams.embedded import EmbeddedPostgres
 from streams.log import Log
+from tests.chaos.containers import Containers
 from tests.chaos.proxy import Proxy
 from tests.chaos.resident import Resident
 from tests.conftest import CHECKOUT
+from tests.support.dockerd import LocalEngine
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
-DISK_MIB = 48
+DISKS = {"disk": 48, "broker": 2048}  # MiB of the disks that can be filled
+BROKER_JUMP = 7_200  # seconds: more than anything here lasts, so that a time of append says which jump it is from
 TRIES = 5
 PARTITIONED = ("tasks", "claims", "facts")
 SESSION_MS = 6_000  # of the consumer groups: the shortest that a broker grants by default
@@ -36,10 +40,11 @@ KINDS = ("coordinator", "standby", "executor", "projector")
 
 @dataclass
 class Town:
-    """What runs. `launcher`: the module by which processes are run, with its arguments."""
+    """What runs. `runner`: of the tasks. `mutant`: the simpler rule that all processes keep; empty: none."""
 
     folder: Path
-    launcher: tuple[str, ...] = ("gateway.cli",)
+    runner: str = "bubblewrap"
+    mutant: str = ""
     residents: dict[str, Resident] = field(default_factory=dict)
     everybody: list[Resident] = field(default_factory=list)  # also those that came for a while
 
@@ -54,11 +59,14 @@ class Town:
                 "broker.session.timeout.ms": "9000",  # one that is merely slow is not to be shut out by itself
                 "broker.heartbeat.interval.ms": "1000",
             },
+            environment=self._fake_clock("broker"),
         )
         self.proxy = Proxy(self.port, int(self.broker.servers.rpartition(":")[2]))
         self.postgres = EmbeddedPostgres(self.folder)
         self.dsn = ""
         self.environment: dict[str, str] = {}
+        self.image = ""  # digest of the one that all tasks name; empty: they name none
+        self.engine: LocalEngine
 
     # --- Setting up ---------------------------------------------------------------------------------------------------
 
@@ -66,13 +74,16 @@ class Town:
     def standing(self) -> Iterator["Town"]:
         """The town with all its residents; everything is gone at the end but what is below the folder."""
         with ExitStack() as stack:
+            self._make_disks(stack)
             stack.callback(self.postgres.stop)
             self.dsn = self.postgres.start()
             stack.callback(self.broker.stop)
             self.start_broker()
             stack.callback(self.proxy.stop)
             self.proxy.start()
-            self._make_places(stack)
+            self._make_places()
+            if self.runner == "docker":
+                self._start_engine(stack)
             few = [word for topic in PARTITIONED for word in ("--partitions", f"{topic}=4")]
             for command in (["topics", "create", *few], ["store", "create"]):
                 self._run(*command)
@@ -82,17 +93,29 @@ class Town:
                 resident.start()
             yield self
 
-    def _make_places(self, stack: ExitStack) -> None:
+    def _make_disks(self, stack: ExitStack) -> None:
+        for name, size in DISKS.items():
+            disk = self.folder / name
+            disk.mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}m", "town", str(disk)], check=True)
+            stack.callback(lambda disk=disk: subprocess.run(["umount", "-l", str(disk)], check=True))
+        stack.callback(lambda: shutil.copy(self.broker.log_file, self.folder / "broker.log"))
+
+    def _start_engine(self, stack: ExitStack) -> None:
+        short = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crunch-docker-")))
+        self.engine = LocalEngine(short)
+        stack.callback(self.engine.stop)
+        self.engine.start()
+        self.image = stack.enter_context(Containers(self.engine.address, self.starts)).image
+        self.environment["DOCKER_HOST"] = self.engine.address
+
+    def _make_places(self) -> None:
         programs = self.folder / "bin"
         programs.mkdir()
         shim = programs / "bwrap"
         shim.write_text(BWRAP.format(starts=self.starts, bwrap=shutil.which("bwrap")))
         shim.chmod(0o755)
         self.starts.touch()
-        disk = self.folder / "disk"
-        disk.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "town", str(disk)], check=True)
-        stack.callback(lambda: subprocess.run(["umount", "-l", str(disk)], check=True))
         self.environment = {
             "PATH": f"{programs}:{os.environ['PATH']}",
             "CRUNCH_REUSE_POSTGRES_DSN": self.dsn,
@@ -100,7 +123,7 @@ class Town:
             "CRUNCH_REUSE_KAFKA_OPTIONS": f"session.timeout.ms={SESSION_MS}",
             "CRUNCH_REUSE_STORE_DIRECTORY": str(self.folder / "store"),
             "CRUNCH_REUSE_SNAPSHOTS_DIRECTORY": str(self.folder / "snapshots"),
-            "CRUNCH_REUSE_EXECUTOR_RUNNER": "bubblewrap",
+            "CRUNCH_REUSE_EXECUTOR_RUNNER": self.runner,
             "CRUNCH_REUSE_EXECUTOR_MEMORY": "4096",
             "CRUNCH_REUSE_EXECUTOR_SCRATCH": "4096",
         }
@@ -133,28 +156,47 @@ class Town:
                 return
         self.broker.start()
 
-    def coordinator(self, name: str, **more: Path) -> Resident:
-        """One more that decides; not started."""
-        return self.resident(name, "coordinator", ["coordinator", "--name", name], **more)
+    def broker_has_ended(self) -> bool:
+        """Whether the broker has ended by itself."""
+        return not Path(f"/proc/{self.broker.pid}").exists()
+
+    def coordinator(self, name: str, *, folder: Path | None = None, newer: bool = False) -> Resident:
+        """One more that decides; not started. `newer`: with the next version's rules."""
+        return self.resident(name, "coordinator", ["coordinator", "--name", name], folder=folder, newer=newer)
 
     def resident(
-        self, name: str, kind: str, arguments: list[str], folder: Path | None = None, *, faked: bool = False
+        self,
+        name: str,
+        kind: str,
+        arguments: list[str],
+        folder: Path | None = None,
+        *,
+        faked: bool = False,
+        newer: bool = False,
     ) -> Resident:
         """One more process, not started. `faked`: its clock is ours to set (`set_clock`)."""
-        environment = self.environment | (self._fake_clock(name) if faked and FAKETIME.exists() else {})
         said = self.folder / f"{name}.log"
-        made = Resident(name, kind, arguments, folder or self.folder / name, environment, said, self.launcher)
+        launcher = ["tests.chaos.process"]
+        if self.mutant:
+            launcher += ["--mutant", self.mutant]
+        if newer:
+            launcher += ["--newer"]
+        if faked:
+            self.set_clock(name, 0)
+            launcher += ["--clock", str(self._clock(name))]
+        made = Resident(name, kind, arguments, folder or self.folder / name, self.environment, said, launcher)
         self.everybody.append(made)
         return made
 
     def _fake_clock(self, name: str) -> dict[str, str]:
+        """For Java, which waits by the monotonic clock in a way that the library must not correct."""
         self.set_clock(name, 0)
         return {
             "LD_PRELOAD": str(FAKETIME),
             "FAKETIME_TIMESTAMP_FILE": str(self._clock(name)),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
         }
 
     def _clock(self, name: str) -> Path:

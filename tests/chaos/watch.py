@@ -37,10 +37,10 @@ class Watch:
                 self._changed.wait(0.5)
         return left
 
-    def until_first_end(self, seconds: float) -> bool:
-        """Whether some job ended within so long."""
+    def until_first_output(self, seconds: float) -> bool:
+        """Whether some job was completed within so long."""
         with self._changed:
-            return self._changed.wait_for(lambda: any(state in ENDED for state in self.states.values()), seconds)
+            return self._changed.wait_for(lambda: "complete" in self.states.values(), seconds)
 
     def stop(self) -> None:
         """No more."""

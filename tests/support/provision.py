@@ -8,7 +8,6 @@ import functools
 import hashlib
 import os
 import platform
-import selectors
 import shutil
 import socket
 import subprocess
@@ -24,12 +23,9 @@ import platformdirs
 
 from streams.broker import BrokerError, fetch_jars, find_java
 from tests.support import arvados_sdks
+from tests.support.dockerd import PROGRAMS, LocalEngine
 
-ENGINE_START_SECONDS = 60
-ENGINE_STOP_SECONDS = 30
 IMAGE_PACKAGES = "python3"
-# Also where an ordinary user's PATH does not look, and root's does not after a plain `su`.
-PROGRAMS = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 SECOND_PYTHON = "3.12" if sys.version_info[1] != 12 else "3.13"
 IMAGE_NAME = "crunch-reuse-tests-python"
 
@@ -213,50 +209,13 @@ def docker_engine() -> Iterator[str]:
             raise RuntimeError("no Docker engine answers: ask missing('docker') first")
         yield address
         return
-    with tempfile.TemporaryDirectory(prefix="crunch-docker-") as folder, _dockerd(Path(folder)) as address:
-        yield address
-
-
-@contextmanager
-def _dockerd(folder: Path) -> Iterator[str]:
-    address = f"unix://{folder}/docker.sock"
-    # It ends with us, also when we are killed.
-    command = ["setpriv", "--pdeathsig", "TERM", "dockerd"]
-    command += ["--host", address, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
-    command += ["--pidfile", f"{folder}/pid", "--iptables=false", "--ip6tables=false", "--bridge=none"]
-    log = folder / "log"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, log.open("wb") as output:
-        ready.bind(f"{folder}/ready.sock")
-        environment = os.environ | {"PATH": PROGRAMS, "NOTIFY_SOCKET": f"{folder}/ready.sock"}
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    with tempfile.TemporaryDirectory(prefix="crunch-docker-") as folder:
+        engine = LocalEngine(Path(folder))
+        engine.start()
         try:
-            _wait_until_ready(process, ready, log)
-            yield address
+            yield engine.address
         finally:
-            process.terminate()
-            process.wait(ENGINE_STOP_SECONDS)
-            _unmount_below(folder)
-
-
-def _unmount_below(folder: Path) -> None:
-    """The engine leaves the host's network mounted there, once a container has used it."""
-    mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    for place in mounted:
-        if place.startswith(f"{folder}/"):
-            subprocess.run(["umount", "--lazy", place], check=True)
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], ready: socket.socket, log: Path) -> None:
-    exited = os.pidfd_open(process.pid)
-    try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(ready, selectors.EVENT_READ)
-            selector.register(exited, selectors.EVENT_READ)
-            events = selector.select(ENGINE_START_SECONDS)
-    finally:
-        os.close(exited)
-    if [key.fileobj for key, _ in events] != [ready]:
-        raise RuntimeError(f"dockerd did not start:\n{log.read_text(errors='replace')[-4000:]}")
+            engine.stop()
 
 
 @contextmanager
