@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 import gateway.cli_api
+import gateway.cli_judging
 import gateway.cli_processes
 import gateway.cli_topics  # noqa: F401 # these register their commands
 from gateway.folders import APP

@@ -1,13 +1,14 @@
 """`jobs`, `job` and `explain`: what the read model shows to one user."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
-from gateway import pictures
+from gateway import pictures, reach
 from gateway.client import Client
 from gateway.problems import FAILED, Refused
 from gateway.session import Session
 from readmodel import explain as explanations
-from readmodel import queries, story, telling
+from readmodel import queries, registry, story, telling
 from readmodel.rows import Job, User
 
 
@@ -93,9 +94,11 @@ def explain(session: Session, as_user: str | None, task: str) -> None:
         if found is None:
             raise _unknown_task(user, task)
         log = story.job_log(client.rows, user.uuid, found.task.root, task=task)
+    with closing(reach.registry_of(session)) as rows:
+        marks = registry.marks_of(rows, found.task.root, task)
     if session.as_json:
-        session.result({"explanation": found, "log": log})
-    for line in telling.sentences(found):
+        session.result({"explanation": found, "log": log, "marks": marks})
+    for line in [*telling.sentences(found), *(f"marked by {m.marked_by}: {m.reason}" for m in marks)]:
         session.say(pictures.safe(line))
     for said in log:
         session.say(f"  [dim]{pictures.clock(said.said_at)}  {pictures.safe(said.text)}[/dim]")

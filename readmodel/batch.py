@@ -24,6 +24,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "purity_changed": ("job_tasks", "root", "task"),
     "task_changed": ("job_tasks", "root", "task"),
     "task_decided": ("job_tasks", "root", "task"),
+    "task_reads": ("job_tasks", "root", "task"),
     "task_found_alike": ("job_tasks", "root", "task"),
     "execution_granted": ("tasks", "token"),
     "execution_held": ("tasks", "token"),

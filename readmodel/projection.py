@@ -71,6 +71,7 @@ def _job_changed(fact: f.JobChanged) -> Statements:
 def _task_changed(fact: f.TaskChanged) -> Statements:
     if fact.spec != NULL:
         yield "task_described", {"name": msgspec.json.decode(fact.spec, type=TaskSpec).name}
+        yield "task_reads", {}
     yield "task_changed", {}
     if fact.spec != NULL or fact.state in ENDED:
         yield "counted", {"created": int(fact.spec != NULL)}

@@ -139,3 +139,16 @@ def execute(connection: Connection, name: str, given: dict[str, Any]) -> int:
 
 def _token(row: dict[str, Any]) -> Token:
     return msgspec.convert(row | {"scopes": msgspec.json.decode(row["scopes"])}, Token)
+
+
+class Mark(Row, frozen=True):
+    """What an operator said of a task. `marked_at`: ms since 1970."""
+
+    reason: str
+    marked_by: str
+    marked_at: int
+
+
+def marks_of(connection: Connection, root: str, task: str) -> list[Mark]:
+    """The marks of a task that the caller has seen, oldest first."""
+    return msgspec.convert(fetch(connection, "marks_of", {"root": root, "task": task}), list[Mark])

@@ -9,7 +9,7 @@ from gateway.api.dispatch import Handler, Object
 from gateway.api.errors import not_found
 from gateway.api.request import Call
 from gateway.api.service import Caller
-from readmodel import explain, telling
+from readmodel import explain, registry, telling
 
 
 def explained(caller: Caller, call: Call, uuid: str) -> Object:
@@ -26,9 +26,10 @@ def _explained(caller: Caller, uuid: str) -> Object:
         found = explain.explain(connection, caller.uuid, uuid)
         if found is None:
             found = explain.explain(connection, caller.uuid, first_task_uuid(uuid))
-    if found is None:
-        raise not_found()
-    return {"kind": "arvados#explanation", **_plain(found), "text": telling.sentences(found)}
+        if found is None:
+            raise not_found()
+        marks = [_plain(one) for one in registry.marks_of(connection, found.task.root, found.task.task)]
+    return {"kind": "arvados#explanation", **_plain(found), "marks": marks, "text": telling.sentences(found)}
 
 
 def _compared(caller: Caller, uuid: str, other: str) -> Object:

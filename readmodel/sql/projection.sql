@@ -82,6 +82,12 @@ on conflict (root, task) do update set
     started_at = coalesce(t.started_at, excluded.started_at),
     finished_at = coalesce(t.finished_at, excluded.finished_at)
 
+-- name: task_reads
+insert into rm.reads (content, root, task)
+select c, f.root, f.task
+from json_to_recordset(%s::json) as f (root text, task text, spec text, bound text)
+cross join lateral rm.contents_of(f.spec, f.bound) c
+
 -- name: task_found_alike
 -- After the task's last state: what other work of its owner, and of who may see that, is compared with.
 insert into rm.alike (key, owner, ended_at, root, task)

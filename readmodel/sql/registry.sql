@@ -117,3 +117,15 @@ values (
     %(properties)s
 )
 on conflict (uuid) do nothing
+
+-- name: mark
+insert into api.marks (root, task, reason, marked_by, marked_at)
+values (%(root)s, %(task)s, %(reason)s, %(marked_by)s, %(now)s)
+on conflict do nothing
+
+-- name: marks_of
+select m.reason, coalesce(u.name, m.marked_by) as marked_by, m.marked_at
+from api.marks m
+left join rm.users u on u.uuid = m.marked_by
+where m.root = %(root)s and m.task = %(task)s
+order by m.marked_at

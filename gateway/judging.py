@@ -1,0 +1,211 @@
+"""`quarantine`, `release`, `invalidate`: an operator judges executions, and sees where their outputs went before."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import NamedTuple
+
+from coordinator.fingerprint import is_impure
+from gateway import git, pictures
+from gateway.client import Client
+from gateway.folders import APP
+from gateway.problems import Refused
+from gateway.reach import registry_of
+from gateway.session import Session
+from gateway.until import until
+from readmodel import queries, registry, spread
+from readmodel.rows import User
+from readmodel.spread import Chosen, Selection, Spread
+from schemas.claims import Invalidated, Quarantined, Released
+from schemas.fields import Record
+from schemas.topics import Topic
+
+MOST_COMMITS = 10_000
+SHOWN = 50  # tasks that are listed; --json has all
+
+
+class Which(NamedTuple):
+    """The options that say which executions are meant, as they were given. `commits`: `A..B`, or one."""
+
+    task: str | None
+    fingerprint: str | None
+    node: str | None
+    script: str | None
+    repository: str | None
+    commits: str | None
+    image: str | None
+    since: str | None
+    until: str | None
+
+
+class How(NamedTuple):
+    """What is to be done. `yes`: do it, else only show; `mark`: also mark who received it; `downstream`: judge all that
+    was made from the outputs too. `keep`: the task whose execution stays."""
+
+    reason: str
+    yes: bool
+    mark: bool = False
+    downstream: bool = False
+    keep: str | None = None
+
+
+def quarantine(session: Session, as_user: str | None, which: Which, how: How) -> None:
+    """Take the work out of use: nothing is given or waited on until it is released."""
+    _judge(session, as_user, which, how, "quarantine")
+
+
+def invalidate(session: Session, as_user: str | None, which: Which, how: How) -> None:
+    """Declare outputs wrong for good; with `keep`, all but the one that stays."""
+    _judge(session, as_user, which, how, "invalidate")
+
+
+def release(session: Session, as_user: str | None, which: Which, how: How) -> None:
+    """End quarantine and conflict, and forget lost nodes."""
+    _judge(session, as_user, which, how, "release")
+
+
+def _judge(session: Session, as_user: str | None, which: Which, how: How, verb: str) -> None:
+    with Client(session) as client:
+        user = client.user(as_user)
+        if not user.is_admin:
+            raise Refused(f"{verb}: {user.name} is no admin: give one with --as (user add NAME --admin makes one)")
+        chosen = _chosen(session, client, which, how)
+        reached = spread.spread(client.rows, [one.token for one in chosen])
+        if how.downstream and verb != "release":
+            chosen = _with_downstream(client, chosen, reached)
+        commands = list(_commands(verb, chosen, how, _kept(client, user, how.keep)))
+        if not commands and (which.task or which.fingerprint):
+            commands = [_of_no_execution(client, user, which, verb)]
+        _tell(session, chosen, reached)
+        for command in commands if how.yes else ():
+            client.ask(Topic.CLAIMS, command)
+    if how.yes and how.mark:
+        _mark(session, user, reached, how.reason or verb)
+    _end(session, chosen, reached, len(commands), how)
+
+
+# --- Which ------------------------------------------------------------------------------------------------------------
+
+
+def _chosen(session: Session, client: Client, which: Which, how: How) -> list[Chosen]:
+    if not any(which) and how.keep is None:
+        raise Refused("name a task, or say which executions: --fingerprint, --node, --script, --image, --since")
+    selection = Selection(
+        task=which.task,
+        fingerprint=which.fingerprint,
+        node=which.node,
+        script=which.script,
+        commits=_commits(session, which),
+        image=which.image,
+        since=_moment("--since", which.since),
+        until=_moment("--until", which.until),
+    )
+    if how.keep is not None:
+        return _others_than(client, how.keep)
+    return spread.chosen(client.rows, selection)
+
+
+def _others_than(client: Client, task: str) -> list[Chosen]:
+    """All that the kept task's own fingerprint has besides its execution."""
+    [kept] = spread.chosen(client.rows, Selection(task=task)) or [None]
+    if kept is None:
+        raise Refused(f"--keep: there is no execution of {task}")
+    same = spread.chosen(client.rows, Selection(fingerprint=kept.fingerprint))
+    return [one for one in same if one.token != kept.token]
+
+
+def _commits(session: Session, which: Which) -> tuple[str, ...] | None:
+    if which.commits is None:
+        return None
+    if which.repository is None:
+        if not git.is_full_commit(which.commits):
+            raise Refused("--commits: name the --repository that they are in, or one commit in full")
+        return (which.commits,)
+    with closing(registry_of(session)) as rows:
+        known = {row["name"]: row["location"] for row in registry.fetch(rows, "repositories", {})}
+    place, cache = known.get(which.repository, which.repository), session.folders.cache / "repositories"
+    with git.open_repository(place, cache, which.commits) as repository:
+        return tuple(git.commits_of(repository, which.commits, MOST_COMMITS))
+
+
+def _moment(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    moment = until(text).moment
+    if moment is None:
+        raise Refused(f"{option}: {text[:40]!r} is no time: write 2030-01-31T12:00:00, or how long ago (10m, 2h, 3d)")
+    return moment
+
+
+def _with_downstream(client: Client, chosen: list[Chosen], reached: Spread) -> list[Chosen]:
+    known = {one.token for one in chosen}
+    further = [token for token in reached.tokens if token not in known]
+    return chosen + spread.of_tokens(client.rows, further)
+
+
+def _kept(client: Client, user: User, task: str | None) -> str:
+    if task is None:
+        return ""
+    found = queries.task(client.rows, user.uuid, task)
+    return found.token or "" if found else ""
+
+
+# --- What is done -----------------------------------------------------------------------------------------------------
+
+
+def _commands(verb: str, chosen: list[Chosen], how: How, kept: str) -> Iterator[Record]:
+    """What is asked of the claims machine; work that was never shared needs no judgement."""
+    shared = [one for one in chosen if not is_impure(one.fingerprint)]
+    if verb == "invalidate":
+        if kept:
+            for fingerprint in dict.fromkeys(one.fingerprint for one in shared):
+                yield Invalidated(fingerprint=fingerprint, keep=kept, reason=how.reason)
+        else:
+            for one in shared:
+                if one.status == "done":
+                    yield Invalidated(fingerprint=one.fingerprint, token=one.token, reason=how.reason)
+        return
+    for fingerprint in dict.fromkeys(one.fingerprint for one in shared):
+        if verb == "quarantine":
+            yield Quarantined(fingerprint=fingerprint, reason=how.reason)
+        else:
+            yield Released(fingerprint=fingerprint)
+
+
+def _of_no_execution(client: Client, user: User, which: Which, verb: str) -> Record:
+    """Work of which nothing is left may still be released: its lost nodes are forgotten. Refused else."""
+    task = queries.task(client.rows, user.uuid, which.task) if which.task else None
+    fingerprint = task.fingerprint if task else which.fingerprint
+    if verb != "release" or fingerprint is None or is_impure(fingerprint):
+        named = which.task or which.fingerprint
+        raise Refused(f"{verb}: nothing that could be reused was done for {named}: {APP} explain TASK says what was")
+    return Released(fingerprint=fingerprint)
+
+
+def _mark(session: Session, user: User, reached: Spread, reason: str) -> None:
+    """Say it of every task that was reached, where `explain` and the API's jobs find it."""
+    now = registry.now_ms()
+    with closing(registry_of(session)) as rows:
+        for one in reached.tasks:
+            place = {"root": one.task.root, "task": one.task.task}
+            registry.execute(rows, "mark", place | {"reason": reason, "marked_by": user.uuid, "now": now})
+
+
+def _tell(session: Session, chosen: list[Chosen], reached: Spread) -> None:
+    for one in chosen:
+        where = f" on {one.node}" if one.node else ""
+        session.say(pictures.safe(f"execution {one.token} of {one.owner}{where}: {one.status}, output {one.output}"))
+    for each in reached.tasks[:SHOWN]:
+        name = f" ({each.task.name})" if each.task.name else ""
+        line = f"{'  ' * each.depth}  {each.task.task}{name} of {each.task.owner}: {each.how}, {each.state}"
+        session.say(pictures.safe(line))
+    if len(reached.tasks) > SHOWN:
+        session.say(f"  and {len(reached.tasks) - SHOWN} more tasks (--json lists them)")
+    for job in reached.jobs:
+        session.say(pictures.safe(f"job {job.root} of {job.owner}: {job.state}"))
+
+
+def _end(session: Session, chosen: list[Chosen], reached: Spread, commands: int, how: How) -> None:
+    if session.as_json:
+        session.result({"executions": chosen, "reached": reached, "commands": commands, "done": how.yes})
+    counts = f"{len(chosen)} executions, {len(reached.tasks)} tasks, {len(reached.jobs)} jobs"
+    session.say(f"{counts}: {'done' if how.yes else 'nothing was done; repeat it with --yes'}")

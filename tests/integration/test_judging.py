@@ -1,0 +1,87 @@
+"""An operator judges executions by command, after seeing where their outputs went."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.api import Site
+from tests.support.crunch import Crunch, one_line
+
+
+@pytest.fixture
+def crunch(api_site: Site) -> Crunch:
+    api_site.person("boss", is_admin=True)
+    return api_site.crunch
+
+
+def submitted(crunch: Crunch, file: Path) -> Any:
+    """The first task of a job, at its end."""
+    root = crunch.submit(file)
+    crunch.until_state(root, "complete")
+    return crunch.tasks(root)[0]
+
+
+def job(folder: Path, text: str) -> Path:
+    file = folder / "job.json"
+    file.write_text(f'{{"name": "judged", "command": "echo {text} > $TASK_OUTPUT/x", "is_pure": true}}')
+    return file
+
+
+def judge(crunch: Crunch, *words: str) -> Any:
+    done = crunch.run(*words, "--as", "boss", "--json")
+    assert done.code == 0, done.err
+    return done.json
+
+
+def test_what_received_an_output_is_shown_before_anything_is_done(crunch: Crunch, tmp_path: Path) -> None:
+    file = job(tmp_path, f"wrong {tmp_path}")
+    one, two = submitted(crunch, file), submitted(crunch, file)
+    assert (one.state, two.state) == ("complete", "copied")
+    shown = judge(crunch, "invalidate", two.task)
+    assert [e["token"] for e in shown["executions"]] == [one.token]
+    assert {(each["task"]["task"], each["how"]) for each in shown["reached"]["tasks"]} == {
+        (one.task, "executed"),
+        (two.task, "copied"),
+    }
+    assert {each["root"] for each in shown["reached"]["jobs"]} == {one.root, two.root}
+    assert (shown["commands"], shown["done"]) == (1, False)
+    assert submitted(crunch, file).state == "copied"
+    done = judge(crunch, "invalidate", two.task, "--reason", "bad disk", "--mark", "--yes")
+    assert (done["done"], len(done["reached"]["tasks"])) == (True, 3)
+    again = submitted(crunch, file)
+    explained = crunch.run("explain", again.task, "--json").json["explanation"]
+    assert [why["code"] for why in explained["why_executed"]] == ["invalidated"]
+    assert "bad disk" in explained["why_executed"][0]["text"]
+    assert "marked by boss: bad disk" in crunch.run("explain", two.task).out
+
+
+def test_quarantine_takes_out_of_use_until_it_is_released(crunch: Crunch, tmp_path: Path) -> None:
+    file = job(tmp_path, f"odd {tmp_path}")
+    one = submitted(crunch, file)
+    node = judge(crunch, "quarantine", one.task)["executions"][0]["node"]
+    listed = judge(crunch, "quarantine", "--node", node, "--since", "1h", "--fingerprint", one.fingerprint)
+    assert [e["token"] for e in listed["executions"]] == [one.token]
+    judge(crunch, "quarantine", "--fingerprint", one.fingerprint, "--yes")
+    two = submitted(crunch, file)
+    explained = crunch.run("explain", two.task, "--json").json["explanation"]
+    assert (two.state, [why["code"] for why in explained["why_executed"]]) == ("complete", ["quarantined"])
+    judge(crunch, "release", one.task, "--yes")
+    assert submitted(crunch, file).state == "copied"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["quarantine", "zzzzz-8i9sb-aaaaaaaaaaaaaaa", "--as", "boss"], "nothing that could be reused was done for"),
+        (["quarantine", "--as", "boss"], "say which executions"),
+        (["invalidate", "--node", "n1", "--since", "120", "--as", "boss"], "--since: '120' is no time"),
+        (["invalidate", "--keep", "zzzzz-8i9sb-aaaaaaaaaaaaaaa", "--as", "boss"], "--keep: there is no execution"),
+        (["quarantine", "--script", "x.py", "--commits", "a..b", "--as", "boss"], "name the --repository"),
+        (["release", "--node", "n1"], "is no admin"),
+    ],
+)
+def test_what_can_not_be_judged_is_named(crunch: Crunch, words: list[str], told: str) -> None:
+    refused = crunch.run(*words)
+    assert refused.code == 3
+    assert told in one_line(refused)
