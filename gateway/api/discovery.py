@@ -30,6 +30,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "script_parameters": {"type": "object", "required": False, "location": "query"},
     "runtime_constraints": {"type": "object", "required": False, "location": "query"},
     "find_or_create": {"type": "boolean", "required": False, "default": "false", "location": "query"},
+    "diff": {"type": "string", "required": False, "location": "query", "description": "uuid of another task"},
 }
 _SCHEMA_TYPES = {"hash": "Hash", "array": "Array"}
 

@@ -20,6 +20,8 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "Made from `gateway/api/schema.py` by `python -m gateway.api.reference`. Paths are below `/arvados/v1/`; the"
     yield "[guide](api-guide.md) says what all of them have in common."
+    yield ""
+    yield "The same as OpenAPI: [openapi.json](openapi.json)."
     for resource in RESOURCES.values():
         yield from _resource(resource)
 

@@ -10,12 +10,13 @@ ON_ONE = ("get", "update", "delete")  # methods of one object, by uuid
 
 
 class Attribute(msgspec.Struct, frozen=True):
-    """One attribute. `write`: who may say what it is: `create`, `update`, `both`, or nobody but the server."""
+    """One attribute. `write`: when a client may say what it is: `create`, `update`, `both`, or never (`no`)."""
 
     name: str
     kind: Kind
     about: str
     write: Literal["no", "create", "update", "both"] = "no"
+    is_nullable: bool = True
 
 
 class Method(msgspec.Struct, frozen=True):
@@ -74,13 +75,19 @@ _ASKED = ("script", "script_version", "repository", "script_parameters", "runtim
 CREATE_JOB = Method("create", "POST", body=True, about="ask for one, or find it", parameters=(*_FINDS, "select"))
 
 COMMON = (
-    Attribute("uuid", "string", "names the object for ever"),
+    Attribute("uuid", "string", "names the object for ever", is_nullable=False),
     Attribute("owner_uuid", "string", "user or group it belongs to; who reads the owner reads the object", "create"),
     Attribute("created_at", "datetime", "when it was made"),
     Attribute("modified_by_client_uuid", "string", "always null"),
     Attribute("modified_by_user_uuid", "string", "who changed it last"),
     Attribute("modified_at", "datetime", "when it changed last"),
 )
+
+
+def _purity(about: str) -> Attribute:
+    rule = "not null, false unless given; true from creation only, later only to false"
+    return Attribute("is_pure", "boolean", f"{about}; {rule}", "both", is_nullable=False)
+
 
 USERS = Resource(
     "users", "user", "User", "tpzed", "Who asks for work.",
@@ -195,7 +202,7 @@ JOBS = Resource(
         Attribute("queue_position", "integer", "0 while it is queued"),
         Attribute("node_uuids", "array", "always empty"),
         Attribute("description", "text", "for people", "both"),
-        Attribute("is_pure", "boolean", "its first task depends on what it names alone; only falls", "both"),
+        _purity("its first task's output depends on what that names alone"),
         Attribute("job_parameters", "array", "job parameters the task depends on, by name; [\"all\"]: all", "create"),
         Attribute("not_reusable_because", "text", "why a task declared pure can't be reused"),
         Attribute("no_reuse", "boolean", "neither takes outputs of others nor gives its own", "create"),
@@ -232,7 +239,7 @@ JOB_TASKS = Resource(
         Attribute("success", "boolean", "null until it has ended", "update"),
         Attribute("started_at", "datetime", "when it started, or was copied"),
         Attribute("finished_at", "datetime", "when it ended, or was copied"),
-        Attribute("is_pure", "boolean", "its output depends on what it names alone; can only be taken back", "both"),
+        _purity("its output depends on what it names alone"),
         Attribute("job_parameters", "array", "parameters of its job it depends on, by name; [\"all\"]: all", "create"),
         Attribute("not_reusable_because", "text", "why a task declared pure can't be reused"),
         Attribute("state", "string", "todo, claimed, running, complete, copied, failed or cancelled"),

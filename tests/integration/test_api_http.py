@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from starlette.requests import Request
 
 from gateway.api.app import body_of
@@ -313,25 +311,6 @@ def test_a_client_that_hangs_up_or_talks_nonsense_disturbs_nobody(api_site: Site
     with socket.create_connection((host, int(port))) as plain:
         plain.sendall(b"GET / HTTP/1.1\r\n\r\n")  # no TLS
     assert ada.get("users/current")["uuid"] == ada.uuid
-
-
-paths = st.sampled_from([f"{name}{rest}" for name in RESOURCES for rest in ("", "/zzzzz-4zz18-aaaaaaaaaaaaaaa", "/x")])
-json_like = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(
-        ["name", "owner_uuid", "collection", "group", "link", "properties", "manifest_text", "filters", "where",
-         "limit", "order", "select", "portable_data_hash", "link_class", "tail_uuid", "head_uuid", "count", "_method"]
-    ), inner, max_size=4),
-    max_leaves=8,
-)  # fmt: skip
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(verb=st.sampled_from(["GET", "POST", "PUT", "DELETE"]), path=paths, body=json_like)
-def test_whatever_is_sent_is_answered_in_the_known_ways(ada: Person, verb: str, path: str, body: Any) -> None:
-    response = ada.ask(verb, path, json=body)
-    assert response.status_code in (200, 401, 403, 404, 422), response.text
-    assert "Traceback" not in response.text
 
 
 def test_the_reference_is_that_of_the_table() -> None:
