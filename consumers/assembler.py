@@ -1,4 +1,4 @@
-"""The assembler: joins the outputs of a job's tasks, in tree order, into the job's output, and says so.
+"""The assembler: joins the outputs of a job's tasks, in tree order, into the job's output, saves its log, and says so.
 
 It keeps nothing. What is to be done stands in the read model (jobs that are `assembling`), the joined collection has
 the same name whoever joins it, and the jobs machine takes the first word: so a crash anywhere, or a second assembler,
@@ -8,6 +8,9 @@ only repeats. A job whose outputs can't be joined fails, with the reason.
 import logging
 from threading import Event
 
+import msgspec
+
+from consumers.joblog import save_job_log
 from readmodel import queries
 from readmodel.connection import ReadModelUnreachable, connect, reconnect
 from readmodel.rows import Assembling
@@ -85,13 +88,18 @@ class Assembler:
         self._watch = Watch(self._connection)
 
     def _assemble(self, job: Assembling) -> None:
-        outputs = queries.outputs_in_tree_order(self._connection, job.root)
-        if len(outputs) != job.tasks:
+        left = queries.left_in_tree_order(self._connection, job.root)
+        if len(left) != job.tasks:
             raise ReadModelDrifted(
-                f"job {job.root} has {job.tasks} tasks, the read model has {len(outputs)}: rebuild it from the log"
+                f"job {job.root} has {job.tasks} tasks, the read model has {len(left)}: rebuild it from the log"
             )
-        try:
-            said = JobAssembled(root=job.root, output=self._store.join(output for output in outputs if output))
-        except (ManifestInvalid, BlockMissing, BlockCorrupt, LocatorInvalid) as error:
-            said = JobAssembled(root=job.root, output="", detail=f"the outputs of its tasks can't be joined: {error}")
+        said = self._joined(job.root, [task.output for task in left if task.output])
+        last = said.detail or f"the output is {said.output}"
+        said = msgspec.structs.replace(said, log=save_job_log(self._store, self._connection, job, left, last))
         self._log.append([Append(self._routes.place(Topic.TASKS, job.root), job.root, encode(said))])
+
+    def _joined(self, root: str, outputs: list[str]) -> JobAssembled:
+        try:
+            return JobAssembled(root=root, output=self._store.join(outputs))
+        except (ManifestInvalid, BlockMissing, BlockCorrupt, LocatorInvalid) as error:
+            return JobAssembled(root=root, output="", detail=f"the outputs of its tasks can't be joined: {error}")

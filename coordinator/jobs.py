@@ -124,6 +124,7 @@ def job_assembled(_state: State, tree: Tree, record: t.JobAssembled) -> Outputs:
         task=tree.failed_task,
         tasks=len(tree.tasks),
         detail=record.detail,
+        log=record.log,
     )
     tree.forget()
     yield answered(record.root)

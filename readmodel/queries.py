@@ -116,12 +116,12 @@ def rules_at(connection: Connection, moment: int) -> int:
 def assembling(connection: Connection) -> list[r.Assembling]:
     """Jobs whose outputs are to be joined. For the assembler."""
     found = fetch(connection, "assembling", None, {})
-    return [r.Assembling(root=row["root"], tasks=row["task_count"]) for row in found]
+    return [r.Assembling(root=row["root"], owner=row["owner"], tasks=row["task_count"]) for row in found]
 
 
-def outputs_in_tree_order(connection: Connection, root: str) -> list[str]:
-    """The output of each of a job's tasks in tree order, empty text for one that has none. For the assembler."""
-    return [row["output"] for row in fetch(connection, "outputs", None, {"root": root})]
+def left_in_tree_order(connection: Connection, root: str) -> list[r.Left]:
+    """What each of a job's tasks left, in tree order. For the assembler."""
+    return _all(r.Left, fetch(connection, "left", None, {"root": root}))
 
 
 # --- Shared with explain and story -----------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ class Job(Row, frozen=True):
     name: str
     state: str
     output: str
+    log: str
     reason: str
     failed_task: str
     detail: str
@@ -188,7 +189,16 @@ class Assembling(Row, frozen=True):
     """A job whose outputs are to be joined; `tasks`: how many tasks it has."""
 
     root: str
+    owner: str
     tasks: int
+
+
+class Left(Row, frozen=True):
+    """What a task left: portable data hashes, empty where there is none."""
+
+    task: str
+    output: str
+    log: str
 
 
 class Line(Row, frozen=True):

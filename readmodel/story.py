@@ -1,12 +1,12 @@
 """A job's log in words: one line for each fact that concerns a reader. What the reader may not see is left unsaid."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from readmodel import queries
 from readmodel.connection import Connection
 from readmodel.rows import Line, Named
-from readmodel.sight import sight
+from readmodel.sight import Sight, sight
 
 PAGE = 1_000
 
@@ -27,7 +27,24 @@ def job_log(
 ) -> list[Line]:
     """Lines of a job's log, or of one of its tasks, from beyond position `after`; none for an unknown job."""
     seen = sight(connection, viewer)
-    found = queries.fetch(connection, "job_log", seen, {"root": root, "task": task, "after": after, "limit": limit})
+    return _lines(connection, seen, _page(connection, seen, root, task, after, limit))
+
+
+def told_to_all(connection: Connection, root: str, owner: str) -> Iterator[Line]:
+    """A job's whole log as whoever may read the job may read it: it names nothing that is not its owner's."""
+    seen, after = Sight(everything=False, owners=[owner]), -1
+    while found := _page(connection, seen, root, None, after, PAGE):
+        yield from _lines(connection, seen, found)
+        after = found[-1]["position"]
+
+
+def _page(
+    connection: Connection, seen: Sight, root: str, task: str | None, after: int, limit: int
+) -> list[queries.Found]:
+    return queries.fetch(connection, "job_log", seen, {"root": root, "task": task, "after": after, "limit": limit})
+
+
+def _lines(connection: Connection, seen: Sight, found: list[queries.Found]) -> list[Line]:
     sources = queries.tasks_named(connection, seen, [row["other"] for row in found])
     tokens = queries.tokens_named(connection, seen, [row["token"] for row in found])
     lines = []

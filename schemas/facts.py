@@ -155,6 +155,7 @@ class JobChanged(Record, frozen=True, tag="job_changed", kw_only=True):
     detail: Annotated[Text, Meta(description="one line for people, when it failed without a failed task")] = ""
     at: Annotated[Milliseconds, Meta(description="imported: when it came to be so, ms since 1970")] = 0
     started_at: Annotated[Milliseconds, Meta(description="imported: when its first task began, ms since 1970")] = 0
+    log: Annotated[Locator, Meta(description="portable data hash of its log, when complete or failed")] = ""
 
 
 class TaskChanged(Record, frozen=True, tag="task_changed", kw_only=True):

@@ -196,7 +196,7 @@ JOBS = Resource(
         Attribute("nondeterministic", "boolean", "said by its author", "both"),
         Attribute("is_locked_by_uuid", "string", "who locked it"),
         Attribute("output", "string", "portable data hash"),
-        Attribute("log", "string", "portable data hash of a task's log; null for a job with tasks"),
+        Attribute("log", "string", "portable data hash of the log, kept when it ends"),
         Attribute("tasks_summary", "hash", "number of tasks: todo, running, done, failed"),
         Attribute("components", "hash", "always empty"),
         Attribute("queue_position", "integer", "0 while it is queued"),

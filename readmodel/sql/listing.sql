@@ -48,7 +48,7 @@ where %(everything)s or c.owner_uuid = any(%(owners)s)
 select %(everything)s or exists (
     select from api.collections c where c.portable_data_hash = %(pdh)s and c.owner_uuid = any(%(owners)s)
 ) or exists (
-    select from rm.jobs j where j.output = %(pdh)s and j.owner = any(%(owners)s)
+    select from rm.jobs j where (j.output = %(pdh)s or j.log = %(pdh)s) and j.owner = any(%(owners)s)
 ) or exists (
     select from rm.job_tasks t join rm.jobs j using (root)
     where (t.output = %(pdh)s or t.log = %(pdh)s) and j.owner = any(%(owners)s)
@@ -78,7 +78,7 @@ select
 from (
     select
         j.root as uuid, j.root, j.owner as owner_uuid, null::text as parent_job_uuid, j.created_at, j.started_at,
-        j.finished_at, j.output, ''::text as log, concat_ws(': ', nullif(j.reason, ''), nullif(j.detail, '')) as reason,
+        j.finished_at, j.output, j.log, concat_ws(': ', nullif(j.reason, ''), nullif(j.detail, '')) as reason,
         case j.state
             when 'queued' then 'Queued' when 'complete' then 'Complete' when 'failed' then 'Failed'
             when 'cancelled' then 'Cancelled' else 'Running'

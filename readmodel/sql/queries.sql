@@ -22,7 +22,7 @@ select name, value from rm.settings order by name
 
 -- name: jobs
 select
-    j.root, j.owner, j.name, j.state, j.output, j.reason, j.failed_task, j.detail, j.created_at, j.started_at, j.finished_at,
+    j.root, j.owner, j.name, j.state, j.output, j.log, j.reason, j.failed_task, j.detail, j.created_at, j.started_at, j.finished_at,
     c.tasks, c.finished, c.copied
 from rm.jobs j
 cross join lateral (
@@ -58,20 +58,20 @@ join rm.jobs j on j.root = t.root
 where j.created_at is not null and (%(everything)s or j.owner = any(%(owners)s))
 order by tree.path, t.task
 
--- name: outputs
--- The tree's order as above, and no more of the rows than the output: a job may have very many large ones.
-with recursive tree (task, path, output) as (
-    select t.task, array[t.qsequence], t.output
+-- name: left
+-- The tree's order as above, and no more of the rows than output and log: a job may have very many large ones.
+with recursive tree (task, path, output, log) as (
+    select t.task, array[t.qsequence], t.output, t.log
     from rm.job_tasks t
     where t.root = %(root)s and t.created_at is not null and not exists (
         select from rm.job_tasks p where p.root = t.root and p.task = t.created_by and p.created_at is not null
     )
     union all
-    select t.task, tree.path || t.qsequence, t.output
+    select t.task, tree.path || t.qsequence, t.output, t.log
     from tree
     join rm.job_tasks t on t.root = %(root)s and t.created_by = tree.task and t.created_at is not null
 )
-select tree.output from tree
+select tree.task, tree.output, tree.log from tree
 where exists (select from rm.jobs j where j.root = %(root)s and j.created_at is not null)
 order by tree.path, tree.task
 
@@ -191,7 +191,7 @@ from rm.answers
 where log_id = %(log_id)s and command_offset = %(offset)s
 
 -- name: assembling
-select j.root, j.task_count from rm.jobs j where j.state = 'assembling' order by j.root
+select j.root, j.owner, j.task_count from rm.jobs j where j.state = 'assembling' order by j.root
 
 -- name: rules_at
 select coalesce(max(version), 1)::bigint as version from rm.rules where since <= %(moment)s

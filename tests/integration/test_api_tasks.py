@@ -68,6 +68,8 @@ def test_an_unmodified_script_splits_its_input_and_its_tasks_outputs_are_joined(
     [text] = lines_of(ada, ended["output"])
     wanted = [f"{hashlib.md5(data.encode()).hexdigest()} {os.path.basename(name)}" for name, data in FILES.items()]
     assert text.splitlines() == wanted
+    [log] = lines_of(ada, ended["log"])
+    assert f"{job['uuid']} the output is {ended['output']}" in log.splitlines()
 
 
 def test_where_its_tasks_are_declared_pure_they_run_once(api_site: Site, scripts: Scripts) -> None:

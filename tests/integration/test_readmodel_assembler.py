@@ -82,6 +82,47 @@ def test_outputs_are_joined_in_tree_order_whatever_order_they_came_in(bench):
     assert bench.assembler.step() == 0
 
 
+def test_a_jobs_log_tells_what_became_of_it_and_what_its_tasks_wrote(bench):
+    bench.queue["split"] = [spec("a", inputs="1", sequence=1), spec("b", inputs="2", sequence=1)]
+    bench.leave = {"a": {}, "b": {}}
+    logs = {"split": "dividing\n", "a": "words of a\n", "b": ""}
+    bench.office.exits = lambda ready: {
+        "output": bench.save({}),
+        "log": bench.save({"log.txt": logs[bench.name(ready)]}),
+    }
+    bench.office.submit("ada", "job-1", spec("split"))
+    bench.run()
+    bench.assembler.step()
+    job = bench.job("job-1")
+    assert [file.path for file in bench.store.files(job.log)] == ["job-1.log.txt"]
+    with bench.store.open(job.log, "job-1.log.txt") as file:
+        lines = file.read().decode().splitlines()
+    assert lines[0].endswith(" job-1 job queued")
+    assert f"job-1 the output is {job.output}" in lines
+    told = lines[next(rank for rank, line in enumerate(lines) if line.startswith("---")) :]
+    assert [line for line in told if not line.startswith("---")] == ["dividing", "words of a"]
+    assert len(told) == 5
+
+
+def test_a_jobs_log_names_nothing_of_others_and_is_made_without_what_is_gone(bench):
+    for name in ("ada", "ben"):
+        bench.office.user(name)
+    bench.office.may_read("ben", "ada")
+    gone = "0123456789abcdef0123456789abcdef+7"
+    bench.office.exits = lambda ready: {"output": bench.save({}), "log": gone}
+    for name, root in (("ada", "job-1"), ("ben", "job-2")):
+        bench.office.submit(name, root, spec("same", inputs="1"))
+        bench.run()
+    bench.assembler.step()
+    bench.run()
+    job = queries.job(bench.connection, "ben", "job-2")
+    with bench.store.open(job.log, "job-2.log.txt") as file:
+        text = file.read().decode()
+    assert "copied output from an earlier execution" in text
+    assert "job-1" not in text
+    assert f"(its log can't be read: block {gone}" in text
+
+
 def test_an_assembler_that_forgot_says_the_same_again_and_nothing_follows(bench, dsn):
     bench.leave["only"] = {"x": "1"}
     bench.office.submit("ada", "job-1", spec("only"))
