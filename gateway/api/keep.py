@@ -1,5 +1,6 @@
 """Keep over HTTP: blocks by locator, a part of one in memory at a time, each signed for whom it is given to."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -22,6 +23,7 @@ from store.blocks import CHUNK_BYTES, MAX_BLOCK_BYTES
 from store.locator import EMPTY_BLOCK, parse_locator
 
 MD5_DIGITS = 32
+BLOCK_WITHIN = 900.0  # seconds for a block to come
 
 
 class Keep:
@@ -83,9 +85,12 @@ class Keep:
     async def _received(self, asked: Request, md5: str) -> str:
         incoming = await run_in_threadpool(self._blocks.receive)
         try:
-            async for part in asked.stream():
-                await run_in_threadpool(self._blocks.add, incoming, part)
+            async with asyncio.timeout(BLOCK_WITHIN):
+                async for part in asked.stream():
+                    await run_in_threadpool(self._blocks.add, incoming, part)
             return await run_in_threadpool(self._blocks.finish, incoming, md5)
+        except TimeoutError:
+            raise ApiError(408, f"the block did not come within {BLOCK_WITHIN:g} s") from None
         finally:
             await run_in_threadpool(self._blocks.drop, incoming)
 

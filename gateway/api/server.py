@@ -1,15 +1,18 @@
 """The server around the application: its socket, TLS and limits, in a thread of its own."""
 
+import resource
 import socket
 from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from gateway.api.patience import Patient
 from gateway.problems import Refused
 
 CONNECTIONS = 1_000  # at one time; more are told 503
 IDLE_SECONDS = 30
+FILES = 4_096  # that the process may hold open, where it may have so many: connections take no file from other parts
 STOP_SECONDS = 2  # for requests that are being answered
 BACKLOG = 512
 
@@ -37,16 +40,23 @@ def address_of(listening: socket.socket) -> str:
 
 
 class Server:
-    """`run` serves until `stop`, which any thread may call."""
+    """`run` serves until `stop`, which any thread may call. `protocol`: how long it waits for clients."""
 
-    def __init__(self, app: ASGIApp, listening: socket.socket, certificate: Path, key: Path) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        listening: socket.socket,
+        certificate: Path,
+        key: Path,
+        protocol: type[Patient] = Patient,
+    ) -> None:
         self._listening = listening
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
                 ssl_certfile=str(certificate),
                 ssl_keyfile=str(key),
-                http="h11",
+                http=protocol,
                 ws="none",
                 lifespan="off",
                 access_log=False,
@@ -61,6 +71,7 @@ class Server:
 
     def run(self) -> None:
         """Serve."""
+        _allow_files()
         try:
             self._server.run(sockets=[self._listening])
         finally:
@@ -69,3 +80,10 @@ class Server:
     def stop(self) -> None:
         """Let `run` return."""
         self._server.should_exit = True
+
+
+def _allow_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

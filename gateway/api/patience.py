@@ -1,0 +1,63 @@
+"""How long a client is waited for: who is silent, or stops reading, takes no place from others for ever.
+
+uvicorn bounds the pause after a reply, and nothing else: a connection that never says what it wants, says it a byte at
+a time, or does not read what it asked for would stay. Bodies have bounds of their own where they are read.
+"""
+
+import asyncio
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+class Patient(H11Protocol):
+    """HTTP with an end to waiting. `head`: seconds for a request's head to come whole, from the connection or from its
+    first byte on; `unread`: seconds for a client to read on, where a reply waits for that."""
+
+    head = 20.0
+    unread = 60.0
+    _waiting: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
+        """It is expected to say something."""
+        super().connection_made(transport)
+        self._waiting = self.loop.call_later(self.head, self.give_up)
+
+    def data_received(self, data: bytes) -> None:
+        """Wait for more while that is not yet a request."""
+        super().data_received(data)
+        is_asked = self.cycle is not None and not self.cycle.response_complete
+        if is_asked and self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+        elif not is_asked and self._waiting is None:
+            self._waiting = self.loop.call_later(self.head, self.give_up)
+
+    def on_response_complete(self) -> None:
+        """From here on uvicorn waits, until there is a byte of the next request."""
+        super().on_response_complete()
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def pause_writing(self) -> None:
+        """The client is slower than we are."""
+        self.flow.pause_writing()
+        self._unread = self.loop.call_later(self.unread, self.give_up)
+
+    def resume_writing(self) -> None:
+        """It has read on."""
+        self.flow.resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for."""
+        for timer in (self._waiting, self._unread):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def give_up(self) -> None:
+        """Hang up."""
+        self.transport.abort()
