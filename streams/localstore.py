@@ -12,7 +12,6 @@ killed leaves a whole commit, and a machine that loses its power leaves an older
 import logging
 import shutil
 from collections.abc import Callable, Generator, Iterable
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from threading import Lock
@@ -189,8 +188,12 @@ class LocalState:
     def close(self) -> None:
         """Let go of the files. What was not committed is forgotten."""
         self._before_close()
-        with suppress(DbClosedError):
+        try:
             self._db.close()
+        except DbClosedError:
+            pass
+        except Failure as error:  # what was committed stands in its journal, from which the next opening takes it
+            LOGGER.warning("the local state in %s was not put in order at its end: %s", self._path, error)
         self._rows = None  # last: another thread's commit must not find the files open and its rows gone
 
     def read(self, key: str) -> bytes | None:

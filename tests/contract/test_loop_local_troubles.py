@@ -1,7 +1,9 @@
 """Troubles of the local store under a runner: what can't be read, who fails unseen, two that want one state."""
 
 import os
+import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,15 @@ def local(tmp_path: Path) -> Iterator[LocalStore]:
     store.close()
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "test", str(disk)], check=True)
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
 def overwrite_a_part(folder: Path) -> None:
     """64 bytes in the middle of the largest file of rows."""
     largest = max(folder.glob("*.sst"), key=lambda path: path.stat().st_size)
@@ -57,6 +68,24 @@ def test_rows_that_cannot_be_read_are_not_left_out_of_a_snapshot(local: LocalSto
         writer.is_done()
     assert snapshots.offsets(PLACE) == []
     assert world.runner(local=local, checkpoints=MemoryCheckpoints()).position == 0
+
+
+@pytest.mark.needs("root")
+def test_a_disk_that_is_full_at_the_end_costs_no_state_and_hides_no_error(
+    small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world, store = World(requests(12)), LocalStore(small_disk / "local", rows=1)
+    runner = finish(world.runner(local=store, every=1), limit=1)
+    kept, ballast = runner.position, small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"\0" * 4096)
+    store.close()
+    assert "claims-0 was not put in order at its end: IO error: No space left on device" in caplog.text
+    ballast.unlink()
+    store = LocalStore(small_disk / "local", rows=1)
+    assert world.runner(local=store, checkpoints=MemoryCheckpoints()).position == kept
+    store.close()
 
 
 def test_a_writer_of_snapshots_that_fails_as_nobody_foresaw_is_heard_of(local: LocalStore, tmp_path: Path) -> None:
