@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos.nemeses import NEMESES, ON_CONTAINERS
+from tests.chaos.ruin import SAYS
 from tests.chaos.run import SETTLE, Run
 from tests.support.mutations import MUTATIONS
 
@@ -19,7 +20,7 @@ def main() -> int:
     parser.add_argument("--mutant", choices=sorted(MUTATIONS), default="", help="let all processes keep a simpler rule")
     parser.add_argument("--runner", choices=("bubblewrap", "docker"), default="bubblewrap", help="of the tasks")
     parser.add_argument("--settle", type=float, default=SETTLE, help="seconds within which everything has to end")
-    known = sorted(NEMESES | ON_CONTAINERS)
+    known = sorted([*NEMESES, *ON_CONTAINERS, *SAYS])
     parser.add_argument("--only", nargs="+", choices=known, default=None, metavar="NEMESIS", help=", ".join(known))
     options = parser.parse_args()
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed

@@ -71,9 +71,14 @@ class Catalogue:
     def draw(self, random: Random, drawn: int) -> JobSpec:
         """One of the kinds. `drawn`: how many were drawn before."""
         kind, number = random.choice(KINDS), drawn // LASTS + random.randrange(NUMBERS)
-        description = {"is_pure": True, "resources": SMALL} | self._image | kind(number)
-        if random.random() < 0.05:
-            description["refresh"] = True
+        return self._resolved(kind(number) | ({"refresh": True} if random.random() < 0.05 else {}))
+
+    def slow(self, number: int) -> JobSpec:
+        """One that takes its time."""
+        return self._resolved(slow(number))
+
+    def _resolved(self, task: dict[str, Any]) -> JobSpec:
+        description = {"is_pure": True, "resources": SMALL} | self._image | task
         key = json.dumps(description, sort_keys=True)
         if key not in self._known:
             self._known[key] = taskspec.job(description, resolver=self._resolver)

@@ -1,6 +1,6 @@
 """What befalls the town. Each strikes, holds on for a while, and lets go; the order is drawn from the seed.
 
-Truncated and recreated topics are not among them: after those nothing may go on (tests/chaos/ruin.py).
+Topics that are made anew or truncated are not among them: after those nothing may go on (tests/chaos/ruin.py).
 """
 
 import threading
@@ -67,7 +67,8 @@ class Nemeses:
         self.names = names
         self._round: list[str] = []
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._run, name=f"nemesis-{n}", daemon=True) for n in range(HANDS)]
+        hands = range(HANDS if names else 0)
+        self._threads = [threading.Thread(target=self._run, name=f"nemesis-{n}", daemon=True) for n in hands]
         self.struck: list[Struck] = []
         self.failure: BaseException | None = None
 

@@ -18,6 +18,7 @@ from tests.chaos.jobs import Catalogue
 from tests.chaos.judge import Judge, audited
 from tests.chaos.nemeses import Nemeses, names
 from tests.chaos.report import ChaosReport, as_json
+from tests.chaos.ruin import SAYS, Ruin
 from tests.chaos.storm import Storm
 from tests.chaos.town import Town
 from tests.chaos.watch import Watch
@@ -33,8 +34,8 @@ ARCHIVE_EVERY = 10.0  # seconds
 class Run:
     """`folder`: where the town stands and its history stays.
 
-    `nemeses`: names of those that strike; None: all. `settle`: seconds within which everything has to end after the
-    last strike.
+    `nemeses`: names of those that strike; None: all, and one of the ruins. `settle`: seconds within which everything
+    has to end after the last strike.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class Run:
         self._seconds = seconds
         self._settled = settle
         self._field = Field(self._town, seed)
-        self._nemeses = Nemeses(self._field, PAUSE, nemeses or names(runner))
+        named = nemeses or [*names(runner), list(SAYS)[seed % len(SAYS)]]
+        self._ruins = [name for name in named if name in SAYS][:1]  # there is only one end
+        self._nemeses = Nemeses(self._field, PAUSE, [name for name in named if name not in SAYS])
         self._history = folder / "history"
         self._judge: Judge | None = None
         self._breath = threading.Event()  # never set
@@ -86,6 +89,8 @@ class Run:
             with self._noting():
                 self._settle(storm, watch)
             self._verdict(storm, watch)
+            with self._noting():
+                self._ruin(storm)
         finally:
             watch.stop()
             storm.close()
@@ -170,6 +175,11 @@ class Run:
             said, is_so = watch.states.get(root), picture.jobs[root].state
             assert said == is_so, f"invariant 9: job {root} is {said} in the facts and {is_so} in a replay"
 
+    def _ruin(self, storm: Storm) -> None:
+        for name in self._ruins:
+            Ruin(name, self._town, storm).strike()
+            self.report.strikes[name] = (1, 1)
+
     def _count_strikes(self, judge: Judge) -> None:
         for strike in self._nemeses.struck:
             all_, busy = self.report.strikes.get(strike.nemesis, (0, 0))
@@ -188,6 +198,8 @@ class Run:
                 ends[f"{resident.kind} {_how(end.code)}{': ' + end.line if end.line else ''}"[:160]] += 1
                 if "unexpected" in end.line:
                     self.report.wrong.append(f"{resident.name} stopped: {end.line}")
+            if resident.said.exists() and b"Traceback" in resident.said.read_bytes():
+                self.report.wrong.append(f"{resident.name} did not foresee something: see {resident.said}")
         self.report.ends = dict(ends.most_common(20))
 
 

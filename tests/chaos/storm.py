@@ -15,11 +15,12 @@ from schemas.tasks import JobCancelled, JobSubmitted
 from schemas.topics import Topic
 from streams.log import Append, Log, LogError, Place
 from streams.routes import Routes, key_of
-from tests.chaos.jobs import Catalogue
+from tests.chaos.jobs import NUMBERS, Catalogue
 from tests.chaos.watch import Watch
 
 NAMES = ("ada", "ben", "cyd", "dan")
 OPEN = 24  # jobs that have not ended, at which nobody asks for more
+SLOW = 4  # jobs
 REVOCATIONS = 0.25  # of what happens to permissions
 
 
@@ -62,6 +63,11 @@ class Storm:
         self._thread.join()
         if self.failure is not None:
             raise self.failure
+
+    def ask_for_slow_work(self) -> None:
+        """When all is over: some jobs more, none of which was asked for before."""
+        for number in range(SLOW):
+            self._submit(self.owners[0], self._catalogue.slow(len(self.jobs) + number * NUMBERS))
 
     def close(self) -> None:
         """Hang up."""

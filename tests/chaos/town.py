@@ -29,6 +29,7 @@ DISKS = {"disk": 48, "broker": 2048}  # MiB of the disks that can be filled
 BROKER_JUMP = 7_200  # seconds: more than anything here lasts, so that a time of append says which jump it is from
 TRIES = 5
 PARTITIONED = ("tasks", "claims", "facts")
+PARTITIONS = 4  # of each of those
 SESSION_MS = 6_000  # of the consumer groups: the shortest that a broker grants by default
 BWRAP = """#!/bin/bash
 # Counts what is really started, outside of the system: mark, task and time of each sandbox.
@@ -84,9 +85,8 @@ class Town:
             self._make_places()
             if self.runner == "docker":
                 self._start_engine(stack)
-            few = [word for topic in PARTITIONED for word in ("--partitions", f"{topic}=4")]
-            for command in (["topics", "create", *few], ["store", "create"]):
-                self._run(*command)
+            self.create_topics()
+            self._run("store", "create")
             stack.callback(self._all_leave)
             for resident in self._population():
                 self.residents[resident.name] = resident
@@ -127,6 +127,10 @@ class Town:
             "CRUNCH_REUSE_EXECUTOR_MEMORY": "4096",
             "CRUNCH_REUSE_EXECUTOR_SCRATCH": "4096",
         }
+
+    def create_topics(self) -> None:
+        """Those that are missing."""
+        self._run("topics", "create", *(f"--partitions={topic}={PARTITIONS}" for topic in PARTITIONED))
 
     def _run(self, *arguments: str) -> None:
         command = [sys.executable, "-P", "-m", "gateway.cli", "--data-dir", str(self.folder / "office"), *arguments]

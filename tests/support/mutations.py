@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import consumers.executor.core as core
+import coordinator.claims_decide as claims_decide
 import coordinator.claims_entry as claims_entry
 import coordinator.claims_exit as claims_exit
 import coordinator.claims_life as claims_life
@@ -24,7 +25,7 @@ from coordinator.visibility import View
 from schemas.tasks import TaskCreated
 from schemas.work import Alive
 from streams.faults import FaultyLog
-from streams.log import LogError
+from streams.log import LogUnreachable
 
 _SUCCEED = claims_exit._succeed
 _BIND = jobs_state.bind
@@ -33,7 +34,6 @@ _BEGIN = loop.Runner._begin
 _ACKNOWLEDGE = loop.Runner._acknowledge
 _FIND_START = loop.find_start
 _TAKE_OVER = loop.Runner._take_over
-_APPEND = FaultyLog.append
 _ENDED = core.ExecutorCore.ended
 _COMMON: dict[str, Any] = {}  # log id of a topic's first partition -> the marks that all its runners share
 _GAPS: list[int] = []
@@ -52,6 +52,11 @@ def no_fencing() -> AbstractContextManager[Any]:
 def visibility_ignored() -> AbstractContextManager[Any]:
     """Everybody may be shown everything."""
     return _patched((View, "can_read", lambda self, reader, owner: True))
+
+
+def judgements_told_to_all() -> AbstractContextManager[Any]:
+    """Who asks for work that an operator judged is told so, whether or not they see any of it."""
+    return _patched((claims_decide, "visible", lambda view, reader, claim, proof="": [*claim.executions.values()]))
 
 
 def _copy_all(ctx: Any, claim: Claim, entry: Execution, waiters: Any) -> Iterator[Any]:
@@ -148,20 +153,25 @@ def one_mark_per_source() -> AbstractContextManager[Any]:
     return _patched((loop.Runner, "_begin", _begin_with_common_marks))
 
 
-def _append_with_gaps(log: Any, records: Any) -> Any:
-    """Idempotence without order: the first record of a batch fails, the others land; it is sent again later."""
-    if len(records) < 3 or len(_GAPS) % 5:
+def _with_gaps(append: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def append_with_gaps(log: Any, records: Any) -> Any:
+        """Idempotence without order: the first record of a batch fails, the others land; it is sent again later."""
+        if len(records) < 3 or len(_GAPS) % 5:
+            _GAPS.append(len(records))
+            return append(log, records)
         _GAPS.append(len(records))
-        return _APPEND(log, records)
-    _GAPS.append(len(records))
-    _APPEND(log, records[1:])
-    raise LogError("one record of the batch was not acknowledged")
+        append(log, records[1:])
+        raise LogUnreachable("one record of the batch was not acknowledged")
+
+    return append_with_gaps
 
 
 def gaps() -> AbstractContextManager[Any]:
     """Appends skip: what follows a record that failed lands all the same."""
+    from streams.kafka import KafkaLog  # heavy, and most who come here need none
+
     _GAPS.clear()
-    return _patched((FaultyLog, "append", _append_with_gaps))
+    return _patched(*((log, "append", _with_gaps(log.append)) for log in (FaultyLog, KafkaLog)))
 
 
 def _acknowledge_state_first(runner: Any) -> None:
