@@ -2,7 +2,7 @@
 
 One statement writes any number of rows, but no row twice. So a batch is written in waves: the first effect on every row
 in the first wave, the second in the second, and so on. Effects on one row keep their order; those on different rows
-never needed one.
+never needed one. What counts rows comes last, when they are all there.
 """
 
 import re
@@ -51,6 +51,8 @@ def _fields(statement: bytes) -> tuple[str, ...]:
     return tuple(field.split()[0].strip(b'"').decode() for field in listed[1].split(b","))
 
 
+LAST = {"counted": 2**31}  # the wave of statements that read what others of the batch write
+
 READ = {name: _fields(statement) for name, statement in SQL.items()}
 
 
@@ -68,7 +70,8 @@ class Batch:
         row = (table, *(fields[field] for field in key))
         wave = self._next.get(row, 0)
         self._next[row] = wave + 1
-        self._waves.setdefault((wave, name), []).append({field: _storable(fields[field]) for field in READ[name]})
+        read = {field: _storable(fields[field]) for field in READ[name]}
+        self._waves.setdefault((LAST.get(name, wave), name), []).append(read)
 
     def write(self, connection: Connection) -> None:
         """Write all of it, inside the caller's transaction. Raises the driver's errors."""

@@ -33,3 +33,10 @@ class Limit:
             if len(self._buckets) > ADDRESSES:
                 self._buckets.popitem(last=False)
             return 0.0 if allowed else (1 - left) * self._seconds
+
+    def give_back(self, address: str) -> None:
+        """The last try was none: it does not count."""
+        with self._lock:
+            bucket = self._buckets.get(address)
+            if bucket is not None:
+                self._buckets[address] = bucket._replace(tries=min(self._tries, bucket.tries + 1))

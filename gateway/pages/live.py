@@ -46,13 +46,16 @@ class Streams:
 class Stream(Response):
     """What `say` says, whenever `news` rings and it says something else than before. Ends when that says `over`.
 
-    `taken_within`: seconds for the client to take a part.
+    `taken_within`: seconds for the client to take a part; `pause`: seconds between two.
     """
 
-    def __init__(self, say: Say, news: News, streams: Streams, taken_within: float = TAKEN_WITHIN) -> None:
+    def __init__(
+        self, say: Say, news: News, streams: Streams, *, taken_within: float = TAKEN_WITHIN, pause: float = PAUSE
+    ) -> None:
         super().__init__(media_type="text/event-stream", headers={"Cache-Control": "no-store"})
         del self.headers["content-length"]
-        self._say, self._news, self._streams, self._within = say, news, streams, taken_within
+        self._say, self._news, self._streams = say, news, streams
+        self._within, self._pause = taken_within, pause
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the client is gone, or takes nothing any more: then the server closes the connection."""
@@ -86,9 +89,9 @@ class Stream(Response):
                 if said.get("over"):
                     return
                 before = said.get("parts", before)
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(self._pause)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(BEAT - PAUSE):
+                    async with asyncio.timeout(BEAT - self._pause):
                         await news.wait()
 
 

@@ -53,12 +53,13 @@ class Look(NamedTuple):
 
 
 class View(NamedTuple):
-    """A page: its path, what it shows, and the template that shows it. `title`: of those that have one of their own."""
+    """A page: its path, what it shows, and the template that shows it. `section`: the page that it belongs to."""
 
     path: str
     template: str
     title: str
     build: Callable[[Look], Data]
+    section: str = ""
 
 
 def paged(look: Look, found: list[Any]) -> Data:

@@ -93,7 +93,7 @@ def partitions(look: Look) -> Data:
 
 VIEWS = (
     View("/conflicts", "conflicts.html", "Conflicts", conflicts),
-    View("/fingerprints/{fingerprint}", "fingerprint.html", "Fingerprint", fingerprint),
+    View("/fingerprints/{fingerprint}", "fingerprint.html", "Fingerprint", fingerprint, "/conflicts"),
     View("/nodes", "nodes.html", "Nodes", nodes),
     View("/partitions", "partitions.html", "Partitions", partitions),
 )

@@ -87,9 +87,15 @@ def _bars(kinds: Sequence[str], row: Sequence[int], x: float, step: float, top: 
 def _rows(top: int, *, is_time: bool) -> list[Tick]:
     values = sorted({round(top * rank / LINES) for rank in range(LINES + 1)})
     return [
-        Tick(round(HEIGHT - BOTTOM - _scaled(value, top), 1), length(value) if is_time and value else f"{value:,}")
+        Tick(round(HEIGHT - BOTTOM - _scaled(value, top), 1), _marked(value, top) if is_time else f"{value:,}")
         for value in values
     ]
+
+
+def _marked(value: int, top: int) -> str:
+    """A length of time in the unit that suits the whole axis."""
+    unit, name = next(((unit, name) for unit, name in _UNITS if top >= 2 * unit), (1, "ms"))
+    return f"{value / unit:.3g} {name}" if value else "0"
 
 
 def _scaled(value: int, top: int) -> float:

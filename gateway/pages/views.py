@@ -9,7 +9,7 @@ from gateway.api import collections
 from gateway.api.errors import not_found
 from gateway.pages import content, lineage_picture, plots
 from gateway.pages.look import PAGE, Data, Look, View, paged
-from readmodel import board, explain, queries, story
+from readmodel import board, explain, queries, story, telling
 from readmodel.board import HOUR
 from readmodel.connection import Connection
 from readmodel.lineage import lineage
@@ -66,13 +66,15 @@ def task(look: Look) -> Data:
         origin = lineage(connection, look.viewer, found)
         lines = story.job_log(connection, look.viewer, found.root, task=found.task, limit=LINES)
         queued = board.children(connection, look.viewer, found.root, found.task, PAGE + 1, look.offset)
+        its_job = board.job(connection, look.viewer, found.root)
     spec = msgspec.json.decode(found.spec, type=TaskSpec)
     return paged(look, queued) | {
         "task": found,
+        "job_name": its_job.name if its_job else "",
         "spec": spec,
         "parameters": bytes(spec.parameters).decode(),
         "explained": explained,
-        "sentences": explain.sentences(explained),
+        "sentences": telling.sentences(explained),
         "lineage": origin,
         "picture": lineage_picture.picture(origin),
         "story": lines,
@@ -138,8 +140,8 @@ def savings(look: Look) -> Data:
 
 VIEWS = (
     View("/jobs", "jobs.html", "Jobs", jobs),
-    View("/jobs/{uuid}", "job.html", "Job", job),
-    View("/tasks/{uuid}", "task.html", "Task", task),
+    View("/jobs/{uuid}", "job.html", "Job", job, "/jobs"),
+    View("/tasks/{uuid}", "task.html", "Task", task, "/jobs"),
     View("/claims", "claims.html", "In flight", flights),
     View("/hot", "hot.html", "Most copied", hot),
     View("/savings", "savings.html", "Savings", savings),

@@ -164,15 +164,16 @@ class Pages:
         return RedirectResponse("/jobs", 303)
 
     async def _login_form(self, asked: Request) -> Response:
-        return HTMLResponse(render.page("login.html", {"next": _own_path(asked.query_params.get("next", "/"))}))
+        return HTMLResponse(render.page("login.html", {"next": own_path(asked.query_params.get("next", "/"))}))
 
     async def _login(self, asked: Request) -> Response:
         guard.check_origin(asked)
         fields = await _fields(asked)
-        wait = self._limit.take(asked.client.host if asked.client else "")
+        address = asked.client.host if asked.client else ""
+        wait = self._limit.take(address)
         if wait:
             raise guard.TooMany(wait)
-        target = _own_path(fields.get("next", "/"))
+        target = own_path(fields.get("next", "/"))
         try:
             cookie = await run_in_threadpool(self._sessions.begin, fields.get("token", "").strip())
         except guard.ApiError as error:
@@ -180,6 +181,7 @@ class Pages:
                 raise
             refused = {"next": target, "refused": True}
             return HTMLResponse(render.page("login.html", refused), 401)
+        self._limit.give_back(address)
         response = RedirectResponse(target, 303)
         about: dict[str, Any] = {"secure": True, "httponly": True, "samesite": "lax", "max_age": SESSION_SECONDS}
         response.set_cookie(COOKIE, cookie, **about)
@@ -245,7 +247,7 @@ async def _fields(asked: Request) -> dict[str, str]:
     return dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20))
 
 
-def _own_path(text: str) -> str:
+def own_path(text: str) -> str:
     """A path on this site, and nothing that a browser takes for another one."""
     is_own = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable()
     return text if is_own else "/"

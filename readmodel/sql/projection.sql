@@ -257,17 +257,19 @@ from json_to_recordset(%s::json) as f (repository text, script text, commits tex
 on conflict (repository, script) do update set commits = excluded.commits
 
 -- name: counted
--- Facts of one job and hour are added up, here and onto what was counted before.
+-- Facts of one job and hour are added up, here and onto what was counted before. What a copy saved is by its source's
+-- node's clock; what an execution took, from its first start to its end, by the log's.
 insert into rm.hours as h (root, hour, created, executed, copied, failed, cancelled, saved, spent)
 select
     f.root, f.time / 3600000 * 3600000, sum(f.created), count(*) filter (where f.state = 'complete'),
     count(*) filter (where f.state = 'copied'), count(*) filter (where f.state = 'failed'),
     count(*) filter (where f.state = 'cancelled'),
     coalesce(sum(greatest(f.finished_at - f.started_at, 0)) filter (where f.state = 'copied'), 0),
-    coalesce(sum(greatest(f.finished_at - f.started_at, 0)) filter (where f.state = 'complete'), 0)
+    coalesce(sum(greatest(f.time - t.started_at, 0)) filter (where f.state = 'complete'), 0)
 from json_to_recordset(%s::json) as f (
-    root text, state text, created bigint, started_at bigint, finished_at bigint, time bigint
+    root text, task text, state text, created bigint, started_at bigint, finished_at bigint, time bigint
 )
+join rm.job_tasks t using (root, task)
 group by 1, 2
 on conflict (root, hour) do update set
     created = h.created + excluded.created, executed = h.executed + excluded.executed,

@@ -50,7 +50,19 @@ def test_facts_that_were_said_twice_count_once(dsn, connection):
     for place in (Place(Topic.FACTS, 0), Place(Topic.FACTS, 2)):
         said = haunted.log.read(place, 1, 10_000)
         haunted.log.append([Append(place, record.key, record.value) for record in said])
-    tables = ("jobs", "job_tasks", "tasks", "answers", "users", "groups", "grants", "settings", "job_log", "marks")
+    tables = (
+        "jobs",
+        "job_tasks",
+        "tasks",
+        "answers",
+        "users",
+        "groups",
+        "grants",
+        "settings",
+        "job_log",
+        "hours",
+        "marks",
+    )
     once, twice = rows_of(quiet.log, dsn, connection), rows_of(haunted.log, dsn, connection)
     assert {name: once[name] for name in tables} == {name: twice[name] for name in tables}
     assert len(once["job_tasks"]) > 50

@@ -11,6 +11,8 @@ let heardAt = Date.now();
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const calendar = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const hourly = new Intl.DateTimeFormat(undefined, { hour: "numeric" });
+const daily = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "numeric" });
 const DAY = 86400000;
 
 function sayTime(element) {
@@ -20,7 +22,7 @@ function sayTime(element) {
 }
 
 function sayHour(element) {
-  const said = calendar.format(Number(element.dataset.hour));
+  const said = ("days" in element.dataset ? daily : hourly).format(Number(element.dataset.hour));
   if (element.textContent !== said) element.textContent = said;
 }
 

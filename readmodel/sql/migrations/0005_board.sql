@@ -24,7 +24,9 @@ from (
     select t.root, t.created_at as at, 1 as created, '' as state, 0::bigint as took
     from rm.job_tasks t where t.created_at is not null
     union all
-    select t.root, t.finished_at, 0, t.state, greatest(t.source_finished_at - t.source_started_at, 0)
+    select
+        t.root, t.finished_at, 0, t.state,
+        greatest(case when t.state = 'copied' then t.source_finished_at - t.source_started_at else t.finished_at - t.started_at end, 0)
     from rm.job_tasks t where t.finished_at is not null
 ) x
 group by 1, 2;
