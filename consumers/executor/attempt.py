@@ -8,7 +8,7 @@ follows from that.
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from consumers.executor.boundedlog import BoundedLog
 from consumers.executor.capture import captured, save_log, stored
 from consumers.executor.environment import parameters_file, task_environment
-from consumers.executor.inputs import extract, remove_tree
+from consumers.executor.inputs import extract
 from consumers.executor.left import Left, boot, name_of, remember
 from consumers.executor.pulse import milliseconds
 from consumers.executor.requests import TaskRequests
@@ -73,7 +73,7 @@ class Attempt:
         self.stop(grace=False)
 
     def run(self) -> Exited:
-        """Do it all; the report. Nothing of it is left on the node then."""
+        """Do it all; the report. Nothing of it runs then, and what it left on the disk is being removed."""
         started_at = self._left.started_at if self._left else _wall_clock()
         try:
             self._root.mkdir(exist_ok=self._left is not None)
@@ -83,8 +83,7 @@ class Attempt:
         except OSError as error:
             outcome, output, saved = self._meaning_of(error), "", ""
         finally:
-            with suppress(OSError):  # what can't be removed now is when the executor starts again
-                remove_tree(self._root)
+            self._site.broom.remove(self._root)
         if self._handed_over:
             outcome = Outcome(exit_code=-1, failure=Failure.HANDED_OVER, reason="the executor was stopped")
         return self._exited(outcome, output if outcome.failure in _CAPTURED else "", saved, started_at)
@@ -145,7 +144,7 @@ class Attempt:
     def _folders(self, runner: Runner, stack: ExitStack) -> Folders:
         root = self._root
         run = self._site.sockets / self._name
-        stack.callback(remove_tree, run)
+        stack.callback(self._site.broom.remove, run)
         own = () if runner.isolates else (root / "keep", root / "scratch/work", root / "scratch/tmp")
         for folder in (run, root / "links", root / "out", *own):
             folder.mkdir(parents=True, exist_ok=self._left is not None)

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 import consumers
+from consumers.executor.broom import Broom
 from consumers.executor.guard import Guard
 from consumers.executor.inputs import InputCache, remove_tree, shown_as
 from consumers.executor.left import Left
@@ -73,10 +74,12 @@ class Site:
         self.moments = root / "moments"
         self.moment = self.moments / "none"
         self._clear({name for one in left for name in (one.name, Path(one.moment).name)})
+        self.broom = Broom()
         self.inputs = InputCache(collections, root / "inputs", spare={name for one in left for name in _shown_to(one)})
 
     def close(self) -> None:
         """Remove what is only of use while the executor runs."""
+        self.broom.close()
         remove_tree(self.sockets)
         remove_tree(self.attempts)
 

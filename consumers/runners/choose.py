@@ -96,18 +96,16 @@ class Runners:
 
     def sweep_engine(self, node: str, spare: Spared) -> int:
         """The same, in the engine alone; see `owing`."""
-        removed = 0
         with self._asking_engine():
-            removed = self.get("docker").sweep(node, spare)
-        return removed
+            return self.get("docker").sweep(node, spare)
+        return 0
 
     def find(self, node: str) -> tuple[str, ...]:
         """Marks of what a former executor of this node left and the docker runner's `adopt` takes; see `owing`."""
-        found: tuple[str, ...] = ()
         if self._note.exists():
             with self._asking_engine():
-                found = self.get("docker").find(node)
-        return found
+                return self.get("docker").find(node)
+        return ()
 
     @contextmanager
     def _asking_engine(self) -> Iterator[None]:

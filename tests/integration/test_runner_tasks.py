@@ -28,6 +28,7 @@ def test_output_and_log_are_captured(runner):
 
 def test_nothing_of_an_attempt_stays_on_the_node(runner):
     runner.run("echo > $TASK_OUTPUT/file; echo > $TASK_WORK/file")
+    runner.site.broom.close()
     assert list(runner.site.attempts.iterdir()) == []
     assert list(runner.site.sockets.iterdir()) == []
 
