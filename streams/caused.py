@@ -44,7 +44,7 @@ def cause_if_any(value: bytes) -> Cause | None:
     """The cause that it names, also where it is no record otherwise; None where none can be read."""
     try:
         return cause_of(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from streams.broker import LocalBroker, free_port
 from tests.support import provision
+from tests.support.certificates import Authority
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 EXIT_SOMETHING_MISSING = 3
@@ -100,24 +101,45 @@ def python_image(docker_engine: str) -> Iterator[str]:
         yield image
 
 
-# A second door of the broker, that asks for a name and a password.
-GUARDED = f"127.0.0.1:{free_port()}"
+# Two more doors of the broker: one asks for a name and a password, one for a certificate, and shows its own.
+GUARDED, SEALED = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
 DOORS = {
-    "listeners": f"PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller}},SASL_PLAINTEXT://{GUARDED}",
-    "advertised.listeners": f"PLAINTEXT://127.0.0.1:{{port}},SASL_PLAINTEXT://{GUARDED}",
+    "listeners": "PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"
+    f",SASL_PLAINTEXT://{GUARDED},SSL://{SEALED}",
+    "advertised.listeners": f"PLAINTEXT://127.0.0.1:{{port}},SASL_PLAINTEXT://{GUARDED},SSL://{SEALED}",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL",
     "sasl.enabled.mechanisms": "PLAIN",
     "listener.name.sasl_plaintext.plain.sasl.jaas.config": "org.apache.kafka.common.security.plain.PlainLoginModule"
     ' required user_ann="right";',
+    **{f"listener.name.ssl.ssl.{store}.type": "PEM" for store in ("keystore", "truststore")},
+    "listener.name.ssl.ssl.client.auth": "required",
 }
 
 
 @pytest.fixture(scope="session")
-def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Who signs the broker's certificate, and is trusted by it."""
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[LocalBroker]:
     """A running Kafka broker for all tests: each gives its topics a prefix of its own, and leaves the broker alone."""
-    broker = LocalBroker(tmp_path_factory.mktemp("kafka"), jvm=["-XX:TieredStopAtLevel=1"], properties=DOORS)
+    doors = DOORS | {
+        "listener.name.ssl.ssl.keystore.location": str(authority.give("broker")),
+        "listener.name.ssl.ssl.truststore.location": str(authority.certificate),
+    }
+    broker = LocalBroker(tmp_path_factory.mktemp("kafka"), jvm=["-XX:TieredStopAtLevel=1"], properties=doors)
     broker.start()
     yield broker
     broker.kill()  # in order, it would take leave of some thousand partitions
+
+
+@pytest.fixture(scope="session")
+def sealed_kafka(kafka_broker: LocalBroker) -> str:
+    """Address of the same broker where everything is encrypted, and who enters shows a certificate of `authority`."""
+    assert kafka_broker.pid
+    return SEALED
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,21 @@
 """What anybody with a Kafka client can put into the topics that machines read: answered with a refusal, and no more."""
 
+from contextlib import closing
+from queue import SimpleQueue
+
 import pytest
 
+from consumers.executor.feeds import Reader
+from consumers.projector import Projector
 from gateway.machines import machines
+from readmodel import queries
+from readmodel.connection import connect
+from schemas.assignments import Assigned
 from schemas.claims import Requested
-from schemas.codec import decode, encode
+from schemas.codec import NewerSchema, decode, encode
 from schemas.facts import Answered
 from schemas.fields import Record
+from schemas.log import Cause
 from schemas.partition import partition_of
 from schemas.reasons import Outcome, Reason
 from schemas.settings import UserSet
@@ -17,15 +26,35 @@ from streams.checkpoints import MemoryCheckpoints
 from streams.kafka import KafkaLog
 from streams.log import Append, Place
 from streams.loop import MachineStopped, Runner
+from streams.routes import Routes
 from tests.support.examples import minimal
-from tests.support.kafkas import SOON, NewLog, operator_of
+from tests.support.kafkas import SOON, NewLog, Operator, operator_of
 from tests.support.log_world import finish
+from tests.support.postgres import dsn, postgres_server
+
+__all__ = ["dsn", "postgres_server"]
 
 pytestmark = pytest.mark.needs("kafka")
 
 COUNTS = dict.fromkeys(Topic, 1) | {Topic.TASKS: 2, Topic.CLAIMS: 2}
 GOOD = {Topic.SETTINGS: UserSet, Topic.TASKS: JobCancelled, Topic.CLAIMS: Requested, Topic.WORK: Joined}
 NEWER = b'{"v":99,"body":{"type":"of_tomorrow"}}'
+
+
+GARBAGE = (
+    *(b"\xff\xfe\0 no JSON", b'{"v":1,"body":{"type":"answ', b'{"v":1,"body":{"type":"nonsense"}}', None, b""),
+    *(b"5" * 5_000_000, b'{"v":1,"cause":' + b"[" * 100_000),
+)
+
+
+def litter(operator: Operator, place: Place, key: bytes) -> int:
+    """Put everything into a partition that a foreign producer may; how many offsets it takes."""
+    operator.produce(place, *GARBAGE, key=key)
+    operator.produce(place, b"no key", key=None)
+    operator.produce(place, b"a key of no text", key=b"\xff\xfe")
+    operator.produce_in_transaction(place, b"in a transaction", commit=True)
+    operator.produce_in_transaction(place, b"in an aborted one", commit=False)
+    return len(GARBAGE) + 6
 
 
 def good(topic: Topic) -> tuple[Place, Record, bytes]:
@@ -59,23 +88,17 @@ def test_garbage_is_refused_and_what_comes_after_it_is_decided(new_log: NewLog, 
     place, body, key = good(topic)
     value = encode(body)
     operator = operator_of(log)
-    for bytes_ in (b"\xff\xfe\0 no JSON", value[:-10], b'{"v":1,"body":{"type":"nonsense"}}', None, b""):
-        operator.produce(place, bytes_, key=key)
-    operator.produce(place, b"5" * 5_000_000, key=key)
-    operator.produce(place, b"no key", key=None)
-    operator.produce(place, b"a key of no text", key=b"\xff\xfe")
-    operator.produce_in_transaction(place, b"in a transaction", commit=True)
-    operator.produce_in_transaction(place, b"in an aborted one", commit=False)
-    assert log.wait({place: 12}, SOON)
+    last = litter(operator, place, key)
+    assert log.wait({place: last}, SOON)
     operator.produce(place, value, key=key, headers=[("not", b"read")])
     finish(runner(log, place))
     said = answers(log, place)
-    refused = dict.fromkeys(range(1, 13), (Outcome.REFUSED, Reason.UNDECODABLE)) | {
+    refused = dict.fromkeys(range(1, last + 1), (Outcome.REFUSED, Reason.UNDECODABLE)) | {
         6: (Outcome.REFUSED, Reason.TOO_LARGE)
     }
-    assert {offset: answer for offset, answer in said.items() if offset < 13} == refused
-    assert (13 in said) is (topic is not Topic.WORK)  # work's records are answered by nobody
-    assert log.floor(f"{topic}-machine", place).offset == 14  # type: ignore[union-attr]
+    assert {offset: answer for offset, answer in said.items() if offset <= last} == refused
+    assert (last + 1 in said) is (topic is not Topic.WORK)  # work's records are answered by nobody
+    assert log.floor(f"{topic}-machine", place).offset == last + 2  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("topic", [Topic.TASKS, Topic.CLAIMS])
@@ -99,3 +122,42 @@ def test_a_record_of_newer_code_stops_the_machine_which_says_to_upgrade(new_log:
     log.append([Append(place, key.decode(), encode(body)), Append(place, key.decode(), NEWER)])
     with pytest.raises(MachineStopped, match=rf"{place} stopped at offset 2: .*upgrade"):
         finish(runner(log, place))
+
+
+# --- The topics that no machine reads ---------------------------------------------------------------------------------
+
+
+def test_garbage_among_the_facts_counts_for_nothing(
+    new_log: NewLog, dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = new_log(counts=COUNTS)
+    facts = Place(Topic.FACTS, 0)
+    last = litter(operator_of(log), facts, b"k")
+    log.append([Append(facts, "f", encode(Answered(about="f"), Cause("elsewhere", 1, 0)))])
+    with closing(Projector(log.clone(), dsn)) as projector:
+        projector.catch_up()
+        assert (projector.positions[0], projector.left_out) == (last + 2, last)
+    with closing(connect(dsn)) as connection:
+        assert queries.answer(connection, "elsewhere", 1)
+    assert caplog.text.count("is no fact of this log and counts for nothing") == last
+    log.append([Append(facts, "f", NEWER)])
+    with closing(Projector(log.clone(), dsn)) as projector, pytest.raises(NewerSchema, match=r"topic facts .*upgrade"):
+        projector.catch_up()
+
+
+def test_garbage_among_the_assignments_keeps_no_node_from_its_work(
+    new_log: NewLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = new_log(counts=COUNTS)
+    heard: SimpleQueue[object] = SimpleQueue()
+    reader = Reader(log, Routes(log), "n1", lambda body, _: heard.put(body), heard.put)
+    reader.start()
+    assignments = Place(Topic.ASSIGNMENTS, 0)
+    last = litter(operator_of(log), assignments, b"n1")
+    wanted = minimal(Assigned)
+    log.append([Append(assignments, "n1", encode(wanted, Cause("elsewhere", 1, 0)))])
+    assert heard.get(timeout=SOON) == wanted
+    assert len([record for record in caplog.records if record.levelname == "ERROR"]) == last
+    log.append([Append(assignments, "n1", NEWER)])
+    assert "topic assignments has schema version 99, this code knows 1: upgrade it" in str(heard.get(timeout=SOON))
+    reader.close()
