@@ -240,6 +240,21 @@ def _grant_remove(session: Session, subject: Subject, object_: Object) -> None:
     people.revoke(session, subject, object_)
 
 
+@command(app, "migrate")
+def _migrate(
+    session: Session,
+    source: Annotated[str, typer.Argument(help="Its database, postgres://..., or a file of JSON Lines.")],
+    owner: Annotated[
+        str | None, typer.Option("--owner", help="User or group who gets all.", show_default="each job's own")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come of it; change nothing.")] = False,
+) -> int:
+    """Take over the finished jobs and tasks of an Arvados v1 cluster. Run it again after an interruption."""
+    from gateway.migration import run
+
+    return run.run(session, source, owner, dry_run=dry_run)
+
+
 @command(app, "uninstall")
 def _uninstall(
     session: Session,

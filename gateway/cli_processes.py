@@ -1,5 +1,6 @@
 """The commands that run something until they are stopped, and those that look after it."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -52,6 +53,42 @@ def _projector(session: Session, name: Name = None) -> int:
     from gateway import process, wiring_roles
 
     return process.run(session, wiring_roles.projector(session.config, name or ""))
+
+
+@command(app, "views")
+def _views(
+    session: Session,
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="HOST:PORT", help="Where they are shown.")
+    ] = "127.0.0.1:6066",
+    name: Annotated[str, typer.Option("--name", help="Its name on this machine, where several run.")] = "views",
+    show: Annotated[
+        int | None, typer.Option("--show", metavar="MINUTES", min=1, help="Print these from Postgres, and end.")
+    ] = None,
+) -> int:
+    """Keep the live views of a log in Kafka: reuse, savings, waiting, failures, minute by minute."""
+    from gateway import liveviews
+
+    if show is not None:
+        liveviews.show(session, show)
+        return 0
+    return liveviews.run(session, listen, name)
+
+
+@command(app, "backup")
+def _backup(session: Session, folder: Annotated[Path, typer.Argument(help="Where to; a second one adds.")]) -> None:
+    """Save log, store and secrets, also while everything runs."""
+    from gateway.backup import save
+
+    save.run(session, folder)
+
+
+@command(app, "restore")
+def _restore(session: Session, folder: Annotated[Path, typer.Argument(help="What backup made.")]) -> None:
+    """Make this machine, which must be empty, of a backup."""
+    from gateway.backup import bring
+
+    bring.run(session, folder)
 
 
 @command(store_app, "create")

@@ -78,12 +78,19 @@ class Folders:
         """Says that the folder is ours."""
         return self.data / MARKER
 
+    @property
+    def unfinished(self) -> Path:
+        """Says that a backup is being restored into the folder, or that this was interrupted."""
+        return self.data / "restore-unfinished"
+
     def create(self) -> None:
         """Make the data folder, private to this user. Refused where the folder is somebody else's or not writable."""
         try:
             self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self.marker.exists():
                 self._claim()
+            if self.unfinished.exists():
+                raise Refused(f"data folder {self.data}: a restore into it was interrupted: remove it, restore anew")
         except OSError as error:
             raise Refused(f"data folder {self.data}: {error.strerror}: name another with --data-dir") from error
 

@@ -1,6 +1,8 @@
 """Sending a command and waiting for its answer: the fact whose cause is the place where the command stands."""
 
 import threading
+import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 from schemas.codec import decode, encode
@@ -42,23 +44,40 @@ class Answers:
 
         Raises NoAnswer when that time is over, LogError if the log failed: the command may then stand in it or not.
         """
-        key = key_of(body)
-        place = self._routes.place(topic, key) if partition is None else Place(topic, partition)
+        [answer] = self.append_all_and_wait(topic, [body], timeout, partition)
+        return answer
+
+    def append_all_and_wait(
+        self, topic: Topic, bodies: Sequence[Record], timeout: float, partition: int | None = None
+    ) -> list[Answered]:
+        """Append commands together, in order, each as by `append_and_wait`; their answers. `timeout`: for all."""
+        records = [self._record(topic, body, partition) for body in bodies]
+        deadline = time.monotonic() + timeout
         with self._lock:
             if self._ended is not None:
                 raise LogError(str(self._ended)) from self._ended
-            [offset] = self._log.append([Append(place, key, encode(body))])
-            asked = (self._routes.log_ids[str(place)], offset)
-            answer = self._waiting[asked] = Future()
+            offsets = self._log.append(records)
+            places = [(record.place, offset) for record, offset in zip(records, offsets, strict=True)]
+            asked = [(self._routes.log_ids[str(place)], offset) for place, offset in places]
+            answers = [Future[Answered]() for _ in asked]
+            self._waiting |= dict(zip(asked, answers, strict=True))
         try:
-            return answer.result(timeout)
+            return [answer.result(max(0.0, deadline - time.monotonic())) for answer in answers]
         except TimeoutError:
+            late = (where for where, answer in zip(places, answers, strict=True) if not answer.done())
+            place, offset = next(late, places[-1])
             raise NoAnswer(
                 f"no answer to {place} offset {offset} within {timeout:g} s: is `up`, or a coordinator, running?"
             ) from None
         finally:
             with self._lock:
-                self._waiting.pop(asked, None)
+                for key in asked:
+                    self._waiting.pop(key, None)
+
+    def _record(self, topic: Topic, body: Record, partition: int | None) -> Append:
+        key = key_of(body)
+        place = self._routes.place(topic, key) if partition is None else Place(topic, partition)
+        return Append(place, key, encode(body))
 
     def close(self) -> None:
         """End the thread; who still waits gets a LogError."""

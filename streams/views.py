@@ -1,0 +1,214 @@
+"""Live views: a Faust app over `facts` that keeps a row for each minute, and shows the rows through its web views.
+
+    GET /views      this worker's partitions, rows of windows, newest first; `since`: ms since 1970
+    GET /metrics    the last whole minute for Prometheus
+    GET /healthz    whether it has its partitions and their rows
+
+Faust reads at least once, and loses nothing: it commits a position when the table's changes before it are in its
+changelog. What comes again is dropped by its cause. There is one table, with the minute in the key, where a windowed
+table of Faust's would stand beside one of open tasks: two changelogs have no order between them, and after a kill one
+could lack what the other has. A row is of one partition, on the worker that has it: who wants all asks all workers.
+
+This is the one file that imports faust, which comes with the extra `views`.
+"""
+
+# mypy: disable-error-code="import-untyped, import-not-found, unused-ignore"
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import faust
+import msgspec
+
+from schemas.codec import Undecodable, decode
+from schemas.log import Cause, Genesis
+from schemas.topics import Topic
+from streams.marks import Marks, is_new
+from streams.windows import KINDS, MINUTE, Counted, Open, Window, merged, task_of, tell, window_of
+
+KEPT = 7 * 24 * 60 * MINUTE  # ms after which a window is forgotten
+SESSION = 10.0  # seconds without a sign of life after which a worker's partitions go to others; Faust's default is 60
+_WINDOWS = msgspec.json.Decoder(Window)
+_OPEN = msgspec.json.Decoder(Open)
+_MARKS = msgspec.json.Decoder(dict[str, tuple[int, int]])
+
+
+class UnreadableFact(Exception):
+    """A record in `facts` is none: counting on without it would make the views wrong for ever."""
+
+
+class Rows:
+    """The table as this app uses it: keys say partition and kind; values are JSON."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def take(self, partition: int, time: int, body: Any, cause: Cause) -> None:
+        """Count one fact of a partition, unless it was counted."""
+        task = task_of(body)
+        kept = self._table.get(f"{partition} open {task}") if task else None
+        told = tell(body, time, _OPEN.decode(kept) if kept else None)
+        marks = self._marks(partition)
+        if not (told.counted or told.task) or not is_new(marks, cause):
+            return
+        for counted in told.counted:
+            self._count(partition, window_of(time), counted, cause)
+        if told.open is not None:
+            self._table[f"{partition} open {told.task}"] = msgspec.json.encode(told.open)
+        elif kept:
+            del self._table[f"{partition} open {told.task}"]
+        self._table[f"{partition} marks"] = msgspec.json.encode(marks)  # last: what stands before it was counted
+
+    def windows(self, partitions: set[int], since: int) -> Iterator[tuple[int, str, str, int, int]]:
+        """Window, kind, label, count, amount of each row of these partitions."""
+        for key, value in list(self._table.items()):
+            partition, kind, *rest = key.split(" ", 3)
+            if kind == "window" and int(partition) in partitions and int(rest[0]) >= since:
+                row, (what, _, label) = _WINDOWS.decode(value), rest[1].partition(" ")
+                yield int(rest[0]), what, label, row.count, row.amount
+
+    def forget(self, partition: int, before: int) -> None:
+        """Drop a partition's windows that began before."""
+        for key in list(self._table.keys()):
+            number, kind, *rest = key.split(" ", 3)
+            if kind == "window" and int(number) == partition and int(rest[0]) < before:
+                del self._table[key]
+
+    def _marks(self, partition: int) -> Marks:
+        kept = self._table.get(f"{partition} marks")
+        return _MARKS.decode(kept) if kept else {}
+
+    def _count(self, partition: int, window: int, counted: Counted, cause: Cause) -> None:
+        key = f"{partition} window {window} {counted.kind} {counted.label}"
+        kept = self._table.get(key)
+        row = _WINDOWS.decode(kept) if kept else Window()
+        if row.add(counted, cause):
+            self._table[key] = msgspec.json.encode(row)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """`servers`: brokers, `host:port` with commas between. `facts`: the topic's name in Kafka, and its `partitions`.
+
+    `name`: of the app, which its changelog's name begins with. `folder`: for what Faust keeps; of this worker alone.
+    `listen`: host and port of the web views. `replication`: of the changelog.
+    """
+
+    servers: str
+    facts: str
+    partitions: int
+    name: str
+    folder: str
+    listen: tuple[str, int]
+    replication: int = 1
+
+
+def app_of(settings: Settings, ready: Callable[[], None]) -> Any:
+    """The app. `ready`: called when this worker has its partitions and their rows, after each rebalance."""
+    host, port = settings.listen
+    app = faust.App(
+        settings.name,
+        broker=[f"aiokafka://{server}" for server in settings.servers.split(",")],
+        store="memory://",
+        datadir=settings.folder,
+        topic_partitions=settings.partitions,
+        topic_replication_factor=settings.replication,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+        producer_acks=-1,
+        broker_session_timeout=SESSION,
+        broker_heartbeat_interval=SESSION / 4,
+        web_host=host,
+        web_bind=host,
+        web_port=port,
+        web_tables_enabled=False,
+        worker_redirect_stdouts=False,
+        key_serializer="raw",
+        value_serializer="raw",
+    )
+    facts = app.topic(settings.facts, key_serializer="raw", value_serializer="raw")
+    table = app.Table("views", partitions=settings.partitions, key_type=str, value_type=bytes)
+    rows = Rows(table)
+    app.agent(facts, name="views")(_counting(rows))
+    _show(app, rows, settings.facts)
+    _tell_when_ready(app, ready)
+    return app
+
+
+def _counting(rows: Rows) -> Callable[[Any], Any]:
+    async def count(stream: Any) -> None:
+        newest: dict[int, int] = {}
+        async for event in stream.events():
+            message = event.message
+            time = round(message.timestamp * 1000)
+            _take(rows, message, event.value, time)
+            window = window_of(time)
+            if newest.setdefault(message.partition, window) < window:
+                newest[message.partition] = window
+                rows.forget(message.partition, window - KEPT)
+
+    return count
+
+
+def _take(rows: Rows, message: Any, value: bytes, time: int) -> None:
+    envelope = decode(Topic.FACTS, value)
+    if isinstance(envelope, Undecodable):
+        raise UnreadableFact(f"facts/{message.partition} offset {message.offset} is no fact: {envelope.detail}")
+    if envelope.cause is not None and not isinstance(envelope.body, Genesis):
+        rows.take(message.partition, time, envelope.body, envelope.cause)
+
+
+def _partitions(app: Any, facts: str) -> set[int]:
+    """Those whose rows are here, all of them."""
+    if app.rebalancing or not app.tables.recovery.completed.is_set():
+        return set()
+    return {place.partition for place in app.assignor.assigned_actives() if place.topic == facts}
+
+
+def _show(app: Any, rows: Rows, facts: str) -> None:
+    async def views(web: Any, request: Any) -> Any:
+        since = request.query.get("since", "0")
+        here = _partitions(app, facts)
+        found = merged(rows.windows(here, int(since) if since.isdecimal() else 0))
+        return web.json({"partitions": sorted(here), "window_ms": MINUTE, "rows": found})
+
+    async def metrics(web: Any, _request: Any) -> Any:
+        return web.text("".join(_exposition(rows, _partitions(app, facts))), content_type="text/plain; version=0.0.4")
+
+    async def health(web: Any, _request: Any) -> Any:
+        is_ready = not app.rebalancing and app.tables.recovery.completed.is_set()
+        return web.json({"ready": is_ready}, status=200 if is_ready else 503)
+
+    app.page("/views")(views)
+    app.page("/metrics")(metrics)
+    app.page("/healthz")(health)
+
+
+def _exposition(rows: Rows, partitions: set[int]) -> Iterator[str]:
+    """Totals of the windows that are kept, by kind, and of few labels by label: fingerprints are too many."""
+    totals: dict[tuple[str, str], list[int]] = {(kind, ""): [0, 0] for kind in KINDS}
+    for _, kind, label, count, amount in rows.windows(partitions, 0):
+        sums = totals.setdefault((kind, label if kind == "ended" else ""), [0, 0])
+        sums[0], sums[1] = sums[0] + count, sums[1] + amount
+    for name, place, unit in (("events", 0, 1), ("seconds", 1, 1000)):
+        yield f"# TYPE crunch_reuse_views_{name} gauge\n"
+        for (kind, label), sums in sorted(totals.items()):
+            yield f'crunch_reuse_views_{name}{{kind="{kind}",state="{label}"}} {sums[place] / unit:g}\n'
+
+
+def _tell_when_ready(app: Any, ready: Callable[[], None]) -> None:
+    async def recovered(*_: Any) -> None:
+        ready()
+
+    app.tables["views"].on_recover(recovered)
+
+
+def run(settings: Settings, ready: Callable[[], None]) -> int:
+    """Run a worker until it is told to end; its exit code. Faust itself takes SIGINT and SIGTERM."""
+    os.makedirs(settings.folder, mode=0o700, exist_ok=True)
+    worker = faust.Worker(app_of(settings, ready), loglevel="WARNING", redirect_stdouts=False)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0

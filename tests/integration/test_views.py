@@ -1,0 +1,170 @@
+"""The live views on a real broker: whatever happens to a worker, each window is what SQL says of the facts."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+
+from consumers.projector import Projector
+from readmodel.connection import connect
+from readmodel.windows import windows
+from schemas.codec import decode
+from schemas.log import Genesis
+from schemas.topics import Topic
+from streams.log import Append, Place
+from streams.windows import merged
+from tests.conftest import CHECKOUT
+from tests.support.office import COUNTS
+from tests.support.traffic import busy_office
+
+PATIENCE = 120.0
+
+
+class Worker:
+    """A process of the live views."""
+
+    def __init__(self, name: str, environment: dict[str, str], folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        words = ["views", "--listen", f"127.0.0.1:{self.port}", "--name", name, "--json"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "gateway.cli", "--data-dir", str(folder), *words],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def until(self, event: str) -> None:
+        """Wait for this line of its journal."""
+        assert self.process.stdout
+        for line in self.process.stdout:
+            if json.loads(line)["event"] == event:
+                return
+        raise AssertionError(f"it ended before it was {event}")
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE) as answer:
+            return answer.read().decode()
+
+    def views(self) -> dict:
+        return json.loads(self.get("/views"))
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(PATIENCE)
+        assert self.process.stdout
+        self.process.stdout.close()
+        return code
+
+
+@pytest.fixture
+def start(new_log, tmp_path) -> Iterator:
+    workers = []
+    log = new_log(counts=COUNTS)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CRUNCH_REUSE_")}
+    environment = clean | {
+        "CRUNCH_REUSE_KAFKA_SERVERS": log.settings.servers,
+        "CRUNCH_REUSE_KAFKA_PREFIX": log.settings.prefix,
+        "CRUNCH_REUSE_KAFKA_REPLICATION": "1",
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(CHECKOUT),
+    }
+
+    def make(name: str) -> Worker:
+        workers.append(Worker(name, environment, tmp_path / "data"))
+        return workers[-1]
+
+    make.log = log
+    yield make
+    for worker in workers:
+        if worker.process.poll() is None:
+            worker.end(signal.SIGKILL)
+
+
+def facts_of(office) -> list[Append]:
+    """What an office said, in an order that keeps each partition's."""
+    found = []
+    for number in range(COUNTS[Topic.FACTS]):
+        place = Place(Topic.FACTS, number)
+        for record in office.log.read(place, 0, 1_000_000):
+            if not isinstance(decode(Topic.FACTS, record.value).body, Genesis):
+                found.append((record.offset, Append(place, record.key, record.value)))
+    return [append for _, append in sorted(found, key=lambda one: one[0])]
+
+
+def shown(workers) -> tuple[list[int], list[dict]]:
+    """Partitions and windows of all workers together."""
+    said = [worker.views() for worker in workers]
+    rows = [
+        tuple(row[name] for name in ("window", "kind", "label", "count", "amount"))
+        for one in said
+        for row in one["rows"]
+    ]
+    return sorted(number for one in said for number in one["partitions"]), merged(iter(rows))
+
+
+def until_equal(workers, expected) -> None:
+    """Wait until the workers together show what SQL says."""
+    everyone = list(range(COUNTS[Topic.FACTS]))
+    for _ in range(3_000):
+        partitions, rows = shown(workers)
+        if partitions == everyone and rows == expected:
+            return
+        if not all(worker.process.poll() is None for worker in workers):
+            break
+    assert (partitions, rows) == (everyone, expected)
+
+
+def test_every_window_is_what_sql_says_through_kills_and_rebalances(start, dsn) -> None:
+    facts = facts_of(busy_office(7, events=300))
+    first, second = facts[: len(facts) // 2], facts[len(facts) // 2 :]
+    one, two = start("one"), start("two")
+    one.until("ready")
+    two.until("ready")
+    start.log.append(first)
+    with closing(Projector(start.log, dsn)) as projector, connect(dsn) as rows:
+        projector.catch_up()
+        expected = windows(rows, 0)
+        assert {row["kind"] for row in expected} >= {"ended", "waited", "executed", "failed_on_node"}
+        until_equal([one, two], expected)
+
+        start.log.append(second[: len(second) // 2])
+        one.end(signal.SIGKILL)  # while it reads
+        start.log.append(first[-50:])  # said again: dropped by their causes
+        start.log.append(second[len(second) // 2 :])
+        three = start("three")
+        three.until("ready")
+        projector.catch_up()
+        expected = windows(rows, 0)
+        until_equal([two, three], expected)
+
+        assert two.end(signal.SIGTERM) == 0  # its partitions go to the last one
+        until_equal([three], expected)
+    assert json.loads(three.get("/healthz")) == {"ready": True}
+    ended = sum(row["count"] for row in expected if row["kind"] == "ended")
+    figures = [
+        line.split()
+        for line in three.get("/metrics").splitlines()
+        if line.startswith('crunch_reuse_views_events{kind="ended"')
+    ]
+    assert sum(float(number) for _, number in figures) == ended
+    with pytest.raises(URLError):
+        three.get("/nothing")
+
+
+def test_without_kafka_they_say_where_the_same_is(tmp_path) -> None:
+    command = [sys.executable, "-P", "-m", "gateway.cli", "--data-dir", str(tmp_path / "data"), "views"]
+    said = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(CHECKOUT)}, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert said.returncode == 3
+    assert "views --show" in said.stderr
