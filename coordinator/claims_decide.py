@@ -32,10 +32,9 @@ def decide(ctx: Context, claim: Claim, want: Requested, why: str = "first", proo
     """
     if not claim.executions and not claim.losses:
         return grant(ctx, claim, want, _plain(why))
-    if want.refresh:
-        return grant(ctx, claim, want, "refresh")
-    if claim.quarantined:
-        return grant(ctx, claim, want, "quarantined" if visible(ctx.view, want.owner, claim) else _plain(why))
+    if want.refresh or claim.quarantined:
+        passed_over = "refresh" if want.refresh else "quarantined"
+        return grant(ctx, claim, want, passed_over if visible(ctx.view, want.owner, claim) else _plain(why))
     if claim.losses and losses_seen(ctx.view, want.owner, claim) >= ctx.config.quarantine_losses:
         told = "this work has lost too many nodes; ask an operator to release it"
         return [failed_request(want, Reason.LOSES_NODES, told)]

@@ -1,5 +1,6 @@
 -- What people ask. `everything` and `owners` are the viewer's sight (readmodel/sight.py): who may see all, else whose
--- things may be seen. A row that does not pass them does not exist for the viewer.
+-- things may be seen. A row that does not pass them does not exist for the viewer. Executions that were cancelled are
+-- nobody's: else who had one could tell that it was not taken over by somebody else.
 
 -- name: users
 select uuid, name, is_admin, is_active from rm.users order by uuid
@@ -97,7 +98,8 @@ order by t.task, t.created_at, t.root
 -- name: visible_tokens
 select distinct on (h.token) h.token, h.task, h.root, t.name, coalesce(u.name, g.name, h.owner) as owner
 from (
-    select e.token, e.task, e.root, e.owner, 0 as rank, e.granted_at as since from rm.tasks e where e.token = any(%(tokens)s)
+    select e.token, e.task, e.root, e.owner, 0 as rank, e.granted_at as since from rm.tasks e
+    where e.token = any(%(tokens)s) and e.status <> 'cancelled'
     union all
     select t.token, t.task, t.root, j.owner, 1, t.finished_at
     from rm.job_tasks t
@@ -113,7 +115,7 @@ order by h.token, h.rank, h.since, h.root, h.task
 -- name: execution
 select e.*, (%(everything)s or e.owner = any(%(owners)s)) as is_own
 from rm.tasks e
-where e.token = %(token)s and (
+where e.token = %(token)s and e.status <> 'cancelled' and (
     %(everything)s or e.owner = any(%(owners)s) or exists (
         select from rm.job_tasks t join rm.jobs j using (root)
         where t.token = e.token and t.state = 'copied' and j.owner = any(%(owners)s)
@@ -123,7 +125,7 @@ where e.token = %(token)s and (
 -- name: executions_of
 select e.*, (%(everything)s or e.owner = any(%(owners)s)) as is_own
 from rm.tasks e
-where e.fingerprint = %(fingerprint)s and (
+where e.fingerprint = %(fingerprint)s and e.status <> 'cancelled' and (
     %(everything)s or e.owner = any(%(owners)s) or exists (
         select from rm.job_tasks t join rm.jobs j using (root)
         where t.token = e.token and t.state = 'copied' and j.owner = any(%(owners)s)
@@ -163,7 +165,7 @@ select
     count(e.running_at) as started,
     coalesce(sum(greatest(e.node_finished_at - e.node_started_at, 0)), 0)::bigint as spent
 from rm.tasks e
-where (%(everything)s or e.owner = any(%(owners)s)) and (%(root)s::text is null or e.root = %(root)s)
+where e.status <> 'cancelled' and (%(everything)s or e.owner = any(%(owners)s)) and (%(root)s::text is null or e.root = %(root)s)
 
 -- name: waiting
 select t.task, t.root, t.name, t.waiting_on, t.waiting_kind, t.waiting_since
@@ -223,7 +225,7 @@ order by n.ended_at desc, n.root, n.task
 select e.*, (%(everything)s or e.owner = any(%(owners)s)) as is_own, (t.spec::json -> 'resources')::text as resources
 from rm.tasks e
 left join rm.job_tasks t on t.root = e.root and t.task = e.task
-where e.fingerprint = %(fingerprint)s and (
+where e.fingerprint = %(fingerprint)s and e.status <> 'cancelled' and (
     %(everything)s or e.owner = any(%(owners)s) or exists (
         select from rm.job_tasks t join rm.jobs j using (root)
         where t.token = e.token and t.state = 'copied' and j.owner = any(%(owners)s)

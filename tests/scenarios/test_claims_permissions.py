@@ -188,3 +188,10 @@ def test_who_sees_nothing_is_not_told_that_something_was_judged(judged):
 def test_who_had_something_to_prove_is_not_told_that_it_is_gone(judged):
     s = scene().asks("ada", "a", by_inputs=True).exits("a").asks("cyd", "c").when(judged)
     assert [granted.why for granted in s.all(Granted)] == ["first"]
+
+
+def test_who_asks_for_a_fresh_execution_is_not_told_whether_there_was_another():
+    s = scene().asks("ada", "a").exits("a").asks("cyd", "c", refresh=True)
+    assert [granted.why for granted in s.all(Granted)] == ["first"]
+    s.asks("cyd", "c2", refresh=True)
+    assert [granted.why for granted in s.all(Granted)] == ["refresh"]
