@@ -8,6 +8,7 @@ still held: what it had on its way may land later, as anybody's late append may.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from threading import Event
 from typing import Any
 
@@ -88,7 +89,7 @@ class Writer:
     def close(self) -> None:
         """Release the producer. What it has begun may land or not."""
         if self._producer is not None:
-            self._producer.flush(CLOSING)
+            self._flush(self._producer, CLOSING)
         self._throw_away()
 
     def _ready(self) -> Producer:
@@ -121,7 +122,7 @@ class Writer:
             try:
                 producer.produce(topic, value, key, partition, acked)
             except BufferError:  # its queue is full: some of it has to land first
-                producer.poll(SLICE)
+                self._flush(producer, SLICE)
                 self._check(deadline)
             except KafkaException as error:
                 self._throw_away()
@@ -132,9 +133,17 @@ class Writer:
     def _settle(self, deadline: float) -> None:
         """Wait until all that was sent has landed."""
         producer = self._ready()
-        while producer.flush(min(SLICE, max(deadline - time.monotonic(), 0.0))):
+        while self._flush(producer, min(SLICE, max(deadline - time.monotonic(), 0.0))):
             self._check(deadline)
         self._check(None)
+
+    def _flush(self, producer: Producer, seconds: float) -> int:
+        """Wait so long for what was sent to land, or to fail for good; how much is left of it."""
+        try:
+            return producer.flush(seconds)
+        except KafkaException as error:  # a fatal error is raised wherever callbacks are served, and not told to them
+            self._failed = self._failed or error.args[0]
+            return 0
 
     def _check(self, deadline: float | None) -> None:
         problem = self._problem(deadline)
@@ -166,4 +175,5 @@ class Writer:
         if producer is not None:
             self.thrown_away += 1
             producer.purge()
-            producer.flush(0)
+            with suppress(KafkaException):  # to purge is what its promise of no gaps forbids: that is ours to keep
+                producer.flush(0)

@@ -14,7 +14,7 @@ from schemas.topics import Topic
 from streams.broker import LocalBroker
 from streams.kafka import KafkaLog
 from streams.kafka_settings import KafkaSettings
-from streams.log import LogUnreachable
+from streams.log import LogError, LogUnreachable
 from tests.support.kafkas import HASTY, SOON, NewLog, later, operator_of
 from tests.support.logs import WORK, records, values
 
@@ -76,6 +76,29 @@ def test_a_broker_frozen_past_our_patience_leaves_no_gap(new_log: NewLog, thawed
     assert failures
     assert all(re.fullmatch(r"can't reach Kafka at [^\n]+", failure) for failure in failures)
     check_no_gap(values(log, WORK)[30:], done)
+
+
+def test_whatever_is_in_flight_when_our_patience_ends_it_is_one_error_of_ours(
+    new_log: NewLog, thawed: LocalBroker
+) -> None:
+    log = new_log(counts=FEW)
+    hasty = new_log(msgspec.structs.replace(log.settings, patience=0.3), FEW)
+    failures: list[str] = []
+    for _ in range(8):
+        append_on(hasty, 3)
+        thawed.freeze()
+        later(1.0, thawed.thaw)
+        failures += append_on(hasty, 3)[1]
+    assert failures
+    assert all(failure.startswith("can't reach Kafka at") for failure in failures)
+
+
+def test_what_the_broker_refuses_for_good_is_one_error_of_ours(new_log: NewLog) -> None:
+    log = new_log(counts=FEW)
+    log.append(records(WORK, b"a"))
+    operator_of(log).configure(Topic.WORK, "max.message.bytes", "1000")
+    with pytest.raises(LogError, match="Kafka at .* refuses: "):
+        log.append(records(WORK, *[b"b" * 900] * 9))
 
 
 def test_the_simpler_producer_that_is_only_idempotent_leaves_a_gap(new_log: NewLog, thawed: LocalBroker) -> None:
