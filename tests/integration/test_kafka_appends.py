@@ -97,7 +97,7 @@ def test_what_the_broker_refuses_for_good_is_one_error_of_ours(new_log: NewLog) 
     log = new_log(counts=FEW)
     log.append(records(WORK, b"a"))
     operator_of(log).configure(Topic.WORK, "max.message.bytes", "1000")
-    with pytest.raises(LogError, match="Kafka at .* refuses: "):
+    with pytest.raises(LogError, match=r"Kafka at .* refuses: "):
         log.append(records(WORK, *[b"b" * 900] * 9))
 
 
