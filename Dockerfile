@@ -7,7 +7,7 @@ ARG BASE=python:3.13-slim
 FROM ${BASE} AS build
 COPY . /source
 RUN python3 -m venv /opt/crunch-reuse \
-    && /opt/crunch-reuse/bin/python -m pip install --no-cache-dir --constraint /source/constraints.txt /source
+    && /opt/crunch-reuse/bin/python -m pip install --no-cache-dir --constraint /source/constraints.txt '/source[views]'
 
 FROM ${BASE}
 RUN command -v bwrap || { apt-get update && apt-get install --yes --no-install-recommends bubblewrap \

@@ -36,15 +36,20 @@ def run(session: Session, listen: str, name: str) -> int:
     folders = session.folders
     folders.create()
     journal, health = Journal(name, as_json=session.as_json), Health(folders.processes, name)
+    held: frozenset[int] | None = None
 
-    def ready() -> None:
-        health.say(Standing(is_ready=True, detail=f"http://{listen}/views"))
-        journal.say("ready", views=f"http://{listen}/views")
+    def beat(partitions: frozenset[int] | None) -> None:
+        nonlocal held
+        if partitions is not None and held != partitions:
+            journal.say("ready", views=f"http://{listen}/views", partitions=sorted(partitions))
+        held = partitions
+        told = f"holds {len(held)} partitions, http://{listen}/views" if held is not None else "reads its rows"
+        health.say(Standing(is_ready=held is not None, detail=told))
 
     with health.sole():
         health.say(Standing(is_ready=False, detail="starting"))
         journal.say("started", data=folders.data)
-        code = views.run(_settings(config, listen, str(folders.data / "views" / name), views.Settings), ready)
+        code = views.run(_settings(config, listen, str(folders.data / "views" / name), views.Settings), beat)
         journal.say("stopped")
     return code
 

@@ -28,6 +28,7 @@ from streams.marks import Marks, is_new
 from streams.windows import KINDS, MINUTE, Counted, Open, Window, merged, task_of, tell, window_of
 
 KEPT = 7 * 24 * 60 * MINUTE  # ms after which a window is forgotten
+BEAT = 2.0  # seconds between two signs of life
 SESSION = 10.0  # seconds without a sign of life after which a worker's partitions go to others; Faust's default is 60
 _WINDOWS = msgspec.json.Decoder(Window)
 _OPEN = msgspec.json.Decoder(Open)
@@ -60,7 +61,7 @@ class Rows:
             del self._table[f"{partition} open {told.task}"]
         self._table[f"{partition} marks"] = msgspec.json.encode(marks)  # last: what stands before it was counted
 
-    def windows(self, partitions: set[int], since: int) -> Iterator[tuple[int, str, str, int, int]]:
+    def windows(self, partitions: frozenset[int], since: int) -> Iterator[tuple[int, str, str, int, int]]:
         """Window, kind, label, count, amount of each row of these partitions."""
         for key, value in list(self._table.items()):
             partition, kind, *rest = key.split(" ", 3)
@@ -103,8 +104,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     replication: int = 1
 
 
-def app_of(settings: Settings, ready: Callable[[], None]) -> Any:
-    """The app. `ready`: called when this worker has its partitions and their rows, after each rebalance."""
+Beat = Callable[[frozenset[int] | None], None]
+"""Told every few seconds which partitions this worker has; None: it is being given some, or reads their rows."""
+
+
+def app_of(settings: Settings, beat: Beat) -> Any:
+    """The app."""
     host, port = settings.listen
     app = faust.App(
         settings.name,
@@ -131,7 +136,7 @@ def app_of(settings: Settings, ready: Callable[[], None]) -> Any:
     rows = Rows(table)
     app.agent(facts, name="views")(_counting(rows))
     _show(app, rows, settings.facts)
-    _tell_when_ready(app, ready)
+    app.timer(interval=BEAT)(_telling(app, settings.facts, beat))
     return app
 
 
@@ -158,25 +163,34 @@ def _take(rows: Rows, message: Any, value: bytes, time: int) -> None:
         rows.take(message.partition, time, envelope.body, envelope.cause)
 
 
-def _partitions(app: Any, facts: str) -> set[int]:
-    """Those whose rows are here, all of them."""
+def _partitions(app: Any, facts: str) -> frozenset[int] | None:
+    """Those whose rows are here, all of them; None while they change hands."""
     if app.rebalancing or not app.tables.recovery.completed.is_set():
-        return set()
-    return {place.partition for place in app.assignor.assigned_actives() if place.topic == facts}
+        return None
+    return frozenset(place.partition for place in app.assignor.assigned_actives() if place.topic == facts)
+
+
+def _telling(app: Any, facts: str, beat: Beat) -> Callable[[], Any]:
+    async def tell_them() -> None:
+        beat(_partitions(app, facts))
+
+    return tell_them
 
 
 def _show(app: Any, rows: Rows, facts: str) -> None:
     async def views(web: Any, request: Any) -> Any:
         since = request.query.get("since", "0")
-        here = _partitions(app, facts)
+        here = _partitions(app, facts) or frozenset()
         found = merged(rows.windows(here, int(since) if since.isdecimal() else 0))
         return web.json({"partitions": sorted(here), "window_ms": MINUTE, "rows": found})
 
     async def metrics(web: Any, _request: Any) -> Any:
-        return web.text("".join(_exposition(rows, _partitions(app, facts))), content_type="text/plain; version=0.0.4")
+        return web.text(
+            "".join(_exposition(rows, _partitions(app, facts) or frozenset())), content_type="text/plain; version=0.0.4"
+        )
 
     async def health(web: Any, _request: Any) -> Any:
-        is_ready = not app.rebalancing and app.tables.recovery.completed.is_set()
+        is_ready = _partitions(app, facts) is not None
         return web.json({"ready": is_ready}, status=200 if is_ready else 503)
 
     app.page("/views")(views)
@@ -184,7 +198,7 @@ def _show(app: Any, rows: Rows, facts: str) -> None:
     app.page("/healthz")(health)
 
 
-def _exposition(rows: Rows, partitions: set[int]) -> Iterator[str]:
+def _exposition(rows: Rows, partitions: frozenset[int]) -> Iterator[str]:
     """Totals of the windows that are kept, by kind, and of few labels by label: fingerprints are too many."""
     totals: dict[tuple[str, str], list[int]] = {(kind, ""): [0, 0] for kind in KINDS}
     for _, kind, label, count, amount in rows.windows(partitions, 0):
@@ -196,17 +210,10 @@ def _exposition(rows: Rows, partitions: set[int]) -> Iterator[str]:
             yield f'crunch_reuse_views_{name}{{kind="{kind}",state="{label}"}} {sums[place] / unit:g}\n'
 
 
-def _tell_when_ready(app: Any, ready: Callable[[], None]) -> None:
-    async def recovered(*_: Any) -> None:
-        ready()
-
-    app.tables["views"].on_recover(recovered)
-
-
-def run(settings: Settings, ready: Callable[[], None]) -> int:
+def run(settings: Settings, beat: Beat) -> int:
     """Run a worker until it is told to end; its exit code. Faust itself takes SIGINT and SIGTERM."""
     os.makedirs(settings.folder, mode=0o700, exist_ok=True)
-    worker = faust.Worker(app_of(settings, ready), loglevel="WARNING", redirect_stdouts=False)
+    worker = faust.Worker(app_of(settings, beat), loglevel="WARNING", redirect_stdouts=False)
     try:
         worker.execute_from_commandline()
     except SystemExit as end:

@@ -13,7 +13,7 @@ import msgspec
 from gateway import runtime
 from gateway.backup import contents
 from gateway.backup.save import SCHEMAS, versions_of
-from gateway.backup.tables import load
+from gateway.backup.tables import DamagedBackup, load
 from gateway.folders import Folders
 from gateway.problems import Refused
 from gateway.session import Session
@@ -69,7 +69,7 @@ def _require_empty(folders: Folders) -> None:
 def _require_all(folder: Path, manifest: contents.Manifest, blocks: int, size: int) -> None:
     if (blocks, size) != (manifest.blocks, manifest.block_bytes):
         told = f"{blocks} blocks with {size} bytes, not {manifest.blocks} with {manifest.block_bytes}"
-        raise contents.DamagedBackup(f"{folder / contents.STORE} holds {told}: take the backup from another copy")
+        raise DamagedBackup(f"{folder / contents.STORE} holds {told}: take the backup from another copy")
 
 
 @contextmanager

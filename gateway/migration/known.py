@@ -91,7 +91,7 @@ class Known(FileResolver):
         It called so a manifest, or the block that holds one, which as Arvados wrote it has signatures in it.
         """
         try:
-            pdh = self._plain(text)
+            pdh = self._hint_free(text)
             look = self._store.verify(pdh)
         except (StoreFull, StoreUnreachable):
             raise
@@ -101,7 +101,7 @@ class Known(FileResolver):
         lacking = [*look.missing, *look.damaged]
         return pdh, f"output: block {lacking[0]} is not in the store" if lacking else ""
 
-    def _plain(self, text: str) -> str:
+    def _hint_free(self, text: str) -> str:
         if not is_locator(text):
             return self._store.save_manifest(text)
         pdh = portable_data_hash_of(text)

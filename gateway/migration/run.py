@@ -26,6 +26,7 @@ from readmodel.watch import Watch
 from schemas.reasons import Outcome
 from schemas.settings import PureAssumed
 from schemas.spec import TaskSpec
+from schemas.tasks import JobImported, TaskImported
 from schemas.topics import Topic
 from store.collections import CollectionStore
 
@@ -155,7 +156,9 @@ class _Migration:
 
     def _append(self, stories: list[Story]) -> dict[str, str]:
         """Append jobs and their tasks; of the jobs of which something was refused, what."""
-        commands = [command for story in stories for command in (story.job, *story.tasks)]
+        commands: list[JobImported | TaskImported] = []
+        for story in stories:
+            commands += [story.job, *story.tasks]
         refusals: dict[str, str] = {}
         for first in range(0, len(commands), AT_ONCE):
             part = commands[first : first + AT_ONCE]

@@ -12,7 +12,7 @@ name: hello
 command: ["sh", "-c", "echo hello > $TASK_OUTPUT/x"]
 is_pure: true
 """
-SERVICES = ("coordinator", "standby", "projector", "executor")
+SERVICES = ("coordinator", "standby", "projector", "executor", "views")
 
 pytestmark = pytest.mark.needs("docker", "compose", "kafka")
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import inspect
 
+from schemas import asyncapi
 from schemas.claims import Released
 from schemas.codec import Envelope, NewerSchema, Undecodable, cause_head, decode, encode, encode_output
 from schemas.jsonschema import schema_of
@@ -79,6 +80,29 @@ def test_the_json_schema_knows_every_record_and_allows_no_unknown_fields(topic):
     }
     objects = [schema, *(each for each in schema["$defs"].values() if each.get("type") == "object")]
     assert all(each["additionalProperties"] is False for each in objects)
+
+
+def test_the_asyncapi_document_has_every_topic_and_all_that_it_refers_to():
+    document = asyncapi.document()
+    assert set(document["channels"]) == {topic.value for topic in Topic}
+    said = {f"{topic}.{tag}" for topic, tag, _ in every_record()}
+    assert set(document["components"]["messages"]) == said
+    references = [*_references(document)]
+    assert len(references) > len(said)
+    for reference in references:
+        found = document
+        for step in reference.removeprefix("#/").split("/"):
+            found = found[step]  # a KeyError names what is missing
+
+
+def _references(node):
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for each in node:
+            yield from _references(each)
 
 
 @pytest.mark.parametrize("topic", Topic)

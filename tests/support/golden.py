@@ -7,6 +7,7 @@ belongs to no record. A changed line means that old logs would be read different
 import sys
 from pathlib import Path
 
+from schemas import asyncapi
 from schemas.codec import encode
 from schemas.jsonschema import text_of
 from schemas.topics import Topic
@@ -15,6 +16,7 @@ from tests.support.examples import CAUSE, every_record, full, minimal
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path("tests/golden")
 SCHEMAS = Path("schemas/json")
+ASYNCAPI = Path("docs/asyncapi.json")
 
 
 def wanted() -> dict[Path, bytes]:
@@ -23,13 +25,15 @@ def wanted() -> dict[Path, bytes]:
         GOLDEN / topic / f"{tag}.jsonl": encode(full(record), CAUSE) + b"\n" + encode(minimal(record)) + b"\n"
         for topic, tag, record in every_record()
     }
-    return files | {SCHEMAS / f"{topic}.json": text_of(topic).encode() for topic in Topic}
+    files |= {SCHEMAS / f"{topic}.json": text_of(topic).encode() for topic in Topic}
+    return files | {ASYNCAPI: asyncapi.text().encode()}
 
 
 def found() -> dict[Path, bytes]:
     """Every generated file that is there, relative to the root, with its content."""
     folders = (*((ROOT / GOLDEN / topic) for topic in Topic), ROOT / SCHEMAS)
-    return {path.relative_to(ROOT): path.read_bytes() for folder in folders for path in sorted(folder.glob("*"))}
+    paths = [path for folder in folders for path in sorted(folder.glob("*"))]
+    return {path.relative_to(ROOT): path.read_bytes() for path in (*paths, ROOT / ASYNCAPI) if path.exists()}
 
 
 def write() -> list[str]:
