@@ -159,6 +159,15 @@ class Metrics(Section, frozen=True):
     ] = 9464
 
 
+class Traces(Section, frozen=True):
+    """Traces that follow a task through all processes, for OpenTelemetry."""
+
+    endpoint: Annotated[
+        str,
+        Meta(description="where spans go by OTLP over http, as http://localhost:4318/v1/traces; empty: none are made"),
+    ] = ""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -172,6 +181,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     janitor: Janitor = Janitor()
     api: Api = Api()
     metrics: Metrics = Metrics()
+    traces: Traces = Traces()
 
     @property
     def data_folder(self) -> Path:

@@ -16,6 +16,7 @@ from gateway.instruments import Instruments
 from gateway.journal import Journal, JournalHandler
 from gateway.parts import Event, raise_failure, signals
 from gateway.session import Session
+from gateway.traces import Tracing
 
 CHANGED = Event("how it stands has changed")
 
@@ -24,11 +25,12 @@ Stands = Callable[[], Standing]
 
 
 class Stage(NamedTuple):
-    """What the parts of a process begin with: where failures go, where actions are told, how it is measured."""
+    """What the parts of a process begin with: where failures go, where actions are told, how it is watched."""
 
     events: "SimpleQueue[Event]"
     journal: Journal
     instruments: Instruments
+    tracing: Tracing
 
 
 class Role(NamedTuple):
@@ -47,8 +49,8 @@ def run(session: Session, role: Role) -> int:
     logging.basicConfig(handlers=[JournalHandler(journal, instruments.said)], level=logging.WARNING)
     health = Health(folders.processes, role.name)
     events: SimpleQueue[Event] = SimpleQueue()
-    stage = Stage(events, journal, instruments)
     with health.sole(), signals(events), ExitStack() as stack:
+        stage = Stage(events, journal, instruments, Tracing(role.name, session.config.traces, stack))
         health.say(Standing(is_ready=False, detail="starting"))
         metrics = instruments.serve(events, stack)
         journal.say("started", pid=os.getpid(), data=folders.data, metrics=metrics)

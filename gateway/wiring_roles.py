@@ -56,7 +56,7 @@ def projector(config: Config, name: str) -> Role:
     def begin(stage: Stage) -> Iterator[Stands]:
         dsn = _dsn(config)
         with ExitStack() as stack:
-            log = _opened(config, stack, stage)
+            log = _opened(config, stack, stage, ends_here=True)
             membership = _membership(config, "projector", _places(log, Topic.FACTS))
             metrics = parts_of.ProjectorMetrics(stage.instruments.registry, stage.instruments.ends)
             yield stack.enter_context(_member(membership, stage, _projector_plan(config, dsn, log, metrics)))
@@ -105,7 +105,8 @@ def api(session: Session, name: str) -> Role:
             stack.callback(log.close)
             stage.instruments.observe_log(log, stage.events, stack)
             images = partial(wiring.resolve_image, config)
-            made = parts_of.api_of(config, config.folders, found.dsn, log, stack, images)
+            followed = stage.tracing.follow(log)
+            made = parts_of.api_of(config, config.folders, found.dsn, followed, stack, images)
             parts = Parts(stage.events)
             stack.callback(parts.stop)
             parts.start(Part("API", made.run, made.stop))
@@ -189,7 +190,7 @@ def _projector_plan(
 # --- The log --------------------------------------------------------------------------------------------------------
 
 
-def _opened(config: Config, stack: ExitStack, stage: Stage) -> Log:
+def _opened(config: Config, stack: ExitStack, stage: Stage, *, ends_here: bool = False) -> Log:
     """The log, with its topics. Problem where they are missing."""
     log = open_log(config, config.postgres.dsn if config.kafka.servers else _dsn(config))
     stack.callback(log.close)
@@ -200,7 +201,7 @@ def _opened(config: Config, stack: ExitStack, stage: Stage) -> Log:
     except LogMismatch as error:
         raise Problem(f"{error}: crunch-reuse topics create makes them") from error
     stage.instruments.observe_log(log, stage.events, stack)
-    return log
+    return stage.tracing.follow(log, ends_here=ends_here)
 
 
 def _dsn(config: Config) -> str:

@@ -22,9 +22,10 @@ from streams.kafka_metrics import Metrics
 from streams.kafka_notes import Notes, NoteWriter
 from streams.kafka_reader import OURS, SPARSE, Reader
 from streams.kafka_settings import KafkaSettings
+from streams.kafka_tape import HEADER
 from streams.kafka_topics import Survey, check_broker, check_count, check_settings, make_topics, survey
 from streams.kafka_watch import Watch
-from streams.kafka_writer import Writer
+from streams.kafka_writer import Headers, Writer
 from streams.log import Append, Floor, LogError, LogMismatch, Place, Stored
 
 GENESIS_SECONDS = 5.0  # in which who makes topics has written the first record of each partition, unless it died
@@ -93,13 +94,20 @@ class KafkaLog:
 
     def append(self, records: Sequence[Append]) -> list[int]:
         """Append durably, in order; their offsets. LogUnreachable: each partition has a prefix of them, or will."""
+        return self._append(records, None)
+
+    def append_beside(self, records: Sequence[Append], beside: Sequence[str]) -> list[int]:
+        """As `append`, each with a header; nothing rests on that it comes through."""
+        return self._append(records, [[(HEADER, text.encode())] for text in beside])
+
+    def _append(self, records: Sequence[Append], headers: Sequence[Headers] | None) -> list[int]:
         if not records:
             return []
         for place in {record.place for record in records}:
             self._find(place)
         self._shared.watch.look()
         with self._busy:
-            offsets = self._writer.append(records)
+            offsets = self._writer.append(records, headers)
         ends = self._shared.ends
         for record, offset in zip(records, offsets, strict=True):
             if ends.get(record.place, 0) <= offset:
@@ -113,6 +121,14 @@ class KafkaLog:
             if limit > 1 or self._reader.follows({place: offset}):
                 return self._reader.read(place, offset, limit)
             return self._prober.read(place, offset, limit)
+
+    def read_beside(self, place: Place, offset: int, limit: int) -> tuple[list[Stored], dict[int, str]]:
+        """As `read`, and by offset what came with the header; nothing of single records looked up elsewhere."""
+        if limit == 1 and not self._reader.follows({place: offset}):
+            return self.read(place, offset, limit), {}
+        self._find(place)
+        with self._busy:
+            return self._reader.read_beside(place, offset, limit)
 
     def end(self, place: Place) -> int:
         """Offset that the next record of the partition will get."""

@@ -65,6 +65,16 @@ class Reader:
         self._consumer: Consumer | None = None
         self._tapes: dict[Place, Tape] = {}
         self._by_name: dict[tuple[str, int], Tape] = {}
+        self._notes_headers = False
+
+    def read_beside(self, place: Place, offset: int, limit: int) -> tuple[list[Stored], dict[int, str]]:
+        """As `read`, and what came beside the records as a header, from the first such read on."""
+        if not self._notes_headers:
+            self._notes_headers = True
+            for tape in self._tapes.values():
+                tape.beside = {}
+        taken = self.read(place, offset, limit)
+        return taken, self._tapes[place].beside_of(taken)
 
     def read(self, place: Place, offset: int, limit: int) -> list[Stored]:
         """Up to `limit` records from `offset` on. Raises LogMismatch below the start or beyond the end."""
@@ -150,7 +160,7 @@ class Reader:
         if place not in self._tapes:
             return self._assign({place: offset})[0]
         self._resume(place, self._tapes[place])
-        tape = self._tapes[place] = self._by_name[partition.topic, partition.partition] = Tape(offset)
+        tape = self._tapes[place] = self._by_name[partition.topic, partition.partition] = self._tape(offset)
         self._go_to(partition)
         return tape
 
@@ -170,12 +180,17 @@ class Reader:
     def _assign(self, offsets: Mapping[Place, int]) -> list[Tape]:
         """Begin to fetch partitions."""
         partitions = [self._named(place, offset) for place, offset in offsets.items()]
-        tapes = [Tape(offset) for offset in offsets.values()]
+        tapes = [self._tape(offset) for offset in offsets.values()]
         self._tapes.update(zip(offsets, tapes, strict=True))
         names = [(partition.topic, partition.partition) for partition in partitions]
         self._by_name.update(zip(names, tapes, strict=True))
         self._client().incremental_assign(partitions)
         return tapes
+
+    def _tape(self, offset: int) -> Tape:
+        tape = Tape(offset)
+        tape.beside = {} if self._notes_headers else None
+        return tape
 
     def _named(self, place: Place, offset: int = 0) -> TopicPartition:
         return TopicPartition(self._cluster.settings.name(place.topic), place.partition, offset)

@@ -5,6 +5,8 @@ from typing import Any
 
 from streams.log import Stored, to_stored
 
+HEADER = "traceparent"  # of the W3C
+LONGEST_HEADER = 512
 READ_BYTES = 16 * 1024 * 1024  # of one read
 
 
@@ -13,11 +15,11 @@ class Tape:
 
     `end`: it was seen to go so far. `bytes`: of the values in hand. `asked`: where the consumer was last told to go on.
     `has_gap`: offsets were left out, and nothing is taken in until it was told to go there again.
-    `broken`: it was torn.
+    `broken`: it was torn. `beside`: by offset, what came as a header with what is in hand; None: nobody wants to know.
     """
 
     __slots__ = (
-        *("_doubt", "_epoch", "_last", "asked", "broken", "bytes"),
+        *("_doubt", "_epoch", "_last", "asked", "beside", "broken", "bytes"),
         *("end", "has_gap", "next", "paused", "records"),
     )
 
@@ -32,6 +34,7 @@ class Tape:
         self._doubt = False  # the leader changed: what was read before may be gone
         self._last: Stored | None = None  # that was read
         self.broken = False
+        self.beside: dict[int, str] | None = None
 
     @property
     def position(self) -> int:
@@ -48,6 +51,8 @@ class Tape:
         self.records.append(to_stored((offset, time, key.decode("utf-8", "replace"), value)))
         self.bytes += len(value)
         self.next = offset + 1
+        if self.beside is not None:
+            self._note(message)
         if message.leader_epoch() != self._epoch:
             self._doubt = self._epoch >= 0
             self._epoch = message.leader_epoch()
@@ -76,6 +81,19 @@ class Tape:
             self._last = record
         self.bytes -= size
         return taken
+
+    def beside_of(self, records: list[Stored]) -> dict[int, str]:
+        """What came with these, which were taken; what came with those before them is forgotten."""
+        if not self.beside or not records:
+            return {}
+        found = {offset: text for offset, text in self.beside.items() if records[0].offset <= offset < self.position}
+        self.beside = {offset: text for offset, text in self.beside.items() if offset >= self.position}
+        return found
+
+    def _note(self, message: Any) -> None:
+        for name, value in message.headers() or ():
+            if name == HEADER and value is not None and len(value) <= LONGEST_HEADER:
+                self.beside[message.offset()] = value.decode("ascii", "replace")  # type: ignore[index]
 
     def tear(self) -> None:
         """What comes next can't be had, and the consumer may leave it out: this can't be wound, only begun anew."""

@@ -33,6 +33,7 @@ OURS: dict[str, Any] = {
     "queue.buffering.max.kbytes": 1024 * 1024,
 }
 
+Headers = list[tuple[str, bytes]]
 Acked = Callable[[KafkaError | None, Any], None]
 
 
@@ -51,12 +52,17 @@ class Writer:
         self._failed: KafkaError | None = None
         self.thrown_away = 0
 
-    def append(self, records: Sequence[Append]) -> list[int]:
-        """Append durably; the offsets. Raises LogError: then it may have taken effect in part."""
+    def append(self, records: Sequence[Append], headers: Sequence[Headers] | None = None) -> list[int]:
+        """Append durably; the offsets. Raises LogError: then it may have taken effect in part.
+
+        `headers`: of each record. One that has to be sent twice may go without: nothing that counts stands there.
+        """
         deadline = time.monotonic() + self._cluster.patience
         landed: dict[Place, list[int]] = {}
         callbacks: dict[Place, Acked] = {}
         names, produce = self._names, self._ready().produce
+        if headers is not None:
+            produce = _with_headers(produce, headers)
         for place, key, value in records:
             if place not in landed:
                 landed[place] = []
@@ -177,3 +183,9 @@ class Writer:
             producer.purge()
             with suppress(KafkaException):  # to purge is what its promise of no gaps forbids: that is ours to keep
                 producer.flush(0)
+
+
+def _with_headers(produce: Callable[..., None], headers: Iterable[Headers]) -> Callable[..., None]:
+    """Produces the records, each with the next headers."""
+    following = iter(headers)
+    return lambda *record: produce(*record, headers=next(following))

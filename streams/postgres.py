@@ -47,6 +47,7 @@ class PostgresLog:
         self._longest_patience = patience
         self._new_id = new_id
         self.known: dict[Place, Known] = {}  # learnt at each new connection, shared with clones
+        self._has_room_beside = False
         self._closed = threading.Event()
         self._link = Link(dsn, self._check, self._patience, self._closed)
         self._listener = Listener(dsn, self._check, self._patience)
@@ -78,10 +79,44 @@ class PostgresLog:
         """Append all records in one transaction; their offsets. LogUnreachable: it may have taken effect or not."""
         if not records:
             return []
-        ids = [self._find(record.place).id for record in records]
-        keys = [record.key.encode() for record in records]
-        [[offsets]] = self._link.once(SQL["append"], (ids, keys, [record.value for record in records]))
+        [[offsets]] = self._link.once(SQL["append"], self._columns(records))
         return list(offsets)
+
+    def append_beside(self, records: Sequence[Append], beside: Sequence[str]) -> list[int]:
+        """As `append`, with a text beside each record."""
+        if not records:
+            return []
+        self._make_room_beside()
+        [[offsets]] = self._link.once(SQL["append_beside"], (*self._columns(records), list(beside)))
+        return list(offsets)
+
+    def read_beside(self, place: Place, offset: int, limit: int) -> tuple[list[Stored], dict[int, str]]:
+        """As `read`, and by offset the texts that stand beside the records."""
+        self._make_room_beside()
+        records = self.read(place, offset, limit)
+        if not records:
+            return [], {}
+        bounds = (self._find(place).id, Int8(offset), Int8(records[-1].offset))
+        return records, dict(self._link.ask(SQL["read_beside"], bounds))
+
+    def _make_room_beside(self) -> None:
+        """The table for it, which is made where somebody wants it."""
+        if self._has_room_beside:
+            return
+        connection = connect(self._dsn)
+        try:
+            with connection.transaction():
+                connection.execute(SQL["lock_layout"])
+                connection.execute(SQL["beside"], prepare=False)
+        except psycopg.Error as error:
+            raise translated(error, connection) from error
+        finally:
+            connection.close()
+        self._has_room_beside = True
+
+    def _columns(self, records: Sequence[Append]) -> tuple[list[Int4], list[bytes], list[bytes]]:
+        ids = [self._find(record.place).id for record in records]
+        return ids, [record.key.encode() for record in records], [record.value for record in records]
 
     def read(self, place: Place, offset: int, limit: int) -> list[Stored]:
         """Up to `limit` records from `offset` on. Raises LogMismatch below the start or beyond the end."""
@@ -139,6 +174,7 @@ class PostgresLog:
         """The same log for another thread. It connects when it is first used."""
         other = PostgresLog(self._dsn, self._longest_patience, self._new_id)
         other.known = self.known
+        other._has_room_beside = self._has_room_beside
         return other
 
     def close(self) -> None:

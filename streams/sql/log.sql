@@ -162,3 +162,32 @@ select floor_offset, digest, log_id from log.floors where reader = %b and partit
 
 -- name: move_floor
 select log.move_floor(%b, %b, %b, %b, %b)
+
+-- For traces, where somebody wants them: beside the records, and gone with them.
+-- name: beside
+create table if not exists log.beside (
+    partition_id integer not null,
+    record_offset bigint not null,
+    carried text not null,
+    primary key (partition_id, record_offset),
+    foreign key (partition_id, record_offset) references log.records on delete cascade
+);
+
+create or replace function log.append_beside(
+    partition_ids integer[], keys bytea[], contents bytea[], texts text[]
+) returns bigint[]
+language plpgsql as $$
+declare
+    offsets bigint[] := log.append(partition_ids, keys, contents);
+begin
+    insert into log.beside (partition_id, record_offset, carried) select * from unnest(partition_ids, offsets, texts);
+    return offsets;
+end
+$$;
+
+-- name: append_beside
+select log.append_beside(%b, %b, %b, %b)
+
+-- name: read_beside
+select record_offset, carried from log.beside
+where partition_id = %b and record_offset between %b and %b
