@@ -97,11 +97,15 @@ class Resident:
         process = self._process
         return _with_children(process.pid) if process is not None and process.poll() is None else []
 
-    def leave(self, patience: float = 40.0) -> None:
-        """End it for good; kill it if it does not listen."""
+    def ask_to_leave(self) -> None:
+        """It ends soon, for good."""
         self._leaving.set()
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
+
+    def leave(self, patience: float = 40.0) -> None:
+        """End it for good; kill it if it does not listen."""
+        self.ask_to_leave()
         self._thread.join(patience)
         if self._thread.is_alive():
             self.kill()

@@ -6,8 +6,8 @@ import pytest
 
 from tests.chaos.run import Run
 
-KILLS = ["kill coordinator", "kill standby", "kill executor", "kill projector"]
-SECONDS = 20.0
+KILLS = ["kill coordinator", "kill standby", "kill executor", "kill projector", "kill watchdog"]
+SECONDS = 15.0
 
 
 @pytest.mark.needs("kafka", "bubblewrap", "root")

@@ -234,4 +234,6 @@ class Town:
 
     def _all_leave(self) -> None:
         for resident in self.residents.values():
+            resident.ask_to_leave()
+        for resident in self.residents.values():
             resident.leave()

@@ -1,0 +1,72 @@
+"""The judge of the chaos suite, on logs of a few records: what it must find, and the clock that it must see through."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.people import user_set
+from schemas.codec import encode
+from schemas.tasks import JobCancelled
+from schemas.topics import Topic
+from streams.admin import EMBEDDED
+from streams.log import Append, Place
+from streams.memory import MemoryLog
+from streams.routes import Routes, key_of
+from tests.chaos.judge import Judge, in_order, true_time
+from tests.chaos.town import BROKER_JUMP
+
+NOON = 1_795_000_000_000
+JUMPS = (0, BROKER_JUMP * 1000, -BROKER_JUMP * 1000)
+
+
+class Broker(MemoryLog):
+    """A log whose clock can be set."""
+
+    def __init__(self) -> None:
+        self.time = NOON
+        super().__init__(lambda: self.time)
+        self.create(EMBEDDED)
+
+    def say(self, topic: Topic, body: object, time: int) -> Place:
+        self.time = time
+        place = Routes(self).place(topic, key_of(body))
+        self.append([Append(place, key_of(body), encode(body))])
+        return place
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    log = Broker()
+    yield log
+    log.close()
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+@pytest.mark.parametrize("after", [-60_000, 0, 1, 3_500_000])
+def test_a_time_of_append_says_which_jump_it_is_from(jump: int, after: int) -> None:
+    assert true_time(NOON + after + jump, NOON) == NOON + after
+
+
+def test_records_are_judged_in_the_order_in_which_they_were_appended(broker: Broker) -> None:
+    ada, ben = user_set("ada"), user_set("ben")
+    said = [
+        broker.say(Topic.SETTINGS, ada, NOON + 10),
+        broker.say(Topic.TASKS, JobCancelled(root="zzzzz-8i9sb-000000000000000"), NOON + 20 - BROKER_JUMP * 1000),
+        broker.say(Topic.SETTINGS, ben, NOON + 30 + BROKER_JUMP * 1000),
+    ]
+    positions = dict.fromkeys(said, 1)
+    assert [place for place, _ in in_order(broker, positions, {}, NOON)] == said
+
+
+def test_a_start_without_a_grant_is_found(broker: Broker, tmp_path: Path) -> None:
+    (tmp_path / "starts").write_text("node-a.0123456789abcdef zzzzz-ot0gb-000000000000000 1795000000.5\n")
+    with pytest.raises(AssertionError, match=r"invariant 11: .*0123456789abcdef.* has no grant in the log"):
+        Judge(broker).count_starts(tmp_path / "starts")
+
+
+def test_a_log_that_was_trimmed_is_not_judged(broker: Broker) -> None:
+    broker.say(Topic.SETTINGS, user_set("ada"), NOON)
+    broker.trim(Place(Topic.SETTINGS, 0), 1)
+    with pytest.raises(AssertionError, match=r"settings/0.* were trimmed"):
+        Judge(broker)
