@@ -14,15 +14,14 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from bench.common.figures import machine, percentile
-from tests.support.api import Person, Site, site
+from tests.support.api import Person, another_api, site
 from tests.support.scripts import Scripts
 
 CLIENTS = 16
@@ -76,7 +75,7 @@ def main() -> int:
     """Measure and print; exit code 1 if a request failed or the process grew beyond its limit."""
     options = _options()
     print(f"machine                 {machine()}")
-    with site() as made, _api(made) as (address, pid):
+    with site() as made, another_api(made) as (address, pid):
         scripts, person = Scripts(made), made.person("ada")
         pipe = scripts.pipe("bench")
         job = scripts.job(person, {"wait": str(pipe)})["uuid"]
@@ -101,20 +100,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=200, help="requests a second")
     parser.add_argument("--seconds", type=int, default=30)
     return parser.parse_args()
-
-
-@contextmanager
-def _api(made: Site) -> Iterator[tuple[str, int]]:
-    """An API process of its own: its address and process id."""
-    with made.crunch.start("api", "--json") as process:
-        assert process.stdout
-        lines = (json.loads(line) for line in process.stdout)
-        ready = next(line["detail"] for line in lines if line["event"] == "ready")
-        try:
-            yield ready.removeprefix("https://"), process.pid
-        finally:
-            process.terminate()
-            process.communicate()
 
 
 def _queue(address: str, person: Person, job: str, tasks: int) -> list[Reply]:

@@ -6,9 +6,9 @@ from coordinator.ids import derive
 from gateway.client import PATIENCE, Client, local_login
 from gateway.problems import Refused
 from gateway.session import Session
-from readmodel import queries
+from readmodel import listing, queries
 from readmodel.connection import connect
-from readmodel.sight import view
+from readmodel.sight import Sight, view
 from readmodel.watch import Watch
 from schemas.codec import decode
 from schemas.reasons import Outcome
@@ -19,6 +19,7 @@ from streams.log import Log, Place
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 _USER_INFIX = "-tpzed-"  # as in Arvados's uuids of users
+MOST = 100_000  # groups or grants that are listed
 _GROUP_INFIX = "-j7d0g-"  # and of groups
 
 
@@ -72,7 +73,18 @@ def list_users(session: Session) -> None:
     if session.as_json:
         session.result(users)
     for user in users:
-        session.say(f"{user.uuid}  {user.name}{'  admin' if user.is_admin else ''}")
+        standing = f"{'  admin' if user.is_admin else ''}{'' if user.is_active else '  disabled'}"
+        session.say(f"{user.uuid}  {user.name}{standing}")
+
+
+def set_active(session: Session, name: str, *, is_active: bool) -> None:
+    """Let a user be an active one, or not."""
+    with Client(session) as client:
+        user = queries.user_named(client.rows, name)
+    if user is None:
+        raise Refused(f"there is no user {name[:80]!r}: see crunch-reuse user list")
+    change = UserSet(user=user.uuid, name=user.name, is_admin=user.is_admin, is_active=is_active)
+    _change(session, change, user.uuid, f"user {name} is {'active' if is_active else 'disabled'}")
 
 
 def add_group(session: Session, name: str, owner: str) -> None:
@@ -80,6 +92,39 @@ def add_group(session: Session, name: str, owner: str) -> None:
     group = group_uuid(checked_name(name))
     change = GroupSet(group=group, name=name, owner=find(session, owner))
     _change(session, change, group, f"group {name} is {group}")
+
+
+def list_groups(session: Session) -> None:
+    """Print the groups."""
+    rows, names = _all_of(session, "groups")
+    found = [{"uuid": row["uuid"], "name": row["name"], "owner": row["owner_uuid"]} for row in rows]
+    if session.as_json:
+        session.result(found)
+    for group in found:
+        session.say(f"{group['uuid']}  {group['name']}  of {names.get(group['owner'], group['owner'])}")
+
+
+def list_grants(session: Session) -> None:
+    """Print who may read what whom owns."""
+    rows, names = _all_of(session, "links")
+    found = [{"subject": row["tail_uuid"], "object": row["head_uuid"]} for row in rows]
+    if session.as_json:
+        session.result(found)
+    for one in found:
+        subject, thing = (names.get(uuid, uuid) for uuid in (one["subject"], one["object"]))
+        session.say(f"{subject} may read what {thing} owns")
+
+
+def _all_of(session: Session, source: str) -> tuple[listing.Rows, dict[str, str]]:
+    """All rows of a list, and the names of users and groups by uuid."""
+    everything = Sight(everything=True, owners=[])
+    with Client(session) as client:
+        rows, groups = (
+            listing.page(client.rows, one, everything, "", listing.Asked(limit=MOST, counted=False))[0]
+            for one in (source, "groups")
+        )
+        names = {user.uuid: user.name for user in queries.users(client.rows)}
+    return rows, names | {group["uuid"]: group["name"] for group in groups}
 
 
 def grant(session: Session, subject: str, object_: str) -> None:

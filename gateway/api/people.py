@@ -1,13 +1,18 @@
 """Users, groups and permission links: what Arvados calls them, over the settings in the log."""
 
 import hashlib
+from typing import Any
+
+from msgspec import structs
 
 from gateway.api.dispatch import Handler, Object, get, row_of
 from gateway.api.errors import forbidden, invalid
 from gateway.api.request import Call
 from gateway.api.schema import GROUPS, LINKS, USERS
 from gateway.api.service import Caller
-from schemas.settings import GrantRemoved, GrantSet, GroupSet
+from gateway.people import user_set
+from readmodel.sight import user_standing
+from schemas.settings import GrantRemoved, GrantSet, GroupSet, UserSet
 from schemas.topics import Topic
 
 LONGEST_NAME = 255
@@ -18,19 +23,66 @@ def current(caller: Caller, call: Call, _: str) -> Object:
     return get(USERS, caller, call, caller.uuid)
 
 
+def create_user(caller: Caller, call: Call, _: str) -> Object:
+    """Make a user. Only an admin may."""
+    given = call.attributes(USERS, "create")
+    _require_admin(caller)
+    change = user_set(given.get("username") or "", is_admin=bool(given.get("is_admin")))
+    with caller.service.rows() as connection:
+        if user_standing(connection, change.user) is not None:
+            raise invalid("username: there is a user of this name")
+    caller.service.ask(Topic.SETTINGS, _with_activity(change, given))
+    return get(USERS, caller, call, change.user)
+
+
+def update_user(caller: Caller, call: Call, uuid: str) -> Object:
+    """Let a user be active or an admin, or not. Only an admin may."""
+    row = row_of(USERS, caller, uuid)
+    given = call.attributes(USERS, "update")
+    _require_admin(caller)
+    is_admin = row["is_admin"] if given.get("is_admin") is None else given["is_admin"]
+    change = UserSet(user=uuid, name=row["username"], is_admin=is_admin, is_active=row["is_active"])
+    caller.service.ask(Topic.SETTINGS, _with_activity(change, given))
+    return get(USERS, caller, call, uuid)
+
+
+def _with_activity(change: UserSet, given: dict[str, Any]) -> UserSet:
+    return change if given.get("is_active") is None else structs.replace(change, is_active=given["is_active"])
+
+
+def _require_admin(caller: Caller) -> None:
+    if not caller.is_admin:
+        raise forbidden("only an admin may make or change users")
+
+
 def create_group(caller: Caller, call: Call, _: str) -> Object:
     """Make a group that belongs to the caller, or to a group of theirs."""
     given = call.attributes(GROUPS, "create")
     if given.get("group_class") not in (None, "project"):
         raise invalid("group_class: must be project")
-    name, owner = given.get("name"), given.get("owner_uuid") or caller.uuid
-    if not name or len(name) > LONGEST_NAME:
-        raise invalid(f"name: must be given, of at most {LONGEST_NAME} characters")
+    name, owner = _group_name(given), given.get("owner_uuid") or caller.uuid
     if not caller.may_write(owner):
         raise forbidden("owner_uuid: this is not yours to give things to")
     made = caller.new_uuid(call, GROUPS.infix)
     caller.service.ask(Topic.SETTINGS, GroupSet(group=made, name=name, owner=owner))
     return get(GROUPS, caller, call, made)
+
+
+def update_group(caller: Caller, call: Call, uuid: str) -> Object:
+    """Give a group another name. Its owner may."""
+    row = row_of(GROUPS, caller, uuid)
+    if not caller.may_write(row["owner_uuid"]):
+        raise forbidden("only its owner may change it")
+    given = {"name": row["name"]} | call.attributes(GROUPS, "update")
+    caller.service.ask(Topic.SETTINGS, GroupSet(group=uuid, name=_group_name(given), owner=row["owner_uuid"]))
+    return get(GROUPS, caller, call, uuid)
+
+
+def _group_name(given: dict[str, Any]) -> str:
+    name = given.get("name")
+    if not name or len(name) > LONGEST_NAME:
+        raise invalid(f"name: must be given, of at most {LONGEST_NAME} characters")
+    return str(name)
 
 
 def create_link(caller: Caller, call: Call, _: str) -> Object:
@@ -65,7 +117,10 @@ def link_uuid(tail: str, head: str) -> str:
 
 HANDLERS: dict[tuple[str, str], Handler] = {
     ("users", "current"): current,
+    ("users", "create"): create_user,
+    ("users", "update"): update_user,
     ("groups", "create"): create_group,
+    ("groups", "update"): update_group,
     ("links", "create"): create_link,
     ("links", "delete"): delete_link,
 }

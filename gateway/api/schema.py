@@ -93,27 +93,27 @@ USERS = Resource(
     "users", "user", "User", "tpzed", "Who asks for work.",
     (
         *COMMON,
-        Attribute("username", "string", "login name"),
+        Attribute("username", "string", "login name, unique", "create"),
         Attribute("email", "string", "always null: not known here"),
         Attribute("full_name", "string", "the login name"),
         Attribute("first_name", "string", "the login name"),
         Attribute("last_name", "string", "empty"),
-        Attribute("is_active", "boolean", "an inactive user reads nothing but what they own"),
-        Attribute("is_admin", "boolean", "may read everything"),
+        Attribute("is_active", "boolean", "an inactive user's tokens open nothing; an admin says", "both"),
+        Attribute("is_admin", "boolean", "may read everything; an admin says", "both"),
         Attribute("prefs", "hash", "always empty"),
     ),
-    (*READ, Method("current", "GET", "/current", about="the user whose token this is")),
+    (*READ, CREATE, UPDATE, Method("current", "GET", "/current", about="the user whose token this is")),
 )  # fmt: skip
 
 GROUPS = Resource(
     "groups", "group", "Group", "j7d0g", "What a group owns, its readers may see.",
     (
         *COMMON,
-        Attribute("name", "string", "label for people, unique", "create"),
+        Attribute("name", "string", "label for people", "both"),
         Attribute("description", "text", "always null"),
         Attribute("group_class", "string", "always `project`: it owns things", "create"),
     ),
-    (*READ, CREATE),
+    (*READ, CREATE, UPDATE),
 )  # fmt: skip
 
 LINKS = Resource(

@@ -101,7 +101,7 @@ def update(caller: Caller, call: Call, uuid: str) -> Object:
         said["output"] = text_to_hash(caller, said["output"])
     if any(row[name] != value for name, value in said.items()) or (said and _is_own(caller, row)):
         _report(caller, row, said)
-    return get(JOB_TASKS, caller, call, uuid) | {name: said[name] for name in said if call.option("select") is None}
+    return get(JOB_TASKS, caller, call, uuid)
 
 
 def _report(caller: Caller, row: Row, said: Row) -> None:
@@ -114,6 +114,9 @@ def _report(caller: Caller, row: Row, said: Row) -> None:
             raise invalid("progress: must be from 0 to 1")
         fields["progress"] = round(fields["progress"] * 1000)
     caller.service.ask(Topic.CLAIMS, Reported(**claim, **fields))
+    made = {"task": row["uuid"], "token": claim["token"], "said": msgspec.json.encode(said).decode()}
+    with caller.service.rows() as connection:
+        registry.execute(connection, "add_report", made)
 
 
 def delete(caller: Caller, call: Call, uuid: str) -> Object:

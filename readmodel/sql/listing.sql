@@ -92,20 +92,25 @@ from (
     where j.created_at is not null
     union all
     select
-        t.task, t.root, j.owner, t.root, t.created_at, t.started_at, t.finished_at, t.output, t.log,
+        t.task, t.root, j.owner, t.root, t.created_at, t.started_at, t.finished_at, coalesce(w.said ->> 'output', t.output), t.log,
         concat_ws(': ', nullif(t.reason, ''), nullif(t.detail, '')),
         case
             when t.state in ('todo', 'claimed') then 'Queued' when t.state = 'running' then 'Running'
             when t.state in ('complete', 'copied') then 'Complete' when t.state = 'failed' then 'Failed' else 'Cancelled'
         end,
         replace(t.spec, '\u0000', '\ufffd')::json, t.spec, t.is_pure, t.ineligible, t.created_by, t.sequence,
-        t.qsequence, case when t.state in ('complete', 'copied') then 1 else t.progress / 1000.0 end,
+        t.qsequence,
+        case
+            when t.state in ('complete', 'copied') then 1
+            else greatest(t.progress / 1000.0, (w.said ->> 'progress')::double precision)
+        end,
         case when exists (
             select from rm.job_tasks s join rm.jobs k on k.root = s.root
             where s.task = t.source and (%(everything)s or k.owner = any(%(owners)s))
         ) then t.source end
     from rm.job_tasks t
     join rm.jobs j on j.root = t.root
+    left join api.reports w on w.task = t.task and w.token = t.running_token and t.state = 'running'
     where t.created_at is not null and j.created_at is not null
         and t.root not in (select n.uuid from api.notes n where n.is_deleted)
 ) x
@@ -119,9 +124,15 @@ select
     t.task as uuid, j.owner as owner_uuid, t.created_at, null::text as modified_by_client_uuid,
     j.owner as modified_by_user_uuid, t.changed_at as modified_at,
     t.root as job_uuid, nullif(t.created_by, '') as created_by_job_task_uuid, t.sequence, t.qsequence,
-    nullif(t.output, '') as output,
-    case when t.state in ('complete', 'copied') then 1 else t.progress / 1000.0 end::double precision as progress,
-    case when t.state in ('complete', 'copied') then true when t.state in ('failed', 'cancelled') then false end as success,
+    nullif(coalesce(w.said ->> 'output', t.output), '') as output,
+    case
+        when t.state in ('complete', 'copied') then 1
+        else greatest(t.progress / 1000.0, (w.said ->> 'progress')::double precision)
+    end::double precision as progress,
+    case
+        when t.state in ('complete', 'copied') then true when t.state in ('failed', 'cancelled') then false
+        else (w.said ->> 'success')::boolean
+    end as success,
     t.started_at, t.finished_at, t.is_pure, nullif(t.ineligible, '') as not_reusable_because, t.state,
     case when exists (
         select from rm.job_tasks s join rm.jobs k on k.root = s.root
@@ -132,6 +143,7 @@ select
     t.running_token, t.fingerprint
 from rm.job_tasks t
 join rm.jobs j on j.root = t.root
+left join api.reports w on w.task = t.task and w.token = t.running_token and t.state = 'running'
 where t.created_at is not null and j.created_at is not null and (%(everything)s or j.owner = any(%(owners)s))
     and t.task not in (select n.uuid from api.notes n where n.is_deleted)
     and t.root not in (select n.uuid from api.notes n where n.is_deleted)

@@ -129,3 +129,9 @@ from api.marks m
 left join rm.users u on u.uuid = m.marked_by
 where m.root = %(root)s and m.task = %(task)s
 order by m.marked_at
+
+-- name: add_report
+-- What an earlier attempt said counts no more.
+insert into api.reports as r (task, token, said) values (%(task)s, %(token)s, %(said)s::jsonb)
+on conflict (task) do update set
+    said = case when r.token = excluded.token then r.said || excluded.said else excluded.said end, token = excluded.token

@@ -1,14 +1,11 @@
 """Jobs and tasks over HTTP: what a client of Arvados v1 asks, and what becomes of it."""
 
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import orjson
 import pytest
 
 from tests.support.api import Person, Site
-from tests.support.crunch import done
 from tests.support.scripts import Scripts
 
 pytestmark = pytest.mark.needs("git")
@@ -121,28 +118,6 @@ def test_what_can_not_be_taken_is_named(
     assert response.status_code == 422, response.text
     assert named.replace("script_parameters", "parameters") in response.text
     assert str(api_site.crunch.home) not in response.text
-
-
-def test_the_same_creation_is_one_job_also_by_another_process(api_site: Site, ada: Person, scripts: Scripts) -> None:
-    process = api_site.crunch.start("api", "--json")
-    assert process.stdout
-    with process:
-        lines = (orjson.loads(line) for line in process.stdout)
-        address = next(line["detail"] for line in lines if line["action"] == "ready").removeprefix("https://")
-        body = scripts.body({"mark": "once"})
-        urls = [f"https://{host}/arvados/v1/jobs" for host in (api_site.address, address)]
-
-        def post(number: int) -> str:
-            person = Person(api_site, ada.uuid, ada.token)
-            response = person.session.post(urls[number % 2], json=body, headers={"X-Request-Id": "req-same"})
-            person.session.close()
-            return str(response.json()["uuid"])
-
-        with ThreadPoolExecutor(6) as pool:
-            assert len(set(pool.map(post, range(12)))) == 1
-        assert ada.ask("POST", "jobs", json=body).json()["uuid"] != post(0)
-        process.terminate()
-        assert done(process).code == 0
 
 
 def test_a_submit_id_is_unique(ada: Person, scripts: Scripts) -> None:

@@ -16,14 +16,15 @@ from readmodel import queries, registry
 from readmodel.connection import connect
 from schemas.settings import UserSet
 from schemas.topics import Topic
-from tests.support.crunch import Crunch, Up
+from tests.support.crunch import Crunch, Up, done
 
 
 class Person:
-    """Someone with a token. `address`: `host:port`; `certificate`: what to trust."""
+    """Someone with a token. `address`: `host:port` of the API process they speak to."""
 
-    def __init__(self, site: "Site", uuid: str, token: str) -> None:
+    def __init__(self, site: "Site", uuid: str, token: str, address: str = "") -> None:
         self.site, self.uuid, self.token = site, uuid, token
+        self.address = address or site.address
         self.session = requests.Session()
         self.session.trust_env = False  # no proxy, no other certificates
         self.session.verify = str(site.certificate)
@@ -31,7 +32,7 @@ class Person:
 
     def ask(self, verb: str, path: str, **options: Any) -> requests.Response:
         """One request below /arvados/v1/."""
-        return self.session.request(verb, f"https://{self.site.address}/arvados/v1/{path}", **options)
+        return self.session.request(verb, f"https://{self.address}/arvados/v1/{path}", **options)
 
     def get(self, path: str, **parameters: Any) -> Any:
         """What a GET replies, which must be a success; values that are no text are sent as JSON."""
@@ -118,6 +119,18 @@ def site(
             made = Site(crunch, up)
             yield made
             made.close()
+
+
+@contextmanager
+def another_api(made: Site) -> Iterator[tuple[str, int]]:
+    """One more API process beside the system: its address and process id."""
+    with made.crunch.start("api", "--json") as process:
+        assert process.stdout
+        lines = (json.loads(line) for line in process.stdout)
+        ready = next(line["detail"] for line in lines if line["action"] == "ready")
+        yield ready.removeprefix("https://"), process.pid
+        process.terminate()
+        assert done(process).code == 0
 
 
 def _good(response: requests.Response) -> Any:

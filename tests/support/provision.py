@@ -81,6 +81,15 @@ def _no_kafka() -> str | None:
     return None
 
 
+def _no_curl() -> str | None:
+    absent = [program for program in ("curl", "jq") if not shutil.which(program)]
+    return f"no {' and no '.join(absent)} on the PATH" if absent else None
+
+
+def _no_chromium() -> str | None:
+    return None if shutil.which("chromium") else "no chromium on the PATH"
+
+
 def _no_faketime() -> str | None:
     return None if shutil.which("faketime") else "no faketime on the PATH"
 
@@ -123,6 +132,12 @@ NEEDS = {
         why_missing=_no_faketime,
         packages=("faketime",),
         advice="install Debian's faketime",
+    ),
+    "curl": Need(why_missing=_no_curl, packages=("curl", "jq"), advice="install curl and jq"),
+    "chromium": Need(
+        why_missing=_no_chromium,
+        packages=("chromium", "fonts-dejavu-core"),
+        advice="install Debian's chromium",
     ),
     "postgresql": Need(why_missing=_no_postgresql, packages=("postgresql",), advice="install Debian's postgresql"),
     "root": Need(why_missing=_no_root, advice="run as root, on Linux"),

@@ -1,0 +1,131 @@
+"""Two API processes on one system: a repeat is the same creation, and what one wrote is read from the other."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.support.api import Person, Site, another_api
+from tests.support.scripts import Scripts
+
+pytestmark = pytest.mark.needs("git")
+AGAIN = 8  # how often each creation is sent
+
+
+class Both:
+    """One person's way to both processes: `first` and `second` are the same person."""
+
+    def __init__(self, site: Site, address: str, person: Person) -> None:
+        self.first = person
+        self.second = Person(site, person.uuid, person.token, address)
+
+    @property
+    def ways(self) -> tuple[Person, Person]:
+        return self.first, self.second
+
+    def close(self) -> None:
+        self.second.session.close()
+
+
+@pytest.fixture(scope="module")
+def address(api_site: Site) -> Iterator[str]:
+    """Of the second process."""
+    with another_api(api_site) as (found, _):
+        yield found
+
+
+@pytest.fixture
+def uma(api_site: Site, address: str) -> Iterator[Both]:
+    made = Both(api_site, address, api_site.person("uma"))
+    yield made
+    made.close()
+
+
+def repeated(both: Both, path: str, body: dict[str, Any], request_id: str) -> set[str]:
+    """The uuids of what is created by sending one creation often, through both processes at once."""
+
+    def post(number: int) -> str:
+        with ExitStack() as stack:
+            way = both.ways[number % 2]
+            person = Person(way.site, way.uuid, way.token, way.address)
+            stack.callback(person.session.close)
+            response = person.ask("POST", path, json=body, headers={"X-Request-Id": request_id})
+            assert response.status_code == 200, response.text
+            return str(response.json()["uuid"])
+
+    with ThreadPoolExecutor(AGAIN) as pool:
+        return set(pool.map(post, range(AGAIN)))
+
+
+def test_a_repeat_is_the_same_creation(uma: Both, scripts: Scripts) -> None:
+    pipe = scripts.pipe("two")
+    job = scripts.job(uma.first, {"wait": str(pipe)})["uuid"]
+    running = scripts.running_task(uma.first, job)["uuid"]
+    group = uma.first.post("groups", name="repeated grants")["uuid"]
+    bodies = {
+        "jobs": scripts.body({"mark": "once"}),
+        "groups": {"name": "once"},
+        "links": {"link_class": "permission", "name": "can_read", "tail_uuid": uma.first.uuid, "head_uuid": group},
+        "collections": {"name": "once"},
+        "logs": {"event_type": "once more"},
+        "job_tasks": {"job_uuid": job, "sequence": 1, "parameters": {"wait": None}},
+    }
+    for path, body in bodies.items():
+        before = {one["uuid"] for one in uma.second.get(path, limit=1000)["items"]}
+        [made] = repeated(uma, path, body, f"req-{path}")
+        after = {one["uuid"] for one in uma.second.get(path, limit=1000)["items"]}
+        first_task = {one["uuid"] for one in uma.first.get("jobs", filters=[["parent_job_uuid", "=", made]])["items"]}
+        assert after - before - first_task == {made}, path
+    child = bodies["job_tasks"] | {"created_by_job_task_uuid": running}
+    [queued] = repeated(uma, "job_tasks", child, "req-child")
+    uma.first.put(f"job_tasks/{running}", success=True)
+    with open(pipe, "w"):
+        """The running task goes on."""
+    assert scripts.ended(uma.first, job)["state"] == "Complete"
+    children = uma.second.get("job_tasks", filters=[["created_by_job_task_uuid", "=", running]])["items"]
+    assert len(children) == 1, queued
+
+
+def test_another_request_is_another_creation(uma: Both, scripts: Scripts) -> None:
+    body = scripts.body({"mark": "not once"})
+    made = {uma.first.ask("POST", "jobs", json=body, headers={"X-Request-Id": f"r{n}"}).json()["uuid"] for n in (1, 2)}
+    made |= {way.ask("POST", "jobs", json=body).json()["uuid"] for way in uma.ways}
+    other = body | {"description": "x"}
+    made.add(uma.first.ask("POST", "jobs", json=other, headers={"X-Request-Id": "r1"}).json()["uuid"])
+    assert len(made) == 5
+
+
+def test_what_one_wrote_the_other_reads(api_site: Site, address: str, uma: Both, scripts: Scripts) -> None:
+    vic = Both(api_site, address, api_site.person("vic"))
+    pipe = scripts.pipe("read at once")
+    for number in range(3):
+        writer, reader = uma.ways[number % 2], uma.ways[1 - number % 2]
+        group = writer.post("groups", name=f"seen {number}")["uuid"]
+        assert reader.get(f"groups/{group}")["name"] == f"seen {number}"
+        assert vic.second.ask("GET", f"groups/{group}").status_code == 404
+        link = {"link_class": "permission", "name": "can_read", "tail_uuid": vic.first.uuid, "head_uuid": group}
+        made = writer.post("links", **link)["uuid"]
+        assert vic.ways[1 - number % 2].get(f"groups/{group}")["uuid"] == group
+        reader.delete(f"links/{made}")
+        assert vic.ways[number % 2].ask("GET", f"groups/{group}").status_code == 404
+        thing = writer.post("collections", name=f"seen {number}")["uuid"]
+        assert reader.put(f"collections/{thing}", description="x")["name"] == f"seen {number}"
+        assert writer.get(f"collections/{thing}")["description"] == "x"
+    job = uma.first.post("jobs", **scripts.body({"wait": str(pipe)}))["uuid"]
+    assert uma.second.put(f"jobs/{job}", description="by the other")["uuid"] == job
+    assert uma.first.get(f"jobs/{job}")["description"] == "by the other"
+    task = scripts.running_task(uma.first, job)["uuid"]
+    for number in range(1, 6):
+        uma.ways[number % 2].put(f"job_tasks/{task}", progress=number / 10)
+        assert uma.ways[1 - number % 2].get(f"job_tasks/{task}")["progress"] == number / 10
+    said = uma.second.put(f"job_tasks/{task}", success=True, output="")
+    assert (said["success"], said["progress"], said["finished_at"]) == (True, 0.5, None)
+    assert uma.first.get(f"job_tasks/{task}")["success"] is True
+    added = uma.second.post("job_tasks", job_uuid=job, sequence=1, parameters={"wait": None})["uuid"]
+    assert uma.first.get(f"jobs/{job}")["tasks_summary"]["todo"] == 1
+    assert uma.first.get(f"job_tasks/{added}")["sequence"] == 1
+    assert uma.second.post(f"jobs/{job}/cancel")["state"] == "Cancelled"
+    assert uma.first.get(f"jobs/{job}")["state"] == "Cancelled"
+    vic.close()
