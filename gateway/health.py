@@ -4,6 +4,7 @@ A file for each name, written anew every few seconds by the process's main threa
 the process: a file of a process that was killed, or is frozen, is not believed.
 """
 
+import logging
 import os
 import sys
 import time
@@ -19,6 +20,7 @@ from gateway.problems import Problem
 from gateway.session import Session
 from streams.lockfile import FolderInUse, FolderLock, take
 
+LOGGER = logging.getLogger(__name__)
 BEAT_SECONDS = 2.0
 STALE_SECONDS = 15.0
 
@@ -46,6 +48,7 @@ class Health:
     def __init__(self, processes: Path, name: str) -> None:
         self._folder = processes / name
         self._name = name
+        self._is_silent = False
 
     @contextmanager
     def sole(self) -> Iterator[None]:
@@ -61,12 +64,19 @@ class Health:
             _file(self._folder).unlink(missing_ok=True)
 
     def say(self, standing: Standing) -> None:
-        """How it is now."""
+        """How it is now. On a full disk nothing is said, and the work goes on: who asks hears of the silence."""
         is_ready, detail = standing
         said = Said(name=self._name, pid=os.getpid(), is_ready=is_ready, detail=detail, at=time.time())
         draft = _file(self._folder).with_suffix(".new")
-        draft.write_bytes(msgspec.json.encode(said))
-        draft.replace(_file(self._folder))
+        try:
+            draft.write_bytes(msgspec.json.encode(said))
+            draft.replace(_file(self._folder))
+        except OSError as error:
+            if not self._is_silent:
+                LOGGER.warning("can't write how this process is to %s: %s; make room", draft, error.strerror)
+            self._is_silent = True
+        else:
+            self._is_silent = False
 
 
 def tell(session: Session, name: str) -> int:
@@ -95,7 +105,7 @@ def ask(processes: Path, name: str) -> Said:
         raise Problem(f"{name}: it was killed: start it again, nothing is lost")
     silent = time.time() - said.at
     if silent > STALE_SECONDS:
-        raise Problem(f"{name}: process {said.pid} has said nothing for {silent:.0f} s: it is frozen")
+        raise Problem(f"{name}: process {said.pid} has said nothing for {silent:.0f} s: it is frozen, or its disk full")
     if not said.is_ready:
         raise Problem(f"{name}: process {said.pid} is not ready: {said.detail}")
     return said

@@ -36,12 +36,27 @@ def test_a_process_is_healthy_while_it_says_so(tmp_path: Path) -> None:
         ask(tmp_path, "projector")
 
 
+def test_a_process_goes_on_where_it_cannot_say_how_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    health = Health(tmp_path, "coordinator")
+    with health.sole():
+        in_the_way = tmp_path / "coordinator" / "health.new"
+        in_the_way.mkdir()
+        health.say(READY)
+        health.say(READY)
+        assert [record.getMessage() for record in caplog.records] == [
+            f"can't write how this process is to {in_the_way}: Is a directory; make room"
+        ]
+        in_the_way.rmdir()
+        health.say(READY)
+        assert ask(tmp_path, "coordinator").is_ready
+
+
 def test_what_a_killed_or_frozen_process_said_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     health = Health(tmp_path, "projector")
     with health.sole():
         health.say(READY)
         monkeypatch.setattr("gateway.health.STALE_SECONDS", -1.0)
-        with pytest.raises(Problem, match="has said nothing for 0 s: it is frozen"):
+        with pytest.raises(Problem, match="has said nothing for 0 s: it is frozen, or its disk full"):
             ask(tmp_path, "projector")
         said = (tmp_path / "projector" / "health.json").read_bytes()
     (tmp_path / "projector" / "health.json").write_bytes(said)
