@@ -188,6 +188,8 @@ class Attempt:
         )
         with way.serving(log.write) as on_output:
             running = self._running(runner, command, on_output, started_at)
+            if runner.isolates and not (running.hold.cgroups or running.hold.container):
+                self._supervision.watch_memory()
             self._site.guard.hold(command.mark, running.hold)
             try:
                 return self._judged(self._supervision.run(running))

@@ -212,7 +212,7 @@ class Executor:
         heart = Heart(self._log, site.guard, site.moment)
         timing = Timing.of_lease(self._settings.lease)
         adopted = [one.ready for one in left.values()]
-        core = ExecutorCore(joined, timing, heart.until, self._runner_of, host_summary(), adopted)
+        core = ExecutorCore(joined, timing, heart.until, self._runner_of, self._environment(), adopted)
         with self._lock:
             if self._ending.is_set():
                 return Stop("drained", "told to stop")
@@ -249,6 +249,10 @@ class Executor:
             scratch=offer.scratch,
             adopts=adopts,
         )
+
+    def _environment(self) -> str:
+        """What stands in `Started`, for people."""
+        return f"{host_summary()}, no control groups" if self._runners.without_groups else host_summary()
 
     def _runner_of(self, ready: Ready) -> str:
         """What stands in `Started`; the attempt itself says why there is none, if there is none."""

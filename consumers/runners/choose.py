@@ -14,6 +14,7 @@ from schemas.reasons import Failure
 
 AUTO = "auto"
 NAMES = ("docker", "bubblewrap", "process")
+_WITHOUT_GROUPS = "each process of a task is held to its memory, all of them together are not, and cores are not held"
 
 
 class Choice(NamedTuple):
@@ -55,7 +56,8 @@ class Runners:
 
     `engine`: address of the Docker engine; empty: as the environment says. `note`: a file that says that containers
     were made, for the next start to look for what is left of them. `groups`: where control groups can be made, or why
-    none can; None: look. `logins`: for registries of images, see `consumers.runners.docker.Images`.
+    none can; None: look. `without_groups`: why none can. `logins`: for registries of images, see
+    `consumers.runners.docker.Images`.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Runners:
         self._note = note
         self._logins = logins
         groups = find() if groups is None else groups
+        self.without_groups = groups if isinstance(groups, str) else ""
         spawner = Spawner(None if isinstance(groups, str) else groups)
         self.owing = ""  # why the engine could not be asked what a former executor left; empty: it was, or need not be
         self._made: dict[str, Runner] = {
@@ -75,7 +78,10 @@ class Runners:
 
     def choose(self, image_named: bool) -> Choice:
         """The runner for a task with or without an image. Raises CannotRun."""
-        return choose_runner(image_named, self._forced, lambda name: self.get(name).trouble())
+        choice = choose_runner(image_named, self._forced, lambda name: self.get(name).trouble())
+        if choice.name == "docker" or not self.without_groups:
+            return choice
+        return Choice(choice.name, f"{choice.why}; {self.without_groups}: {_WITHOUT_GROUPS}")
 
     def get(self, name: str) -> Runner:
         """The runner of this name."""

@@ -1,4 +1,5 @@
-"""How much of the node's disk a running task holds: what lies in its folders, and what it has removed and still holds.
+"""How much a running task holds: of the node's disk what lies in its folders and what it has removed and still holds,
+and of its memory.
 
 No quota bounds a directory everywhere, so it is looked at. A file that was removed has no name any more and takes its
 space all the same, for as long as somebody holds it open; Linux shows those to whoever may look at the process.
@@ -76,3 +77,13 @@ def held_without_name(directory: Path, processes: Iterable[int]) -> int:
                 if info.st_nlink == 0 and info.st_dev == disk and stat.S_ISREG(info.st_mode):
                     found[info.st_ino] = info.st_blocks * _BLOCK
     return sum(found.values())
+
+
+def memory_of(processes: Iterable[int]) -> int:
+    """Bytes of memory that these processes hold; what several share is counted once, in parts. Linux; elsewhere 0."""
+    total = 0
+    for process in processes:
+        with suppress(OSError):  # gone, or not ours to look at
+            text = Path(f"/proc/{process}/smaps_rollup").read_text()
+            total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(("Pss:", "Swap:")))
+    return total * 1024

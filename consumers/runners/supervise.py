@@ -5,13 +5,14 @@ import threading
 import time
 
 from consumers.runners.port import Exit, Limits, Outcome, Running
-from consumers.runners.space import Space
+from consumers.runners.space import Space, memory_of
 from schemas.reasons import Failure
 
 GRACE_SECONDS = 4.0
 TEMPORARY_EXIT = 111
 _LOOK_SECONDS = 0.25
 _LAST_SIGNAL = 64
+_MEMORY = "out of memory: it was killed at its memory limit; ask for more in resources.memory"
 _KNOWN_CODES = {
     TEMPORARY_EXIT: ": a temporary failure, by its own word",
     126: ": its program can't be executed",
@@ -33,6 +34,11 @@ class Supervision:
         self._signals = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
         self._next_signal = 0.0
         self._next_look = 0.0
+        self._watches_memory = False
+
+    def watch_memory(self) -> None:
+        """Nothing holds the memory of all its processes together, so look at it."""
+        self._watches_memory = True
 
     def stop(self, grace: bool) -> None:
         """End it: INT, TERM and KILL as Crunch v1 gives them, or at once."""
@@ -85,12 +91,15 @@ class Supervision:
         if limit and time.monotonic() - started >= limit / 1000:
             reason = f"timeout: still running after {limit / 1000:g} s; give it a longer timeout if it needs one"
             return Outcome(exit_code=128 + signal.SIGKILL, failure=Failure.TIMEOUT, reason=reason)
-        return self._looked_at_space(running) if time.monotonic() >= self._next_look else None
+        return self._looked_at_use(running) if time.monotonic() >= self._next_look else None
 
-    def _looked_at_space(self, running: Running) -> Outcome | None:
+    def _looked_at_use(self, running: Running) -> Outcome | None:
         began = time.monotonic()
-        if reason := self._space.trouble(running.processes()):
+        processes = list(running.processes())
+        if reason := self._space.trouble(processes):
             return Outcome(exit_code=128 + signal.SIGKILL, failure=Failure.OUTPUT, reason=reason)
+        if self._watches_memory and memory_of(processes) > self._limits.memory:
+            return Outcome(exit_code=128 + signal.SIGKILL, failure=Failure.OUT_OF_MEMORY, reason=_MEMORY)
         took = time.monotonic() - began
         self._next_look = began + max(_LOOK_SECONDS, 20 * took)
         return None
@@ -104,8 +113,7 @@ def outcome_of(ended: Exit) -> Outcome:
     if code == 0:
         return Outcome(exit_code=0)
     if ended.out_of_memory:
-        reason = "out of memory: it was killed at its memory limit; ask for more in resources.memory"
-        return Outcome(exit_code=code, failure=Failure.OUT_OF_MEMORY, reason=reason)
+        return Outcome(exit_code=code, failure=Failure.OUT_OF_MEMORY, reason=_MEMORY)
     if code == _FILE_TOO_LARGE:
         reason = "a file grew beyond the space it may use: ask for more in resources.scratch"
         return Outcome(exit_code=code, failure=Failure.OUTPUT, reason=reason)

@@ -3,6 +3,8 @@
 And each succeeds where nothing isolates and nothing limits, to show that it would be seen if it did.
 """
 
+import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from consumers.executor.way import Way
 from consumers.runners.relay import Target
 from coordinator.tasktoken import KEY_BYTES
 from schemas.reasons import Failure
+from tests.support import ordinary
 from tests.support.attempts import Bench, bench
 from tests.support.escapes import ESCAPES, Escape, attempt, host
 
@@ -48,3 +51,20 @@ def test_a_runner_that_could_not_hold_its_limits_refuses_to_run(tmp_path):
         report = made.run("true")
     assert (report.exit_code, report.failure) == (-1, Failure.NODE)
     assert "root's processes can only be limited by control groups" in report.reason
+
+
+@pytest.mark.needs("bubblewrap")
+def test_an_ordinary_users_sandbox_holds_all_but_a_moment_of_memory(tmp_path, postgres_server, docker_engine):
+    """Where no control group can be written memory is looked at, so it can be had for less than a second."""
+    done = subprocess.run(
+        ordinary.command(tmp_path, postgres_server, docker_engine), stdout=subprocess.PIPE, check=True
+    )
+    told = json.loads(done.stdout)
+    assert told["user"] != 0
+    name, why = told["choice"]
+    assert name == "bubblewrap"
+    if told["groups"]:
+        assert why.endswith("all of them together are not, and cores are not held")
+    assert (told["said"], told["output"]) == ("said\n", {"file": "made\n"})
+    assert told["greedy"][0] == Failure.OUT_OF_MEMORY
+    assert set(told["away"]) <= {"hold more memory than its own"}
