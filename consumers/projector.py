@@ -9,15 +9,16 @@ What anybody else puts into the topic is told from it by its cause: it names non
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from threading import Event
 
 import psycopg
 from msgspec import DecodeError
 
-from readmodel import progress
+from readmodel import beside, progress
 from readmodel.batch import Batch
 from readmodel.connection import (
+    Connection,
     ReadModelConflict,
     ReadModelError,
     ReadModelUnreachable,
@@ -25,7 +26,7 @@ from readmodel.connection import (
     reconnect,
     translated,
 )
-from readmodel.migrate import drop, migrate
+from readmodel.migrate import READ_MODEL, migrate
 from readmodel.projection import Fact, UnknownFact, effects
 from schemas.codec import Undecodable, decode
 from schemas.log import Genesis
@@ -40,7 +41,7 @@ ANSWERS_KEPT = 1_000_000  # an answer is forgotten when its partition has grown 
 PATIENCE = 15.0  # seconds in which a Postgres that went away may come back
 RESTARTS = 5  # how often it may go away with nothing projected in between
 IDLE = 0.25  # seconds without a new fact after which the stop signal is looked at
-REMEDY = "rebuild the read model from the log"
+REMEDY = "rebuild the read model from the log: crunch-reuse projector rebuild"
 
 Batches = dict[int, list[Stored]]
 
@@ -53,8 +54,8 @@ class Projector:
     """Projects the topic `facts` of `log` into the Postgres at `dsn`. Used by one thread.
 
     `partitions`: of `facts`, those to project; None: all. `batch`: facts of one partition in one transaction.
-    `answers_kept`: facts of a partition after which its answers are forgotten. `projected`: facts so far;
-    `left_out`: what was none.
+    `answers_kept`: facts of a partition after which its answers are forgotten. `tables`: the schema of others than
+    those that serve; empty: those. `projected`: facts so far; `left_out`: what was none.
     Raises ReadModelError, and LogMismatch if the tables were made from another log.
     """
 
@@ -66,6 +67,7 @@ class Projector:
         partitions: Iterable[int] | None = None,
         batch: int = BATCH,
         answers_kept: int = ANSWERS_KEPT,
+        tables: str = "",
     ) -> None:
         self._log = log
         self._own = None if partitions is None else sorted(partitions)
@@ -75,7 +77,8 @@ class Projector:
         self._positions: dict[int, int] = {}
         self._marks: dict[int, Marks] = {}
         self.projected = self.left_out = 0
-        self._connection = connect(dsn)
+        self._tables = tables
+        self._connection = self._directed(connect(dsn))
         try:
             self._begin()
         except BaseException:
@@ -120,18 +123,24 @@ class Projector:
 
         Raises ProjectionStopped, LogError, ReadModelError; then this projector is done for, a new one goes on.
         """
-        batches = {n: self._log.read(_place(n), offset, self._batch) for n, offset in self._positions.items()}
+        return self._project_up_to({})
+
+    def _project_up_to(self, ends: Mapping[int, int]) -> int:
+        batches = {n: self._read(n, offset, ends.get(n)) for n, offset in self._positions.items()}
         read = sum(map(len, batches.values()))
         if read:
             self._project(batches)
             self.projected += read
         return read
 
-    def rebuild(self) -> None:
-        """Drop the read model and make it again from the first fact on: the same rows. For who projects all."""
-        drop(self._connection)
-        self._begin()
-        self.catch_up()
+    def _read(self, number: int, offset: int, end: int | None) -> list[Stored]:
+        most = self._batch if end is None else min(self._batch, end - offset)
+        return self._log.read(_place(number), offset, most) if most > 0 else []
+
+    def catch_up_to(self, ends: Mapping[int, int]) -> None:
+        """Project each partition up to before this offset, and no further."""
+        while self._project_up_to(ends):
+            continue
 
     def close(self) -> None:
         """Release the connection to Postgres."""
@@ -139,8 +148,13 @@ class Projector:
 
     def _reconnect(self) -> None:
         self.close()
-        self._connection = reconnect(self._dsn, PATIENCE)
+        self._connection = self._directed(reconnect(self._dsn, PATIENCE))
         self._start_over()
+
+    def _directed(self, connection: Connection) -> Connection:
+        if self._tables:
+            beside.direct(connection, self._tables)
+        return connection
 
     def _start_over(self) -> None:
         """What became of the last batch is unknown, or it was not written: the tables say where it goes on."""
@@ -150,12 +164,17 @@ class Projector:
     # --- Where it stands ----------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        migrate(self._connection)
+        migrate(self._connection, READ_MODEL._replace(name=self._tables or READ_MODEL.name))
         own = range(self._log.partitions(Topic.FACTS)) if self._own is None else self._own
         log_ids = {n: self._log.genesis(_place(n)).log_id for n in own}
         with translated(), self._connection.transaction():
+            self._share()
             progress.begin(self._connection, log_ids)
             self._is_current()
+
+    def _share(self) -> None:
+        if not self._tables:
+            progress.share(self._connection)
 
     def _is_current(self) -> bool:
         """Whether the tables are where this projector left them; if not, it goes on from where they are."""
@@ -185,6 +204,7 @@ class Projector:
             _add(changed, fact)
         try:
             with translated(), self._connection.transaction():
+                self._share()
                 if self._is_current():  # else another projector was faster, and this batch is out of date
                     self._write(changed, batches)
                     self._positions |= {number: batch[-1].offset + 1 for number, batch in batches.items() if batch}

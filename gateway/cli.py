@@ -16,10 +16,12 @@ import typer
 
 import gateway.cli_api
 import gateway.cli_judging
+import gateway.cli_people
 import gateway.cli_processes
+import gateway.cli_store
 import gateway.cli_topics  # noqa: F401 # these register their commands
 from gateway.folders import APP
-from gateway.options import AsUser, Runner, app, audit_app, command, config_app, grant_app, group_app, option, user_app
+from gateway.options import AsUser, Runner, app, audit_app, command, config_app, option
 from gateway.problems import FAILED, INTERRUPTED, USAGE, one_line, problem_of
 from gateway.session import Session
 
@@ -142,6 +144,14 @@ def _audit_verify(session: Session, archive: Archive = None) -> int:
     return audit.verify(session, archive)
 
 
+@command(audit_app, "drift")
+def _audit_drift(session: Session) -> int:
+    """Compare the read model, row by row, with what the log says."""
+    from gateway import readmodels
+
+    return readmodels.drift(session)
+
+
 @command(audit_app, "replay")
 def _audit_replay(
     session: Session,
@@ -186,58 +196,6 @@ def _config_show(session: Session) -> None:
     from gateway import settings
 
     settings.show(session)
-
-
-@command(user_app, "add")
-def _user_add(
-    session: Session,
-    name: Annotated[str, typer.Argument(help="Login name.")],
-    admin: Annotated[bool, typer.Option("--admin", help="May read everything.")] = False,
-) -> None:
-    """Make a user."""
-    from gateway import people
-
-    people.add_user(session, name, is_admin=admin)
-
-
-@command(user_app, "list")
-def _user_list(session: Session) -> None:
-    """List the users."""
-    from gateway import people
-
-    people.list_users(session)
-
-
-@command(group_app, "add")
-def _group_add(
-    session: Session,
-    name: Annotated[str, typer.Argument(help="The group's name.")],
-    owner: Annotated[str, typer.Option("--owner", help="User or group that owns it.")],
-) -> None:
-    """Make a group, owned by a user or a group."""
-    from gateway import people
-
-    people.add_group(session, name, owner)
-
-
-Subject = Annotated[str, typer.Argument(help="User or group that may read.")]
-Object = Annotated[str, typer.Argument(help="User or group whose things may be read.")]
-
-
-@command(grant_app, "add")
-def _grant_add(session: Session, subject: Subject, object_: Object) -> None:
-    """Let one read what another owns."""
-    from gateway import people
-
-    people.grant(session, subject, object_)
-
-
-@command(grant_app, "remove")
-def _grant_remove(session: Session, subject: Subject, object_: Object) -> None:
-    """Take that back."""
-    from gateway import people
-
-    people.revoke(session, subject, object_)
 
 
 @command(app, "migrate")

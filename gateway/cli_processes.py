@@ -1,7 +1,7 @@
 """The commands that run something until they are stopped, and those that look after it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -48,9 +48,19 @@ def _executor(session: Session) -> int:
 
 
 @command(app, "projector")
-def _projector(session: Session, name: Name = None) -> int:
+def _projector(
+    session: Session,
+    what: Annotated[
+        Literal["rebuild"] | None,
+        typer.Argument(help="Make the read model anew from the log, and end. The present one serves meanwhile."),
+    ] = None,
+    name: Name = None,
+) -> int:
     """Keep the read model, join outputs, clean up. Several share the work; Ctrl-C hands it over."""
-    from gateway import process, wiring_roles
+    from gateway import process, readmodels, wiring_roles
+
+    if what == "rebuild":
+        return readmodels.rebuild(session)
 
     return process.run(session, wiring_roles.projector(session.config, name or ""))
 

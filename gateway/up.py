@@ -83,6 +83,7 @@ def _tell(session: Session, running: Running, why: str, metrics: str) -> None:
     work = f"{running.slots} slots, tasks run in {running.runner} ({why})" if running.slots else "nothing is dispatched"
     session.say(f"ready: {work}; data in {session.folders.data}; Ctrl-C stops it")
     if running.api:
+        session.say(f"dashboard: https://{running.api}/ (sign in with the token of: {APP} token show)")
         session.say(f"Arvados clients: https://{running.api}, found by: eval $({APP} token show)")
     if metrics:
         session.say(f"metrics: http://{metrics}/metrics")

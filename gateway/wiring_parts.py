@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from consumers import rebuild as rebuilding
 from consumers.assembler import Assembler
 from consumers.executor.service import Executor, Offer
 from consumers.executor.way import Way
@@ -175,3 +176,16 @@ def janitor_part(config: Config, folders: Folders, log: Log) -> Part:
 
     janitor = Janitor(own, interval=config.janitor.verified_for * MINUTE, safe=safe)
     return until_stopped("janitor", lambda stop: janitor.run(stop, JANITOR_PAUSE))
+
+
+# --- The read model anew ----------------------------------------------------------------------------------------------
+
+
+def rebuild(log: Log, dsn: str, tell: Callable[[int], None]) -> int:
+    """See `consumers.rebuild`."""
+    return rebuilding.rebuild(log, dsn, tell)
+
+
+def drift(log: Log, dsn: str, tell: Callable[[int], None]) -> rebuilding.Drift:
+    """See `consumers.rebuild`."""
+    return rebuilding.drift(log, dsn, tell)

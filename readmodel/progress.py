@@ -22,6 +22,11 @@ class Progress(NamedTuple):
     marks: dict[int, dict[str, tuple[int, int]]]
 
 
+def share(connection: Connection) -> None:
+    """First in each transaction that writes: the tables are the same to its end."""
+    connection.execute(SQL["share"])
+
+
 def begin(connection: Connection, log_ids: dict[int, str]) -> None:
     """Note the partitions that were not there before."""
     for partition, log_id in log_ids.items():

@@ -86,7 +86,7 @@ class Pages:
         async def show(asked: Request) -> Response:
             _, look = await run_in_threadpool(self._look, asked)
             data = await run_in_threadpool(self._data, view, look)
-            return Response(orjson.dumps(msgspec.to_builtins(data, str_keys=True)), media_type="application/json")
+            return Response(msgspec.json.encode(data), media_type="application/json")
 
         return show
 

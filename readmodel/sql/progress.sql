@@ -1,5 +1,9 @@
 -- How far the projector has come; see readmodel/progress.py.
 
+-- name: share
+-- Who makes tables beside these waits for us, and we for them (readmodel/beside.py).
+select pg_advisory_xact_lock_shared(1919770977)
+
 -- name: begin_partition
 insert into rm.applied (partition, log_id, next_offset) values (%(partition)s, %(log_id)s, 0)
 on conflict (partition) do nothing

@@ -89,15 +89,6 @@ def test_any_interleaving_of_the_partitions_ends_alike(dsn, connection, seed, po
     assert dump(connection) == expected
 
 
-def test_rebuilding_gives_the_same_rows(dsn, connection):
-    office = busy_office(SEED)
-    expected = rows_of(office.log, dsn, connection)
-    connection.execute("delete from rm.jobs")
-    with closing(Projector(office.log, dsn)) as projector:
-        projector.rebuild()
-    assert dump(connection) == expected
-
-
 def test_killed_in_the_middle_of_a_batch_it_goes_on_where_it_was(dsn, connection):
     office = busy_office(SEED)
     expected = rows_of(office.log, dsn, connection)
