@@ -30,6 +30,7 @@ from gateway.problems import Refused
 from gateway.reach import make_topics, open_log, store_identity
 from gateway.serverwatch import ServerWatch
 from gateway.storewatch import StoreWatch
+from gateway.traces import Tracing
 from store import identity
 from streams.embedded import EmbeddedPostgres, process_on
 from streams.localstore import LocalStore
@@ -63,6 +64,8 @@ def running(
         make_topics(log)
         if folders.shared_store is None:  # a store in the data folder is this log's from now on
             identity.claim(folders.store, store_identity(log), anew=True)
+        instruments.observe_log(log, events, stack)
+        log = Tracing(LOCAL, config.traces, stack).follow(log)
         images = partial(resolve_image, config)
         api = parts_of.api_of(config, folders, dsn, log, stack, images) if config.api.listen else None
         address = api.address if api else ""
@@ -76,7 +79,6 @@ def running(
             parts.start(Part("Postgres", watch.run, watch.stop))
         for part in made:
             parts.start(part)
-        instruments.observe_log(log, events, stack)
         if executor:
             parts_of.ExecutorMetrics(instruments.registry, executor)
             parts.start(Part("executor", executor.run, executor.stop))
