@@ -67,7 +67,8 @@ def running(
         instruments.observe_log(log, events, stack)
         log = Tracing(LOCAL, config.traces, stack).follow(log)
         images = partial(resolve_image, config)
-        api = parts_of.api_of(config, folders, dsn, log, stack, images) if config.api.listen else None
+        requests = parts_of.RequestMetrics(instruments.registry)
+        api = parts_of.api_of(config, folders, dsn, log, stack, images, requests) if config.api.listen else None
         address = api.address if api else ""
         executor = _executor(config, folders, log, stack, address) if dispatch else None
         works = _works(config, dsn, log, executor, address)
@@ -155,14 +156,16 @@ def leftovers(folders: Folders) -> Iterator[str]:
         yield "the Postgres server of a killed `up`"
 
 
-def remove_leftovers(config: Config, folders: Folders) -> None:
-    """End and remove them."""
+def remove_leftovers(config: Config, folders: Folders) -> Iterator[str]:
+    """End and remove them; one line for each that can't be found out about."""
     if (folders.data / "postgres" / "postmaster.pid").exists():
         EmbeddedPostgres(folders.data).stop()
     for node, root in _executors(config, folders):
         if root.exists():
-            key = site_key(node, root)
-            _runners(config, root).sweep(key)
+            key, runners = site_key(node, root), _runners(config, root)
+            runners.sweep(key)
+            if runners.owing:
+                yield f"containers of node {node} may still run: {runners.owing}"
             remove_tree(socket_folder(key))
 
 

@@ -17,6 +17,7 @@ from consumers.runners.relay import Target
 from coordinator.dispatch import Dispatch
 from gateway import tokens
 from gateway.api.assemble import Api
+from gateway.api.metrics import RequestMetrics as RequestMetrics
 from gateway.api.server import bound
 from gateway.api.service import TaskRules
 from gateway.config import Config
@@ -131,12 +132,21 @@ def _target(key: str, text: str) -> Target:
     return Target(host.strip("[]"), int(port))
 
 
-def api_of(config: Config, folders: Folders, dsn: str, log: Log, stack: ExitStack, images: ImageResolver) -> Api:
+def api_of(
+    config: Config,
+    folders: Folders,
+    dsn: str,
+    log: Log,
+    stack: ExitStack,
+    images: ImageResolver,
+    metrics: RequestMetrics,
+) -> Api:
     """The API, listening, with a token for who runs this. Refused where its port is taken."""
     listening = bound(config.api.listen, config.api.port)
     stack.callback(listening.close)
     tokens.ensure_local(folders, dsn)
-    made = Api(log, dsn, folders, listening, images, TaskRules(task_key(config), config.api.purity))
+    rules = TaskRules(task_key(config), config.api.purity)
+    made = Api(log, dsn, folders, listening, images, rules, metrics)
     stack.callback(made.close)
     return made
 

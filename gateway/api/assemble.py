@@ -6,6 +6,7 @@ from coordinator.ids import DEFAULT_PREFIX
 from gateway.api import collections, explain, jobs, keep, logs, people, tasks
 from gateway.api.app import application
 from gateway.api.dispatch import Dispatcher
+from gateway.api.metrics import RequestMetrics
 from gateway.api.schema import RESOURCES
 from gateway.api.server import Server, address_of
 from gateway.api.service import Service, TaskRules
@@ -22,10 +23,17 @@ HANDLERS = {name: handler for methods in _METHODS for name, handler in methods.H
 
 class Api:
     """`run` serves at `listening` until `stop`; then `close`. `images`: resolves names of images.
-    `tasks`: how running tasks are known. Raises LogError."""
+    `tasks`: how running tasks are known. `metrics`: what requests are counted by. Raises LogError."""
 
     def __init__(
-        self, log: Log, dsn: str, folders: Folders, listening: socket.socket, images: ImageResolver, tasks: TaskRules
+        self,
+        log: Log,
+        dsn: str,
+        folders: Folders,
+        listening: socket.socket,
+        images: ImageResolver,
+        tasks: TaskRules,
+        metrics: RequestMetrics | None = None,
     ) -> None:
         self.address = address_of(listening)
         made, key = certificate(folders.api, str(listening.getsockname()[0]))
@@ -34,7 +42,7 @@ class Api:
         self._pages = Pages(self.service, log, folders.checkpoints)
         routes = [*self._pages.routes(), *keep.Keep(dispatcher).routes()]
         app = application(dispatcher, self.address, DEFAULT_PREFIX, *routes)
-        self._server = Server(app, listening, made, key)
+        self._server = Server(metrics.around(app) if metrics else app, listening, made, key)
         self.run = self._server.run
 
     def stop(self) -> None:

@@ -1,5 +1,6 @@
 """What processes measure of themselves: figures that are right, names that the dashboard may ask for, nobody's data."""
 
+import asyncio
 import json
 import re
 import urllib.error
@@ -12,11 +13,17 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Metric
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message
 
 from consumers.executor.service import Executor, Offer
 from consumers.metrics import ExecutorMetrics, ProjectorMetrics
 from coordinator.dispatch import Dispatch
 from coordinator.proof import WatchedClaimsType
+from gateway.api.metrics import RequestMetrics
 from gateway.config import Metrics as Configured
 from gateway.exposition import Condition
 from gateway.health import Standing
@@ -245,6 +252,38 @@ def test_totals_of_clients_only_grow_also_when_clients_are_closed_and_made_anew(
     assert "somebody-elses" not in repr(samples(registry))
 
 
+# --- Requests ---------------------------------------------------------------------------------------------------------
+
+
+def test_requests_are_counted_by_method_and_status_and_never_by_path() -> None:
+    registry = CollectorRegistry()
+
+    def reply(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("", status_code=404 if "missing" in request.url.path else 200)
+
+    app = Starlette(routes=[Route("/{path:path}", reply, methods=["GET", "BREW"])])
+    measured = RequestMetrics(registry).around(app)
+    for method, path in (("GET", "/zzzzz-8i9sb-secret"), ("GET", "/missing"), ("BREW", "/tea")):
+        asyncio.run(ask(measured, method, path))
+    found = samples(registry)
+    counts = {name: value for name, value in found.items() if "_count" in name}
+    named = "crunch_reuse_http_request_duration_seconds_count"
+    assert counts == {f"{named} GET 200": 1, f"{named} GET 404": 1, f"{named} other 200": 1}
+    assert found["crunch_reuse_http_requests_in_progress"] == 0
+    assert "secret" not in repr(found)
+
+
+async def ask(app: ASGIApp, method: str, path: str) -> None:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(_message: Message) -> None:
+        pass
+
+    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "headers": []}
+    await app({**scope, "query_string": b"", "server": ("here", 1), "scheme": "http", "root_path": ""}, receive, send)
+
+
 # --- Names ------------------------------------------------------------------------------------------------------------
 
 
@@ -260,6 +299,7 @@ def everything(tmp_path: Path) -> list[Metric]:
         made.registry, Executor(MemoryLog(), CollectionStore(BlockStore(tmp_path)), tmp_path / "node", Offer())
     )  # type: ignore[arg-type]
     made.registry.register(Metrics(KafkaSettings(servers="nowhere:1")))
+    RequestMetrics(made.registry)
     return list(made.registry.collect())
 
 
