@@ -67,6 +67,7 @@ class BlockStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._incoming = root / ".tmp"
+        self._aside = root / ".aside"
 
     @classmethod
     def create(cls, root: Path) -> Self:
@@ -195,6 +196,48 @@ class BlockStore:
         """Remove a block; nothing happens if it is not there."""
         with self._faults():
             self._path(parse_locator(locator).md5).unlink(missing_ok=True)
+
+    def set_aside(self, locator: str, before_ns: int) -> bool:
+        """Take a block out of use, to be forgotten later; False, and it stays, if it was renewed since (ns)."""
+        md5 = parse_locator(locator).md5
+        path, aside = self._path(md5), self._aside / md5
+        with self._faults():
+            self._aside.mkdir(exist_ok=True)
+            try:
+                path.replace(aside)
+            except FileNotFoundError:
+                return False
+            if aside.stat().st_mtime_ns < before_ns:
+                os.utime(aside)  # from now on it is as old as its being set aside
+                return True
+            self._put_back(aside, path)
+            return False
+
+    def put_back(self, locator: str) -> None:
+        """Undo `set_aside`; nothing happens if it was not set aside, or is there again."""
+        md5 = parse_locator(locator).md5
+        with self._faults():
+            self._put_back(self._aside / md5, self._path(md5))
+
+    def forget(self, before_ns: int) -> int:
+        """Remove what was set aside before a time (ns since the epoch); says how many."""
+        removed = 0
+        with self._faults():
+            for path in self._aside.iterdir() if self._aside.is_dir() else ():
+                if path.stat().st_mtime_ns < before_ns:
+                    path.unlink(missing_ok=True)
+                    removed += 1
+        return removed
+
+    def _put_back(self, aside: Path, path: Path) -> None:
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            pass  # it was written anew meanwhile: the same content
+        except FileNotFoundError:
+            return
+        _sync_directory(path.parent)
+        aside.unlink(missing_ok=True)
 
     def sweep(self, before_ns: int) -> int:
         """Remove what writers that died left behind, last touched before a time (ns since the epoch); says how many."""

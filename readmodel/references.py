@@ -1,0 +1,19 @@
+"""What the store has to keep: all content that jobs, running executions, entries and collections name."""
+
+from readmodel import queries, registry
+from readmodel.connection import Connection
+from readmodel.sql import statements
+
+SQL = statements("references.sql")
+
+
+def referenced(connection: Connection) -> list[str]:
+    """Portable data hashes, each once. Raises ReadModelError."""
+    registry.prepare(connection)
+    return [row["content"] for row in queries.select(connection, SQL["references"], None, {})]
+
+
+def projected(connection: Connection) -> dict[int, int]:
+    """The next offset of each partition of `facts` that is projected. Raises ReadModelError."""
+    found = queries.select(connection, SQL["projected"], None, {})
+    return {row["partition"]: row["next_offset"] for row in found}

@@ -1,0 +1,40 @@
+-- Entries, their use, and what that saved (readmodel/cache.py). `everything` and `owners`: the viewer's sight.
+
+-- name: entries
+select e.token, e.fingerprint, e.owner, e.task, e.root, coalesce(t.name, '') as name, e.output,
+    coalesce(e.ended_at, e.granted_at) as made_at, greatest(e.ended_at, e.granted_at, c.last) as used_at,
+    c.copies, greatest(e.node_finished_at - e.node_started_at, 0) as took
+from rm.entries e
+left join rm.job_tasks t on t.root = e.root and t.task = e.task
+cross join lateral (
+    select count(*) as copies, max(x.finished_at) as last
+    from rm.job_tasks x join rm.jobs j using (root)
+    where x.token = e.token and x.state = 'copied' and (%(everything)s or j.owner = any(%(owners)s))
+) c
+where (%(everything)s or e.owner = any(%(owners)s))
+    and (%(own)s::text is null or e.owner = %(own)s)
+    and (%(task)s::text is null or e.token in (select k.token from rm.job_tasks k where k.task = %(task)s))
+    and (%(made_before)s::bigint is null or coalesce(e.ended_at, e.granted_at) < %(made_before)s)
+    and (%(used_before)s::bigint is null or greatest(e.ended_at, e.granted_at, c.last) < %(used_before)s)
+order by used_at, e.token
+limit %(limit)s
+
+-- name: savings
+-- `given`: copies that this user's jobs were given; `taken`: copies that others were given of this user's executions.
+select
+    count(*) filter (where j.owner = %(user)s) as given,
+    coalesce(sum(x.took) filter (where j.owner = %(user)s), 0)::bigint as given_ms,
+    count(*) filter (where j.owner <> %(user)s and e.owner = %(user)s) as taken,
+    coalesce(sum(x.took) filter (where j.owner <> %(user)s and e.owner = %(user)s), 0)::bigint as taken_ms
+from (
+    select t.root, t.token, greatest(t.source_finished_at - t.source_started_at, 0) as took
+    from rm.job_tasks t where t.state = 'copied'
+) x
+join rm.jobs j using (root)
+join rm.tasks e using (token)
+where j.owner = %(user)s or e.owner = %(user)s
+
+-- name: copied_outputs
+select t.output, count(*) as times from rm.job_tasks t join rm.jobs j using (root)
+where t.state = 'copied' and j.owner = %(user)s and t.output <> ''
+group by t.output
