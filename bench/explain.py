@@ -77,7 +77,7 @@ def _fill(connection: Connection, tasks: int, owners: int) -> None:
 
 
 def _copy(connection: Connection, what: str, rows: Any) -> None:
-    with connection.cursor().copy(f"copy rm.{what} from stdin") as copy:  # type: ignore[arg-type]
+    with connection.cursor().copy(f"copy rm.{what} from stdin") as copy:
         for row in rows:
             copy.write_row(row)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from coordinator import audit_giving as giving
 from coordinator.audit import Step, Violation, answer_of, check_answer
-from coordinator.audit_model import LIVE, Held, Model, Now, Problems, could_wait
+from coordinator.audit_model import LIVE, Held, Model, Now, Problems, could_wait, outputs_of
 from schemas import claims as c
 from schemas import facts as f
 from schemas import tasks as t
@@ -80,7 +80,9 @@ def _accept(model: Model, command: Any) -> Problems:
         case c.Released(fingerprint=fingerprint):
             model.quarantined.pop(fingerprint, None)
             entries = [model.held[token] for token in model.tokens.get(fingerprint, ())]
-            model.settled[fingerprint] = [e.output for e in entries if e.status == "done"]
+            model.settled[fingerprint] = list(outputs_of(entries))
+        case c.Invalidated(keep=keep) if keep in model.held:
+            model.held[keep].late.clear()
         case c.Withdrawn(task=task) | c.PurityDropped(task=task):
             model.dequeue(task)
 
@@ -174,6 +176,15 @@ def changed(model: Model, fact: f.ExecutionChanged) -> Problems:
     _follow(model, fact, execution)
 
 
+def disagreed(model: Model, fact: f.Disagreed) -> Problems:
+    """Two finished executions, or one and an attempt before it whose output came too late, differ."""
+    earlier, later = (model.held.get(token) for token in fact.tokens)
+    if earlier is None or later is None or fact.outputs[0] == fact.outputs[1] or later.output != fact.outputs[1]:
+        yield 7, f"{fact.tokens[0]} and {fact.tokens[1]} are said to disagree, and do not"
+    elif earlier.status != "done":
+        later.late.append(fact.outputs[0])
+
+
 def _follow(model: Model, fact: f.ExecutionChanged, execution: Held) -> None:
     if fact.status == "impure":
         execution.impure = True
@@ -195,6 +206,7 @@ REPORTS: dict[type, Callable[[Model, Any], Problems]] = {
     f.Promoted: giving.promoted,
     f.Reused: giving.reused,
     f.Redecided: giving.redecided,
+    f.Disagreed: disagreed,
     f.ExecutionChanged: changed,
     t.TaskCreated: giving.created,
     t.TaskCopied: giving.copied,

@@ -1,6 +1,6 @@
 """What the audit's checker of `claims` remembers: executions, holders, queues; from the topics, not from a machine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -15,7 +15,10 @@ Problems = Iterator[tuple[int, str]]  # number of the invariant, what is wrong
 
 
 class Held(msgspec.Struct):
-    """An execution. `holders`: owners who have, or are to have, its output, with their first task that has."""
+    """An execution. `holders`: owners who have, or are to have, its output, with their first task that has.
+
+    `late`: other outputs that attempts before it turned out to have.
+    """
 
     want: Requested
     task: str
@@ -26,6 +29,7 @@ class Held(msgspec.Struct):
     unable: bool = False
     named_output: str = ""
     output: str = ""
+    late: list[str] = []
     children: int = 0
 
 
@@ -78,7 +82,7 @@ class Model(msgspec.Struct):
 
     def disagree(self, fingerprint: str, executions: list[Held]) -> bool:
         """Whether finished ones among them have different outputs, which nobody has settled."""
-        outputs = {e.output for e in executions if e.status == "done"}
+        outputs = set(outputs_of(executions))
         return len(outputs) > 1 and not outputs.issubset(self.settled.get(fingerprint, ()))
 
     def enqueue(self, task: str, token: str, kind: str) -> None:
@@ -104,6 +108,14 @@ class Model(msgspec.Struct):
         if queue:
             self.queues[new, "execution"] = queue
             self.waits |= dict.fromkeys(queue, (new, "execution"))
+
+
+def outputs_of(executions: Iterable[Held]) -> Iterator[str]:
+    """The outputs that stand for finished executions, late ones too."""
+    for execution in executions:
+        if execution.status == "done":
+            yield execution.output
+            yield from execution.late
 
 
 def could_wait(execution: Held, want: Requested) -> bool:

@@ -2,7 +2,15 @@
 
 from coordinator.claims_give import Context, Outputs, cancel, changed, reprioritise
 from coordinator.claims_life import make_impure
-from coordinator.claims_state import Claim, Execution, Verification, execution_of, verifications_of, waiting_place
+from coordinator.claims_state import (
+    Claim,
+    Execution,
+    Verification,
+    execution_of,
+    outputs_of,
+    verifications_of,
+    waiting_place,
+)
 from coordinator.claims_waiters import give_or_redecide, promote, redecide
 from coordinator.machine import Output, answered, nothing
 from schemas.claims import Invalidated, OutputMissing, PurityDropped, Quarantined, Released, Verified, Withdrawn
@@ -136,8 +144,7 @@ def released(_ctx: Context, claim: Claim, record: Released) -> Outputs:
     """Quarantine, the present disagreement and the count of lost nodes are over."""
     claim.quarantined = False
     claim.losses = ()
-    outputs = [e.output for e in claim.executions.values() if e.status == "done"]
-    claim.settled = tuple(dict.fromkeys(outputs))
+    claim.settled = tuple(dict.fromkeys(outputs_of(claim.executions.values())))
     yield Output(Topic.FACTS, ClaimChanged(fingerprint=record.fingerprint, quarantined=False))
     yield answered(record.fingerprint)
 
@@ -151,9 +158,12 @@ def invalidated(ctx: Context, claim: Claim, record: Invalidated) -> Outputs:
         wrong = [e for e in entries if e.token != record.keep]
     else:
         wrong = []
-    if not wrong:
+    kept = None if record.token else claim.executions.get(record.keep)
+    if not wrong and not (kept and kept.late):
         yield nothing(record.fingerprint, Reason.UNKNOWN)
         return
+    if kept is not None:
+        kept.late = {}
     for entry in wrong:
         yield from drop_entry(ctx, claim, entry, "invalidated", record.reason)
     yield answered(record.fingerprint)

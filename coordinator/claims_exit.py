@@ -4,7 +4,17 @@ from itertools import chain
 from typing import Any
 
 from coordinator.claims_decide import announce, verification_ready
-from coordinator.claims_give import FACTS, TASKS, Context, Outputs, Said, changed, children_of, disagreements
+from coordinator.claims_give import (
+    FACTS,
+    TASKS,
+    Context,
+    Outputs,
+    Said,
+    changed,
+    children_of,
+    disagreements,
+    late_disagreements,
+)
 from coordinator.claims_life import fenced, live
 from coordinator.claims_state import (
     COUNTED,
@@ -25,6 +35,7 @@ from schemas.facts import ClaimChanged, ExecutionChanged, ExecutionStatus
 from schemas.reasons import Failure, Reason
 from schemas.tasks import TaskCompleted, TaskFailed
 
+REMEMBERED = 8  # attempts of which a late word is still heard
 FEW = 16  # waiters that are served in one list: taking outputs through nested iterators costs more than a list of them
 
 
@@ -32,7 +43,7 @@ def exited(ctx: Context, claim: Claim, record: Exited) -> Outputs:
     """The verdict is the machine's. Only a current token's exit counts, and once."""
     execution = live(claim, record.token)
     if execution is None:
-        return [_late(claim, record)]
+        return _late(claim, record)
     execution.node = record.node
     said = verdict(execution.want.by_record, execution.success, record.exit_code, record.failure)
     if said == "success":
@@ -45,13 +56,31 @@ def exited(ctx: Context, claim: Claim, record: Exited) -> Outputs:
     return [*outputs, answer] if type(outputs) is list else chain(outputs, (answer,))
 
 
-def _late(claim: Claim, record: Exited) -> Output:
+def _late(claim: Claim, record: Exited) -> Said:
     entry = claim.executions.get(record.token)
     if entry is None:
-        return fenced(record.fingerprint)
+        return [*_noted(claim, record), fenced(record.fingerprint)]
     if entry.output in (record.output, entry.named_output):
-        return nothing(record.fingerprint, Reason.ALREADY)
-    return refused(record.fingerprint, Reason.OTHER_OUTPUT, f"it completed with {entry.output}, not {record.output}")
+        return [nothing(record.fingerprint, Reason.ALREADY)]
+    told = f"it completed with {entry.output}, not {record.output}"
+    return [refused(record.fingerprint, Reason.OTHER_OUTPUT, told)]
+
+
+def _noted(claim: Claim, record: Exited) -> Outputs:
+    """An attempt that was given up has an output after all. It is never given, but tells whether the next one's is."""
+    later = next((e for e in claim.executions.values() if record.token in e.replaced), None)
+    if later is None or record.token in later.late or not _tells(later, record):
+        return
+    later.late = {**later.late, record.token: record.output}
+    if later.status == "done":
+        yield from late_disagreements(later, record.token)
+
+
+def _tells(later: Execution, record: Exited) -> bool:
+    """Whether the two outputs can be compared: neither was named by a task that judges itself."""
+    succeeded = record.exit_code == 0 and record.failure in COUNTED and bool(record.output)
+    alike = not (later.impure or later.named_output or later.want.by_record or is_impure(record.fingerprint))
+    return succeeded and alike
 
 
 def _succeed(ctx: Context, claim: Claim, execution: Execution, record: Exited) -> Outputs:
@@ -62,6 +91,8 @@ def _succeed(ctx: Context, claim: Claim, execution: Execution, record: Exited) -
     said = [_done(execution, record)]
     if not execution.impure and len(claim.executions) > 1:
         said += disagreements(claim, execution)
+    if execution.late and not execution.impure:
+        said += late_disagreements(execution, *execution.late)
     if execution.task:
         said += _completed(execution)
     waiters, execution.waiters = execution.waiters, {}
@@ -108,7 +139,12 @@ def _keep_as_entry(claim: Claim, execution: Execution) -> None:
         del claim.executions[execution.token]
     else:
         execution.want = Requested(
-            fingerprint=want.fingerprint, task=want.task, root=want.root, owner=want.owner, by_inputs=want.by_inputs
+            fingerprint=want.fingerprint,
+            task=want.task,
+            root=want.root,
+            owner=want.owner,
+            by_inputs=want.by_inputs,
+            by_record=want.by_record,
         )
 
 
@@ -127,6 +163,8 @@ def _try_again(ctx: Context, claim: Claim, execution: Execution, record: Exited)
         impure=execution.impure,
         holders={execution.owner: execution.holders[execution.owner]},
         waiters=execution.waiters,
+        replaced=(*execution.replaced[1 - REMEMBERED :], execution.token),
+        late=execution.late,
     )
     replace_in_place(claim, execution.token, again)
     status: ExecutionStatus = "lost" if record.failure is Failure.NODE and record.exit_code < 0 else "failed"

@@ -104,6 +104,19 @@ def disagreements(claim: Claim, later: Execution) -> Outputs:
             )
 
 
+def late_disagreements(execution: Execution, *tokens: str) -> Outputs:
+    """One fact for each of these earlier attempts whose output came too late and is not the one that counts."""
+    for token in tokens:
+        output = execution.late[token]
+        if output != execution.output:
+            fact = Disagreed(
+                fingerprint=execution.want.fingerprint,
+                tokens=(token, execution.token),
+                outputs=(output, execution.output),
+            )
+            yield Output(FACTS, fact)
+
+
 def cancel(claim: Claim, execution: Execution) -> Outputs:
     """Nobody wants the execution any more."""
     del claim.executions[execution.token]

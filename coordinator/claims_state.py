@@ -1,6 +1,6 @@
 """What the claims machine remembers of one fingerprint, and the questions its rules ask of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
@@ -21,6 +21,7 @@ class Execution(msgspec.Struct, kw_only=True, gc=False):
     `holders`: who has the output, each with the first of their tasks that got it; the owner first, copies add theirs.
     `waiters` keep their order of arrival, by task. `children`: the tasks it queued, in order, by idempotence key.
     `private`: it is its owner's alone, whatever others may read of the owner's, because nothing held it to its inputs.
+    `replaced`: tokens of the attempts before it; `late`: outputs that came under these after all, by token.
     """
 
     token: str
@@ -38,6 +39,8 @@ class Execution(msgspec.Struct, kw_only=True, gc=False):
     children: dict[str, TaskSpec] = {}
     success: bool | None = None
     named_output: str = ""
+    replaced: tuple[str, ...] = ()
+    late: dict[str, str] = {}
     node: str = ""
     output: str = ""
     log: str = ""
@@ -115,10 +118,18 @@ def visible(view: View, reader: str, claim: Claim, proof: str = "") -> list[Exec
 
 def disagree(claim: Claim, executions: list[Execution]) -> bool:
     """Whether finished ones among them have outputs that nobody has settled."""
-    if len(executions) < 2:
+    if len(executions) < 2 and not (executions and executions[0].late):
         return False
-    outputs = {e.output for e in executions if e.status == "done"}
+    outputs = set(outputs_of(executions))
     return len(outputs) > 1 and not outputs.issubset(claim.settled)
+
+
+def outputs_of(executions: Iterable[Execution]) -> Iterator[str]:
+    """What finished ones have as output, and what earlier attempts of theirs had when it was too late."""
+    for execution in executions:
+        if execution.status == "done":
+            yield execution.output
+            yield from execution.late.values()
 
 
 def can_wait(execution: Execution, want: Requested) -> bool:

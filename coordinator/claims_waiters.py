@@ -81,3 +81,4 @@ def _inherit(execution: Execution, heir: Requested) -> None:
     execution.want = msgspec.structs.replace(heir, cores=held.cores, memory=held.memory, scratch=held.scratch)
     execution.task, execution.root = heir.task, heir.root
     execution.holders = {heir.owner: heir.task}
+    execution.replaced, execution.late = (), {}  # what the old owner's attempts say is not the new one's to hear

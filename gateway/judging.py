@@ -68,11 +68,12 @@ def _judge(session: Session, as_user: str | None, which: Which, how: How, verb: 
         user = client.user(as_user)
         if not user.is_admin:
             raise Refused(f"{verb}: {user.name} is no admin: give one with --as (user add NAME --admin makes one)")
-        chosen = _chosen(session, client, which, how)
+        kept = _kept(client, how.keep)
+        chosen = _chosen(session, client, which) if kept is None else _others_than(client, kept)
         reached = spread.spread(client.rows, [one.token for one in chosen])
         if how.downstream and verb != "release":
             chosen = _with_downstream(client, chosen, reached)
-        commands = list(_commands(verb, chosen, how, _kept(client, user, how.keep)))
+        commands = list(_commands(verb, chosen, how.reason)) if kept is None else [_all_but(kept, how.reason)]
         if not commands and (which.task or which.fingerprint):
             commands = [_of_no_execution(client, user, which, verb)]
         _tell(session, chosen, reached)
@@ -86,8 +87,8 @@ def _judge(session: Session, as_user: str | None, which: Which, how: How, verb: 
 # --- Which ------------------------------------------------------------------------------------------------------------
 
 
-def _chosen(session: Session, client: Client, which: Which, how: How) -> list[Chosen]:
-    if not any(which) and how.keep is None:
+def _chosen(session: Session, client: Client, which: Which) -> list[Chosen]:
+    if not any(which):
         raise Refused("name a task, or say which executions: --fingerprint, --node, --script, --image, --since")
     selection = Selection(
         task=which.task,
@@ -99,16 +100,19 @@ def _chosen(session: Session, client: Client, which: Which, how: How) -> list[Ch
         since=_moment("--since", which.since),
         until=_moment("--until", which.until),
     )
-    if how.keep is not None:
-        return _others_than(client, how.keep)
     return spread.chosen(client.rows, selection)
 
 
-def _others_than(client: Client, task: str) -> list[Chosen]:
-    """All that the kept task's own fingerprint has besides its execution."""
-    [kept] = spread.chosen(client.rows, Selection(task=task)) or [None]
-    if kept is None:
+def _kept(client: Client, task: str | None) -> Chosen | None:
+    """The execution that is to stay. Refused where the task has none."""
+    found = spread.chosen(client.rows, Selection(task=task)) if task is not None else []
+    if task is not None and not found:
         raise Refused(f"--keep: there is no execution of {task}")
+    return found[0] if found else None
+
+
+def _others_than(client: Client, kept: Chosen) -> list[Chosen]:
+    """All that the kept one's fingerprint has besides."""
     same = spread.chosen(client.rows, Selection(fingerprint=kept.fingerprint))
     return [one for one in same if one.token != kept.token]
 
@@ -142,33 +146,27 @@ def _with_downstream(client: Client, chosen: list[Chosen], reached: Spread) -> l
     return chosen + spread.of_tokens(client.rows, further)
 
 
-def _kept(client: Client, user: User, task: str | None) -> str:
-    if task is None:
-        return ""
-    found = queries.task(client.rows, user.uuid, task)
-    return found.token or "" if found else ""
-
-
 # --- What is done -----------------------------------------------------------------------------------------------------
 
 
-def _commands(verb: str, chosen: list[Chosen], how: How, kept: str) -> Iterator[Record]:
+def _commands(verb: str, chosen: list[Chosen], reason: str) -> Iterator[Record]:
     """What is asked of the claims machine; work that was never shared needs no judgement."""
     shared = [one for one in chosen if not is_impure(one.fingerprint)]
     if verb == "invalidate":
-        if kept:
-            for fingerprint in dict.fromkeys(one.fingerprint for one in shared):
-                yield Invalidated(fingerprint=fingerprint, keep=kept, reason=how.reason)
-        else:
-            for one in shared:
-                if one.status == "done":
-                    yield Invalidated(fingerprint=one.fingerprint, token=one.token, reason=how.reason)
+        for one in shared:
+            if one.status == "done":
+                yield Invalidated(fingerprint=one.fingerprint, token=one.token, reason=reason)
         return
     for fingerprint in dict.fromkeys(one.fingerprint for one in shared):
         if verb == "quarantine":
-            yield Quarantined(fingerprint=fingerprint, reason=how.reason)
+            yield Quarantined(fingerprint=fingerprint, reason=reason)
         else:
             yield Released(fingerprint=fingerprint)
+
+
+def _all_but(kept: Chosen, reason: str) -> Record:
+    """The others are wrong, and so is what attempts before the kept one said too late."""
+    return Invalidated(fingerprint=kept.fingerprint, keep=kept.token, reason=reason)
 
 
 def _of_no_execution(client: Client, user: User, which: Which, verb: str) -> Record:

@@ -169,7 +169,6 @@ USELESS = {
     "failed": "failed",
     "lost": "was lost with its node",
     "superseded": "was replaced by another attempt",
-    "cancelled": "was cancelled",
     "missing": "has lost its output: blocks are gone from the store",
     "invalidated": "was declared wrong by an operator",
     "impure": "turned out not to be pure",

@@ -110,9 +110,29 @@ def test_a_zombies_output_is_never_given():
         s.loses("a").exits("a", token=old, output="zombie")
         assert s.all(TaskCopied) == []
         s.exits("a", output="good")
-        assert [b.output for b in s.all(TaskCopied)] == ["good"]
+        assert s.all(TaskCopied) == []
+        assert [b.outputs for b in s.all(Disagreed)] == [("zombie", "good")]
+        assert s.fates["a2"] == ["waiting", "granted"]
 
     fails_under(mutations.no_fencing, scenario)
+
+
+def test_what_came_too_late_is_told_to_none_but_those_who_see_the_one_that_counts():
+    s = scene().may_read("bob", "ada").asks("ada", "a")
+    old = s.tokens["a"]
+    s.loses("a").exits("a", output="good").exits("a", token=old, output="zombie").asks("cyd", "c").exits("c")
+    assert s.fates["c"] == ["granted", "completed"]
+    s.asks("cyd", "c2").asks("bob", "b")
+    assert (s.fate("c2"), s.fate("b")) == ("copied", "granted")
+
+
+def test_who_takes_an_execution_over_hears_nothing_of_its_earlier_attempts():
+    s = scene().may_read("bob", "ada").asks("ada", "a").asks("bob", "b")
+    old = s.tokens["a"]
+    s.loses("a").withdraws("a").exits("b", output="good").exits("b", token=old, output="zombie")
+    assert s.all(Disagreed) == []
+    s.asks("bob", "b2")
+    assert s.fate("b2") == "copied"
 
 
 def test_what_a_group_owns_is_shared_with_its_members():

@@ -4,11 +4,11 @@ from collections import Counter
 from typing import Any
 
 from schemas import claims as c
-from schemas.facts import Answered
+from schemas.facts import Answered, Disagreed
 from schemas.reasons import Failure, Outcome
 from schemas.settings import ConfigSet, Forwarded
 from schemas.topics import Topic
-from tests.simulation.model_runs import DEFAULTS, Claim, Look, Run
+from tests.simulation.model_runs import COUNTED, DEFAULTS, Claim, Look, Run
 from tests.simulation.model_step import Step
 from tests.simulation.sight import Broken, Sight
 
@@ -45,8 +45,10 @@ class ClaimsModel:
             claim = self.claims[record.fingerprint] = Claim(record.fingerprint)
         if answer.outcome is not Outcome.DONE:
             self.fired[f"{answer.outcome}: {answer.reason}"] += 1
-            if outputs:
-                raise Broken(2, f"answered {answer.outcome}, and yet: {outputs[0][1]}", record.fingerprint)
+            told = [body for _, body in outputs]
+            if told != _came_late(claim, record):
+                raise Broken(2, f"answered {answer.outcome}, and yet: {told}", record.fingerprint)
+            self.fired["came late and differs"] += len(told)
             _check_refusal(claim, record)
             return
         busy = self._count(claim)
@@ -179,11 +181,13 @@ def _quarantined(step: Step, claim: Claim, record: c.Quarantined) -> None:
 
 def _released(step: Step, claim: Claim, record: c.Released) -> None:
     claim.quarantined, claim.losses = False, []
-    claim.settled = {run.output for run in claim.runs.values() if run.status == "done"}
+    claim.settled = claim.outputs(claim.runs.values())
 
 
-def _nothing(step: Step, claim: Claim, record: Any) -> None:
-    return
+def _invalidated(step: Step, claim: Claim, record: c.Invalidated) -> None:
+    kept = None if record.token else claim.runs.get(record.keep)
+    if kept is not None:
+        kept.late = {}
 
 
 BEFORE: dict[type, Any] = {
@@ -202,8 +206,26 @@ BEFORE: dict[type, Any] = {
     c.Unplaceable: _unplaceable,
     c.Quarantined: _quarantined,
     c.Released: _released,
-    c.Invalidated: _nothing,
+    c.Invalidated: _invalidated,
 }
+
+
+def _came_late(claim: Claim, record: Any) -> list[Disagreed]:
+    """An output of an attempt that was given up is noted beside that of the next; what follows from its refusal."""
+    run = claim.successor(record.token) if isinstance(record, c.Exited) else None
+    if run is None or record.token in run.late or not _is_comparable(run, record):
+        return []
+    run.late[record.token] = record.output
+    if run.status != "done" or run.output == record.output:
+        return []
+    tokens, outputs = (record.token, run.token), (record.output, run.output)
+    return [Disagreed(fingerprint=claim.fingerprint, tokens=tokens, outputs=outputs)]
+
+
+def _is_comparable(run: Run, exited: c.Exited) -> bool:
+    succeeded = exited.exit_code == 0 and exited.failure in COUNTED and exited.output
+    impure = run.impure or exited.fingerprint.startswith("impure:")
+    return bool(succeeded) and not (impure or run.named or run.want.by_record)
 
 
 # --- What may be refused ---------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What the model remembers of one fingerprint, put together from the log: executions, looks at entries, who waits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from schemas.claims import Exited, Requested
@@ -31,6 +31,8 @@ class Run:
         self.named = ""
         self.output = ""
         self.exit: Exited | None = None
+        self.replaced: list[str] = []
+        self.late: dict[str, str] = {}
         self.verified_at = 0
 
     @property
@@ -109,8 +111,16 @@ class Claim:
 
     def disagree(self, runs: list[Run]) -> bool:
         """Whether finished ones among them have different outputs that nobody has settled."""
-        outputs = {run.output for run in runs if run.status == "done"}
+        outputs = self.outputs(runs)
         return len(outputs) > 1 and not outputs <= self.settled
+
+    def outputs(self, runs: Iterable[Run]) -> set[str]:
+        """What finished ones have, or an attempt before them turned out to have."""
+        return {out for run in runs if run.status == "done" for out in (run.output, *run.late.values())}
+
+    def successor(self, token: str) -> Run | None:
+        """The attempt after the one that was given up under this token."""
+        return next((run for run in self.runs.values() if token in run.replaced), None)
 
     def waits_at(self, place: Run | Look) -> Iterator[Wait]:
         """Who waits there, in order of arrival."""

@@ -137,6 +137,7 @@ class Step:
         )
         run = Run(fact.token, old.want, old.task, fact.attempt)
         run.impure, run.holders = old.impure, old.holders[:1]
+        run.replaced, run.late = [*old.replaced, old.token], dict(old.late)
         for wait in self.claim.waits_at(old):
             wait.place = run
         self.told = True
@@ -270,6 +271,7 @@ class Step:
         want = self.move(fact.task, is_heir=True).want
         self.must(6, fact.owner == want.owner and not run.impure, f"{fact.token} was handed to {fact.owner}")
         run.task, run.holders = want.task, [(want.owner, want.task)]
+        run.replaced, run.late = [], {}
         self.promoted = run
         self.fired["promoted"] += 1
 
@@ -307,8 +309,9 @@ class Step:
         self.must(2, run is not None and run.task == record.task, f"{record.task} was told of {record.token}")
 
     def disagreed(self, fact: f.Disagreed) -> None:
-        runs = [self.claim.runs.get(token) for token in fact.tokens]
-        outputs = [run.output for run in runs if run is not None]
+        earlier, later = (self.claim.runs.get(token) for token in fact.tokens)
+        late = later.late.get(fact.tokens[0], "") if later is not None else ""
+        outputs = [earlier.output if earlier is not None else late, later.output if later is not None else ""]
         self.must(7, len({*outputs}) == 2 and (*outputs,) == fact.outputs, "they do not disagree")
         self.fired["disagreed"] += 1
 

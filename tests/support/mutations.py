@@ -59,6 +59,27 @@ def judgements_told_to_all() -> AbstractContextManager[Any]:
     return _patched((claims_decide, "visible", lambda view, reader, claim, proof="": [*claim.executions.values()]))
 
 
+def entries_never_looked_at() -> AbstractContextManager[Any]:
+    """An entry counts until somebody removes it."""
+    given = lambda ctx, claim, entry, want: copy(ctx, entry, want, waited=False)  # noqa: E731
+    return _patched((claims_decide, "_reuse", given))
+
+
+def nobody_waits() -> AbstractContextManager[Any]:
+    """Only what is done is reused."""
+    return _patched((claims_decide, "can_wait", lambda execution, want: False))
+
+
+def work_is_its_first_askers() -> AbstractContextManager[Any]:
+    """An execution ends when who asked for it first wants it no more."""
+    return _patched((claims_waiters, "may_see", lambda view, reader, execution: False))
+
+
+def any_output_will_do() -> AbstractContextManager[Any]:
+    """Of several outputs the first is given."""
+    return _patched((claims_decide, "disagree", lambda claim, executions: False))
+
+
 def _copy_all(ctx: Any, claim: Claim, entry: Execution, waiters: Any) -> Iterator[Any]:
     for want in waiters:
         yield from copy(ctx, entry, want, waited=True)
