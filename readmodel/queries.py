@@ -47,10 +47,10 @@ def task(connection: Connection, viewer: str, uuid: str) -> r.Task | None:
     return found[0] if found else None
 
 
-def waiting(connection: Connection, viewer: str, root: str | None = None) -> list[r.Waiting]:
-    """Tasks that wait on an execution or a verification now, longest first: of one job, or of all."""
+def waiting(connection: Connection, viewer: str, root: str | None = None, limit: int | None = None) -> list[r.Waiting]:
+    """Tasks that wait on an execution or a verification now, longest first: of one job, or of all; at most `limit`."""
     seen = sight(connection, viewer)
-    found = fetch(connection, "waiting", seen, {"root": root})
+    found = fetch(connection, "waiting", seen, {"root": root, "limit": limit})
     known = tokens_named(connection, seen, [row["waiting_on"] for row in found])
     for row in found:
         row |= {"on": known.get(row["waiting_on"]), "kind": row["waiting_kind"], "since": row["waiting_since"]}

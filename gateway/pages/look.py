@@ -62,6 +62,6 @@ class View(NamedTuple):
     section: str = ""
 
 
-def paged(look: Look, found: list[Any]) -> Data:
+def paged(look: Look, found: list[Any], size: int = PAGE) -> Data:
     """One row more than fits was asked for: whether there is a next page."""
-    return {"rows": found[:PAGE], "page": look.number, "has_more": len(found) > PAGE}
+    return {"rows": found[:size], "page": look.number, "has_more": len(found) > size}

@@ -10,6 +10,7 @@ from readmodel import board, queries
 from readmodel.board import Conflict
 from schemas.spec import TaskSpec
 
+PAIRS = 10  # conflicts of a page
 COMPARED = 5  # conflicts of a page whose outputs are compared file by file
 CONTAINERS = 100  # of all nodes
 
@@ -17,8 +18,8 @@ CONTAINERS = 100  # of all nodes
 def conflicts(look: Look) -> Data:
     """Executions of the same work with different outputs, each pair side by side."""
     with look.rows() as connection:
-        found = board.conflicts(connection, look.viewer, PAGE + 1, look.offset)
-    shape = paged(look, found)
+        found = board.conflicts(connection, look.viewer, PAIRS + 1, (look.number - 1) * PAIRS)
+    shape = paged(look, found, PAIRS)
     return shape | {"rows": _side_by_side(look, shape["rows"]), "may_judge": look.caller.is_admin}
 
 
@@ -30,7 +31,7 @@ def fingerprint(look: Look) -> Data:
         tasks = board.tasks_of_fingerprint(connection, look.viewer, wanted, PAGE + 1, look.offset)
         if not executions and not tasks:
             raise not_found()
-        pairs = board.conflicts(connection, look.viewer, PAGE, fingerprint=wanted)
+        pairs = board.conflicts(connection, look.viewer, PAIRS, fingerprint=wanted)
         told = queries.fetch(connection, "quarantine", None, {"fingerprint": wanted})
         sample = board.task(connection, look.viewer, tasks[0].task) if tasks else None
     components = msgspec.json.decode(sample.spec, type=TaskSpec).components if sample else None

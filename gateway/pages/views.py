@@ -106,8 +106,8 @@ def flights(look: Look) -> Data:
     """Executions that are granted or run, and who waits on them."""
     with look.rows() as connection:
         found = board.in_flight(connection, look.viewer, PAGE + 1, look.offset)
-        waiting = queries.waiting(connection, look.viewer)
-    return paged(look, found) | {"waiting": waiting[:PAGE], "more_waiting": max(len(waiting) - PAGE, 0)}
+        waiting = queries.waiting(connection, look.viewer, limit=PAGE + 1)
+    return paged(look, found) | {"waiting": waiting[:PAGE], "more_waiting": len(waiting) > PAGE}
 
 
 def hot(look: Look) -> Data:

@@ -175,6 +175,7 @@ where t.waiting_on <> '' and t.state in ('todo', 'claimed', 'running')
     and (%(everything)s or j.owner = any(%(owners)s))
     and (%(root)s::text is null or t.root = %(root)s)
 order by t.waiting_since, t.root, t.task
+limit %(limit)s
 
 -- name: job_log
 select l.position, l.said_at, l.kind, l.task, coalesce(t.name, '') as name, l.token, l.other, l.number, l.detail

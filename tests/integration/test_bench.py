@@ -36,6 +36,16 @@ def test_explain():
     assert "explained to a user: median" in bench("explain", "--tasks", "1500", "--owners", "20", "--rounds", "3")
 
 
+def test_pages():
+    told = bench("pages", "--tasks", "50000", "--rounds", "1")
+    assert told.count("a job's tree") == 2
+    assert "answer 5" not in told
+
+
+def test_projector():
+    assert "times as long" in bench("projector", "--jobs", "4", "--tasks", "10", "--runs", "1")
+
+
 def test_log():
     assert "append to woken reader" in bench("log", "--records", "200")
 
