@@ -2,7 +2,7 @@
 
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import requests
 from docker.errors import DockerException
 
 from consumers.runners.container import MARK_LABEL
+from tests.support.dockerd import answers
 from tests.support.provision import python_image
 
 NANOSECONDS = 10**9
@@ -49,16 +50,15 @@ class Containers:
             self._stopping.wait(0.1)
 
     def _hear(self) -> None:
-        client = docker.APIClient(base_url=self._address)
-        try:
+        if not answers(self._address):
+            return
+        with closing(docker.APIClient(base_url=self._address)) as client:
             filters = {"type": "container", "event": "start", "label": MARK_LABEL}
             self._stream = client.events(since=self._since // NANOSECONDS, filters=filters, decode=True)
             for event in self._stream:
                 if event["timeNano"] > self._since:
                     self._since = event["timeNano"]
                     self._write(event["Actor"], event["timeNano"])
-        finally:
-            client.close()
 
     def _write(self, actor: dict[str, Any], at: int) -> None:
         with self._starts.open("a") as file:

@@ -14,6 +14,19 @@ STOP_SECONDS = 30
 PROGRAMS = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
+def answers(address: str) -> bool:
+    """Whether an engine answers at this address (`unix://…`)."""
+    # Not by the docker package: it leaves its socket open when nobody answers.
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        try:
+            connection.connect(address.removeprefix("unix://"))
+            connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return b" 200 " in connection.recv(64)
+        except OSError:
+            return False
+
+
 class LocalEngine:
     """An engine that touches no firewall and has no bridge. It ends with us, also when we are killed.
 

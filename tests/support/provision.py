@@ -9,7 +9,6 @@ import hashlib
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ import platformdirs
 
 from streams.broker import BrokerError, fetch_jars, find_java
 from tests.support import arvados_sdks
-from tests.support.dockerd import PROGRAMS, LocalEngine
+from tests.support.dockerd import PROGRAMS, LocalEngine, answers
 
 IMAGE_PACKAGES = "python3"
 SECOND_PYTHON = "3.12" if sys.version_info[1] != 12 else "3.13"
@@ -197,19 +196,7 @@ def _running_engine() -> str | None:
     """The address of an engine that runs already and that this user may use; only local ones are looked for."""
     candidates = [os.environ.get("DOCKER_HOST", ""), "unix:///var/run/docker.sock"]
     candidates.append(f"unix://{Path.home()}/.docker/run/docker.sock")
-    return next((address for address in candidates if address.startswith("unix://") and _answers(address)), None)
-
-
-def _answers(address: str) -> bool:
-    # Not by the docker package: it leaves its socket open when nobody answers.
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
-        try:
-            connection.connect(address.removeprefix("unix://"))
-            connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
-            return b" 200 " in connection.recv(64)
-        except OSError:
-            return False
+    return next((address for address in candidates if address.startswith("unix://") and answers(address)), None)
 
 
 @contextmanager

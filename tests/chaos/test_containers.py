@@ -1,0 +1,64 @@
+"""Containers are counted by the engine's own events, also across its death."""
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from consumers.runners.container import MARK_LABEL
+from tests.chaos.containers import Containers
+from tests.support.dockerd import LocalEngine
+
+pytestmark = pytest.mark.needs("docker", "root")
+SOON = 60.0
+
+
+@pytest.fixture
+def engine() -> Iterator[LocalEngine]:
+    with tempfile.TemporaryDirectory(prefix="crunch-docker-") as folder:
+        made = LocalEngine(Path(folder))
+        made.start()
+        yield made
+        made.stop()
+
+
+def run(engine: LocalEngine, image: str, mark: str) -> str:
+    """A container that ends at once; the start of its id."""
+    client = docker.DockerClient(base_url=engine.address)
+    try:
+        made = client.containers.create(image, ["true"], labels={MARK_LABEL: mark} if mark else {}, network_mode="none")
+        made.start()
+        made.wait()
+        made.remove()
+        return str(made.id)[:12]
+    finally:
+        client.close()
+
+
+def lines(starts: Path, count: int) -> list[list[str]]:
+    """The first so many of them, once they are there."""
+    end, breath = time.monotonic() + SOON, threading.Event()  # never set
+    while len(found := [line.split() for line in starts.read_text().splitlines()]) < count:
+        assert time.monotonic() < end, found
+        breath.wait(0.05)
+    return found
+
+
+def test_each_start_is_counted_once(engine: LocalEngine, tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    starts.touch()
+    begin = time.time()
+    with Containers(engine.address, starts) as counting:
+        first = run(engine, counting.image, "node.1")
+        run(engine, counting.image, "")
+        lines(starts, 1)
+        engine.kill()
+        engine.start()
+        second = run(engine, counting.image, "node.2")
+        found = lines(starts, 2)
+    assert [line[:2] for line in found] == [["node.1", first], ["node.2", second]]
+    assert begin <= float(found[0][2]) <= float(found[1][2]) <= time.time()
