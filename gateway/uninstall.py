@@ -77,7 +77,8 @@ def _agreed(things: list[Thing], session: Session) -> bool:
 
 def _remove(session: Session) -> None:
     folders = session.folders
-    wiring.remove_leftovers(session.config, folders)
+    for stays in wiring.remove_leftovers(session.config, folders):
+        session.note(stays)
     if folders.marker.exists():
         _remove_tree(folders)
 
