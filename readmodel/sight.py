@@ -11,10 +11,15 @@ NOBODY = ""  # owns nothing: only who may see everything may read nobody's thing
 
 
 class Sight(NamedTuple):
-    """Parameters of the queries: everything there is, or the things of these owners (users and groups)."""
+    """Parameters of the queries: everything there is, or the things of these owners (users and groups).
+
+    `own`: a running task and its job, for itself. They are there for it also when they were deleted: its execution may
+    go on for another job.
+    """
 
     everything: bool
     owners: list[str]
+    own: list[str] = []  # noqa: RUF012 # never changed
 
 
 def view(connection: Connection) -> View:

@@ -155,7 +155,8 @@ class Caller:
     def sight(self) -> Sight:
         """Whose things they may be shown, as it is when it is first asked in this request."""
         with self.service.rows() as connection:
-            return sight(connection, self.uuid)
+            seen = sight(connection, self.uuid)
+        return seen._replace(own=[self.task.scope.task, self.task.scope.job]) if self.task else seen
 
     @cached_property
     def signer(self) -> Signer:

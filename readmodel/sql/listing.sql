@@ -112,12 +112,12 @@ from (
     join rm.jobs j on j.root = t.root
     left join api.reports w on w.task = t.task and w.token = t.running_token and t.state = 'running'
     where t.created_at is not null and j.created_at is not null
-        and t.root not in (select n.uuid from api.notes n where n.is_deleted)
+        and (t.root = any(%(own)s) or t.root not in (select n.uuid from api.notes n where n.is_deleted))
 ) x
 left join lateral (
     select o.submit_id, o.said, o.changed_at, o.is_deleted, o.said::json as note from api.notes o where o.uuid = x.uuid
 ) n on true
-where (%(everything)s or x.owner_uuid = any(%(owners)s)) and n.is_deleted is not true
+where (%(everything)s or x.owner_uuid = any(%(owners)s)) and (n.is_deleted is not true or x.uuid = any(%(own)s))
 
 -- name: job_tasks
 select
@@ -145,8 +145,8 @@ from rm.job_tasks t
 join rm.jobs j on j.root = t.root
 left join api.reports w on w.task = t.task and w.token = t.running_token and t.state = 'running'
 where t.created_at is not null and j.created_at is not null and (%(everything)s or j.owner = any(%(owners)s))
-    and t.task not in (select n.uuid from api.notes n where n.is_deleted)
-    and t.root not in (select n.uuid from api.notes n where n.is_deleted)
+    and (t.task = any(%(own)s) or t.task not in (select n.uuid from api.notes n where n.is_deleted))
+    and (t.root = any(%(own)s) or t.root not in (select n.uuid from api.notes n where n.is_deleted))
 
 -- name: repositories
 select

@@ -156,8 +156,11 @@ def test_a_tasks_token_is_its_owners_and_ends_with_it(api_site: Site, ada: Perso
         person.session.close()
 
 
-def test_a_task_whose_execution_was_taken_over_still_reports(api_site: Site, ada: Person, scripts: Scripts) -> None:
-    pipe = scripts.pipe("taken over")
+@pytest.mark.parametrize("how", ["cancelled", "deleted"])
+def test_a_task_whose_execution_was_taken_over_still_reports(
+    api_site: Site, ada: Person, scripts: Scripts, how: str
+) -> None:
+    pipe = scripts.pipe(f"taken over, {how}")
     asks = [
         ["PUT", "arvados/v1/job_tasks/TASK", {"progress": 0.5}],
         ["PUT", "arvados/v1/job_tasks/TASK", {"success": True}],
@@ -166,7 +169,11 @@ def test_a_task_whose_execution_was_taken_over_still_reports(api_site: Site, ada
     first = scripts.job(ada, asked, script="ask.py", is_pure=True)["uuid"]
     scripts.running_task(ada, first)
     second = scripts.job(ada, asked, script="ask.py", is_pure=True)["uuid"]
-    ada.post(f"jobs/{first}/cancel")
+    if how == "deleted":
+        assert ada.ask("DELETE", f"jobs/{first}").status_code == 200
+        assert ada.ask("GET", f"jobs/{first}").status_code == 404
+    else:
+        ada.post(f"jobs/{first}/cancel")
     open(pipe, "w").close()
     heard = replies_of(api_site, scripts, ada, second)
     assert [status for status, _ in heard] == [200, 200], heard
