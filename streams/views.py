@@ -22,70 +22,17 @@ import faust
 import msgspec
 
 from schemas.codec import Undecodable, decode
-from schemas.log import Cause, Genesis
+from schemas.log import Genesis
 from schemas.topics import Topic
-from streams.marks import Marks, is_new
-from streams.windows import KINDS, MINUTE, Counted, Open, Window, merged, task_of, tell, window_of
+from streams.windows import KINDS, MINUTE, Rows, merged, window_of
 
 KEPT = 7 * 24 * 60 * MINUTE  # ms after which a window is forgotten
 BEAT = 2.0  # seconds between two signs of life
 SESSION = 10.0  # seconds without a sign of life after which a worker's partitions go to others; Faust's default is 60
-_WINDOWS = msgspec.json.Decoder(Window)
-_OPEN = msgspec.json.Decoder(Open)
-_MARKS = msgspec.json.Decoder(dict[str, tuple[int, int]])
 
 
 class UnreadableFact(Exception):
     """A record in `facts` is none: counting on without it would make the views wrong for ever."""
-
-
-class Rows:
-    """The table as this app uses it: keys say partition and kind; values are JSON."""
-
-    def __init__(self, table: Any) -> None:
-        self._table = table
-
-    def take(self, partition: int, time: int, body: Any, cause: Cause) -> None:
-        """Count one fact of a partition, unless it was counted."""
-        task = task_of(body)
-        kept = self._table.get(f"{partition} open {task}") if task else None
-        told = tell(body, time, _OPEN.decode(kept) if kept else None)
-        marks = self._marks(partition)
-        if not (told.counted or told.task) or not is_new(marks, cause):
-            return
-        for counted in told.counted:
-            self._count(partition, window_of(time), counted, cause)
-        if told.open is not None:
-            self._table[f"{partition} open {told.task}"] = msgspec.json.encode(told.open)
-        elif kept:
-            del self._table[f"{partition} open {told.task}"]
-        self._table[f"{partition} marks"] = msgspec.json.encode(marks)  # last: what stands before it was counted
-
-    def windows(self, partitions: frozenset[int], since: int) -> Iterator[tuple[int, str, str, int, int]]:
-        """Window, kind, label, count, amount of each row of these partitions."""
-        for key, value in list(self._table.items()):
-            partition, kind, *rest = key.split(" ", 3)
-            if kind == "window" and int(partition) in partitions and int(rest[0]) >= since:
-                row, (what, _, label) = _WINDOWS.decode(value), rest[1].partition(" ")
-                yield int(rest[0]), what, label, row.count, row.amount
-
-    def forget(self, partition: int, before: int) -> None:
-        """Drop a partition's windows that began before."""
-        for key in list(self._table.keys()):
-            number, kind, *rest = key.split(" ", 3)
-            if kind == "window" and int(number) == partition and int(rest[0]) < before:
-                del self._table[key]
-
-    def _marks(self, partition: int) -> Marks:
-        kept = self._table.get(f"{partition} marks")
-        return _MARKS.decode(kept) if kept else {}
-
-    def _count(self, partition: int, window: int, counted: Counted, cause: Cause) -> None:
-        key = f"{partition} window {window} {counted.kind} {counted.label}"
-        kept = self._table.get(key)
-        row = _WINDOWS.decode(kept) if kept else Window()
-        if row.add(counted, cause):
-            self._table[key] = msgspec.json.encode(row)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

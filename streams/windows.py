@@ -4,7 +4,7 @@ Facts come at least once. Those of one partition come in order, and a row of one
 has counted from each source, so a fact that comes again changes nothing: the row is exact, whatever else was lost.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,6 +13,7 @@ from schemas import facts as f
 from schemas.fields import NULL
 from schemas.log import Cause
 from schemas.spec import TaskSpec
+from streams.marks import Marks, is_new
 
 MINUTE = 60_000  # ms in a window
 KINDS = ("ended", "waited", "executed", "failed_on_node", "failed_with_image")
@@ -105,6 +106,63 @@ def _counted(fact: f.TaskChanged, time: int, known: Open) -> Iterator[Counted]:
         yield Counted("ended", fact.state, saved)
     if fact.state == "failed":
         yield Counted("failed_with_image", known.image)
+
+
+_WINDOWS = msgspec.json.Decoder(Window)
+_OPEN = msgspec.json.Decoder(Open)
+_MARKS = msgspec.json.Decoder(dict[str, tuple[int, int]])
+
+
+class Rows:
+    """What is kept, in a table whose changes are kept in their order: keys say partition and kind, values are JSON.
+
+    Whoever loses the last changes and reads again from before them comes to the same rows.
+    """
+
+    def __init__(self, table: MutableMapping[str, bytes]) -> None:
+        self._table = table
+
+    def take(self, partition: int, time: int, body: Any, cause: Cause) -> None:
+        """Count one fact of a partition, unless it was counted."""
+        task = task_of(body)
+        kept = self._table.get(f"{partition} open {task}") if task else None
+        told = tell(body, time, _OPEN.decode(kept) if kept else None)
+        marks = self._marks(partition)
+        if not (told.counted or told.task) or not is_new(marks, cause):
+            return
+        for counted in told.counted:
+            self._count(partition, window_of(time), counted, cause)
+        if told.open is not None:
+            self._table[f"{partition} open {told.task}"] = msgspec.json.encode(told.open)
+        elif kept:
+            del self._table[f"{partition} open {told.task}"]
+        self._table[f"{partition} marks"] = msgspec.json.encode(marks)  # last: what stands before it was counted
+
+    def windows(self, partitions: frozenset[int], since: int) -> Iterator[tuple[int, str, str, int, int]]:
+        """Window, kind, label, count, amount of each row of these partitions."""
+        for key, value in list(self._table.items()):
+            partition, kind, *rest = key.split(" ", 3)
+            if kind == "window" and int(partition) in partitions and int(rest[0]) >= since:
+                row, (what, _, label) = _WINDOWS.decode(value), rest[1].partition(" ")
+                yield int(rest[0]), what, label, row.count, row.amount
+
+    def forget(self, partition: int, before: int) -> None:
+        """Drop a partition's windows that began before."""
+        for key in list(self._table.keys()):
+            number, kind, *rest = key.split(" ", 3)
+            if kind == "window" and int(number) == partition and int(rest[0]) < before:
+                del self._table[key]
+
+    def _marks(self, partition: int) -> Marks:
+        kept = self._table.get(f"{partition} marks")
+        return _MARKS.decode(kept) if kept else {}
+
+    def _count(self, partition: int, window: int, counted: Counted, cause: Cause) -> None:
+        key = f"{partition} window {window} {counted.kind} {counted.label}"
+        kept = self._table.get(key)
+        row = _WINDOWS.decode(kept) if kept else Window()
+        if row.add(counted, cause):
+            self._table[key] = msgspec.json.encode(row)
 
 
 def merged(rows: Iterator[tuple[int, str, str, int, int]]) -> list[dict[str, Any]]:
