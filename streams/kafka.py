@@ -98,7 +98,7 @@ class KafkaLog:
 
     def append_beside(self, records: Sequence[Append], beside: Sequence[str]) -> list[int]:
         """As `append`, each with a header; nothing rests on that it comes through."""
-        return self._append(records, [[(HEADER, text.encode())] for text in beside])
+        return self._append(records, [[(HEADER, text.encode())] if text else [] for text in beside])
 
     def _append(self, records: Sequence[Append], headers: Sequence[Headers] | None) -> list[int]:
         if not records:

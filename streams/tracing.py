@@ -26,6 +26,7 @@ from schemas.log import Cause
 from schemas.topics import Topic
 from streams.log import Append, Log, Place, Stored
 
+QUIET = frozenset({"tick", "alive", "aged"})  # said all the time, of no task
 REMEMBERED = 20_000  # records whose outputs may still come
 HEADER = "traceparent"  # of the W3C
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -35,7 +36,7 @@ class Carrier(Protocol):
     """A log that can keep a few characters beside each record."""
 
     def append_beside(self, records: Sequence[Append], beside: Sequence[str]) -> list[int]:
-        """As `append`, with this beside each record."""
+        """As `append`, with this beside each record; nothing where it is empty."""
         ...
 
     def read_beside(self, place: Place, offset: int, limit: int) -> tuple[list[Stored], dict[int, str]]:
@@ -105,6 +106,9 @@ class Spans:
         for record in records:
             peeked = _peeked(record.value)
             step = (peeked.cause.log_id, peeked.cause.offset) if peeked.cause else None
+            if step is None and peeked.body.type in QUIET:
+                beside.append("")
+                continue
             if step is None or step not in steps:
                 span = self._begin(record, peeked, step)
                 spans.append(span)

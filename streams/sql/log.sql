@@ -180,7 +180,9 @@ language plpgsql as $$
 declare
     offsets bigint[] := log.append(partition_ids, keys, contents);
 begin
-    insert into log.beside (partition_id, record_offset, carried) select * from unnest(partition_ids, offsets, texts);
+    insert into log.beside (partition_id, record_offset, carried)
+    select * from unnest(partition_ids, offsets, texts) as beside (partition_id, record_offset, carried)
+    where beside.carried <> '';
     return offsets;
 end
 $$;

@@ -17,8 +17,10 @@ from consumers.projector import Projector
 from gateway.config import Traces
 from gateway.problems import Refused
 from gateway.traces import Tracing
+from schemas.codec import encode
+from schemas.work import Tick
 from streams.audit import verify
-from streams.log import Log
+from streams.log import Append, Log
 from streams.postgres import PostgresLog
 from tests.support.audits import WITH_STAND_INS
 from tests.support.kafkas import SOON, new_log
@@ -85,6 +87,15 @@ def test_a_trim_takes_what_stands_beside_the_records_along(log: Log) -> None:
         followed.trim(WORK, 3)
         assert [record.value for record in followed.read(WORK, 3, 10)] == [b"3"]
         assert set(followed.read_beside(WORK, 3, 10)[1]) <= {3}  # type: ignore[attr-defined]
+
+
+def test_what_is_said_all_the_time_leaves_no_spans(log: Log) -> None:
+    collected = Collected()
+    with ExitStack() as stack:
+        followed = collected.process(stack).follow(log)
+        followed.append([Append(WORK, "", encode(Tick())), Append(WORK, "k", b"other")])
+        assert set(followed.read_beside(WORK, 1, 10)[1]) == {2}  # type: ignore[attr-defined]
+    assert len(collected.exporter.get_finished_spans()) == 1
 
 
 def test_records_without_context_and_foreign_headers_are_read_as_ever(log: Log) -> None:
