@@ -1,0 +1,67 @@
+"""Attempts that were given up and end all the same: their outputs are never given, but tell something of the others."""
+
+import pytest
+
+from schemas import claims as c
+from schemas.facts import Disagreed, Granted
+from schemas.reasons import Outcome, Reason
+from schemas.tasks import TaskCopied
+from tests.support.scene import FP, Scene
+
+
+def scene(**config: int) -> Scene:
+    return Scene(**config).users("ada", "bob", "cyd")
+
+
+def late(when: str, zombie: str = "zombie", good: str = "good", **fields) -> Scene:
+    """An execution that was given up and ends all the same, before or after the next attempt."""
+    s = scene().asks("ada", "t1", **fields)
+    old = s.tokens["t1"]
+    s.loses("t1")
+    if when == "after":
+        return s.exits("t1", output=good).exits("t1", token=old, output=zombie)
+    return s.exits("t1", token=old, output=zombie).exits("t1", output=good)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_output_that_came_too_late_and_differs_is_a_disagreement_until_somebody_decides(when):
+    s = late(when)
+    [fact] = s.all(Disagreed)
+    assert fact.outputs == ("zombie", "good")
+    s.asks("ada", "t2")
+    assert [g.why for g in s.all(Granted)] == ["conflict"]
+    s = late(when).when(c.Released(fingerprint=FP)).asks("ada", "t2")
+    assert [b.output for b in s.all(TaskCopied)] == ["good"]
+    s = late(when)
+    s.when(c.Invalidated(fingerprint=FP, keep=s.tokens["t1"])).asks("ada", "t2")
+    assert [b.output for b in s.all(TaskCopied)] == ["good"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_output_that_came_too_late_and_is_the_same_changes_nothing(when):
+    s = late(when, zombie="good")
+    assert s.all(Disagreed) == []
+    s.asks("ada", "t2")
+    assert [b.output for b in s.all(TaskCopied)] == ["good"]
+
+
+@pytest.mark.parametrize("fields", [{"by_record": True}, {"fingerprint": "impure:t1"}])
+def test_late_words_that_can_not_be_compared_are_refused_and_no_more(fields):
+    s = scene().asks("ada", "t1", **fields)
+    about = {"fingerprint": fields.get("fingerprint", FP)}
+    old = s.tokens["t1"]
+    s.when(c.Lost(**about, token=old, node="n1"))
+    s.when(c.Reported(**about, token=s.tokens["t1"], success=True))
+    s.when(c.Exited(**about, token=s.tokens["t1"], node="n1", exit_code=0, output="good"))
+    s.when(c.Exited(**about, token=old, node="n1", exit_code=0, output="zombie"))
+    assert s.all(Disagreed) == []
+    assert s.answer() == (Outcome.REFUSED, Reason.NOT_CURRENT)
+
+
+def test_the_same_late_word_again_is_no_second_disagreement():
+    s = late("after")
+    assert s.all(Disagreed)
+    s = late("before")
+    assert len(s.all(Disagreed)) == 1
+    s.when(c.Exited(fingerprint=FP, token="unknown", node="n1", exit_code=0, output="x"))
+    assert s.all(Disagreed) == []
