@@ -55,7 +55,8 @@ def reusable(caller: Caller, call: Call, _: str) -> Object:
     _require(given)
     spec = taskspec.job(description(given), resolver=resolver_of(caller))
     found = reuse.find(caller, given.get("owner_uuid") or caller.uuid, spec, search.terms(caller, call, spec))
-    return {"job": render.shown(JOBS, found.row) if found.row else None, "why": found.why}
+    job = render.shown(JOBS, found.row) if found.row else None
+    return {"job": job, "why": found.why, "candidates": found.candidates}
 
 
 def _finds(call: Call, given: Row) -> bool:

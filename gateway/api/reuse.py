@@ -19,34 +19,63 @@ from readmodel.listing import Asked, Term
 from schemas.spec import JobSpec
 
 MOST = 1_000  # candidates that are looked at, oldest first
+TOLD = 20  # candidates that are told of
 _WHY_NOT = (
     "there is none like it",
     "the output of those that are complete is not whole in the store",
     "the outputs of those that are complete differ",
 )
+_SHORT = ("it has no output", "its output is not whole in the store", "its output is not that of the others")
 Row = dict[str, Any]
 
 
 class Found(NamedTuple):
-    """The job that would be given; None: none. `why`: one line."""
+    """The job that would be given; None: none. `why`: one line. `candidates`: the newest, each with its `why`."""
 
     row: Row | None
     why: str
+    candidates: list[dict[str, str]]
 
 
 def find(caller: Caller, owner: str, spec: JobSpec, terms: list[Term]) -> Found:
     """The job that a request for `spec` would be given. `terms`: what it must be like, see search.py."""
-    rows = [row for row in _candidates(caller, terms) if _parameters(row) == _digests(spec)]
+    candidates = _candidates(caller, terms)
+    rows = [row for row in candidates if _parameters(row) == _digests(spec)]
     done = [row for row in rows if row["state"] == "Complete" and row["output"]]
     outputs = {row["output"] for row in done}
     is_there = len(outputs) == 1 and caller.service.store.verify(done[0]["output"]).verdict == "whole"
-    if is_there:
-        return Found(done[0], "it is complete")
+    given, why = (done[0], "it is complete") if is_there else _live(rows, owner, _WHY_NOT[min(len(outputs), 2)])
+    newest = candidates[-TOLD:][::-1]
+    told = [
+        {"uuid": row["uuid"], "why": _became(row, given, spec, owner, _SHORT[min(len(outputs), 2)])} for row in newest
+    ]
+    return Found(given, why, told)
+
+
+def _live(rows: list[Row], owner: str, otherwise: str) -> tuple[Row | None, str]:
+    """One of the owner's own that has not ended and is not bound to fail."""
     for state in ("Running", "Queued"):
         for row in rows:
             if row["state"] == state and row["owner_uuid"] == owner and not row["tasks_summary"]["failed"]:
-                return Found(row, f"it is {state.lower()}")
-    return Found(None, _WHY_NOT[min(len(outputs), 2)])
+                return row, f"it is {state.lower()}"
+    return None, otherwise
+
+
+def _became(row: Row, given: Row | None, spec: JobSpec, owner: str, no_use: str) -> str:
+    """Why a candidate is given, or is not. `no_use`: what is to be said of a complete one if none is given."""
+    if given is not None and row["uuid"] == given["uuid"]:
+        return "it is given"
+    mine, its = _digests(spec), _parameters(row)
+    if mine != its:
+        other = [name for name in sorted(mine.keys() | its.keys()) if mine.get(name) != its.get(name)]
+        return f"other script_parameters: {', '.join(other)}"[:1000]
+    if row["state"] == "Complete":
+        return "it has no output" if not row["output"] else "another was found first" if given else no_use
+    if row["state"] in ("Failed", "Cancelled"):
+        return f"it is {row['state'].lower()}"
+    if row["owner_uuid"] != owner:
+        return f"it is {row['state'].lower()}, and not yours"
+    return "tasks of it have failed" if row["tasks_summary"]["failed"] else "another was found first"
 
 
 def uuid_for(caller: Caller, owner: str, spec: JobSpec) -> str:

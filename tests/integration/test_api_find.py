@@ -29,11 +29,15 @@ def test_a_complete_job_is_found_by_who_may_read_it(api_site: Site, scripts: Scr
     assert found(fay, scripts, asked)["uuid"] == first["uuid"]
     would = fay.get("jobs/reusable", **scripts.body(asked))
     assert (would["job"]["uuid"], would["why"]) == (first["uuid"], "it is complete")
+    assert would["candidates"] == [{"uuid": first["uuid"], "why": "it is given"}]
+    [told] = fay.get("jobs/reusable", **scripts.body({"write": "x"}))["candidates"]
+    assert told == {"uuid": first["uuid"], "why": "other script_parameters: write"}
     assert found(fay, scripts, {"write": "other"})["uuid"] != first["uuid"]
     assert found(fay, scripts, asked, exclude_script_versions=[scripts.commit])["uuid"] != first["uuid"]
     assert found(fay, scripts, asked, no_reuse=True)["uuid"] != first["uuid"]
     assert fay.post("jobs", **scripts.body(asked))["uuid"] != first["uuid"]
-    assert gus.get("jobs/reusable", **scripts.body(asked))["job"] is None
+    unseen = gus.get("jobs/reusable", **scripts.body(asked))
+    assert (unseen["job"], unseen["why"], unseen["candidates"]) == (None, "there is none like it", [])
     link = {"link_class": "permission", "name": "can_read", "tail_uuid": gus.uuid, "head_uuid": fay.uuid}
     fay.post("links", **link)
     assert gus.get("jobs/reusable", **scripts.body(asked))["job"]["owner_uuid"] == fay.uuid
@@ -51,6 +55,8 @@ def test_jobs_that_disagree_or_said_to_be_nondeterministic_are_not_found(api_sit
         found_now = hal.get("jobs/reusable", **scripts.body(differs))
         assert (found_now["job"] is not None) == (number == 1), found_now
     assert found_now["why"] == "the outputs of those that are complete differ"
+    differ = [one["why"] for one in found_now["candidates"]]
+    assert differ == ["its output is not that of the others"] * 2
     assert found(hal, scripts, differs)["state"] == "Queued"
 
 
