@@ -10,6 +10,7 @@ import argparse
 import http.client
 import itertools
 import json
+import os
 import ssl
 import sys
 import threading
@@ -81,12 +82,15 @@ def main() -> int:
         job = scripts.job(person, {"wait": str(pipe)})["uuid"]
         task = scripts.running_task(person, job)["uuid"]
         replies = _queue(address, person, job, options.tasks)
+        before = _processor_seconds(pid)
         load = _load(address, person, _mixed(job, task), options.rate, options.seconds)
+        spent = _processor_seconds(pid) - before
         update, empty = _one_by_one(address, person, task)
         peak = _peak_megabytes(pid)
         person.post(f"jobs/{job}/cancel")
     _tell_load(load, options)
     ratio = percentile(update, 95) / percentile(empty, 95)
+    print(f"processor time          {spent / len(load) * 1000:.1f} ms of the API process for each of them")
     print(f"one at a time, p95      update {percentile(update, 95):.1f} ms, empty {percentile(empty, 95):.1f} ms")
     print(f"update to empty, p95    {ratio:.1f}")
     print(f"API process             {peak:.0f} MB at most (limit {MOST_MEGABYTES})")
@@ -168,6 +172,12 @@ def _peak_megabytes(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1]) * 1024 / 1e6
+
+
+def _processor_seconds(pid: int) -> float:
+    """Processor time that the process has had so far, its threads' and the kernel's for it: no other load is in it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _tell_load(replies: list[Reply], options: argparse.Namespace) -> None:

@@ -7,6 +7,8 @@ needs no salt and no slow hash, as there is nothing to guess.
 import hashlib
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -123,6 +125,14 @@ def repository(connection: Connection, seen: Sight, name: str) -> str | None:
     """Path or URL of the git repository of this name, if it is everybody's or its owner may be read."""
     found = fetch(connection, "repository", {**seen._asdict(), "name": name})
     return str(found[0]["location"]) if found else None
+
+
+@contextmanager
+def alone(connection: Connection, name: str) -> Iterator[None]:
+    """A transaction during which nobody else has this name: what is looked at still holds when it is written."""
+    with translated(), connection.transaction():
+        connection.execute(SQL["alone"], {"name": name})
+        yield
 
 
 def fetch(connection: Connection, name: str, asked: dict[str, Any]) -> list[dict[str, Any]]:

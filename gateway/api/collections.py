@@ -182,7 +182,8 @@ def _described(given: Row, before: Row) -> Row:
 
 def _save(caller: Caller, call: Call, statement: str, row: Row) -> None:
     """Write the row; a name that is taken gets the time behind it if that is asked for, else it is refused."""
-    with caller.service.rows() as connection:
+    name = f"collection {row['owner_uuid']} {row['name'] or row['uuid']}"
+    with caller.service.rows() as connection, registry.alone(connection, name):
         if row["name"] is not None and registry.fetch(connection, "collection_named", row):
             if not call.flag("ensure_unique_name"):
                 raise invalid("name: you have a collection of this name: choose another, or ensure_unique_name")

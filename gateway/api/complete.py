@@ -29,7 +29,7 @@ def _jobs(caller: Caller, rows: list[Row]) -> None:
             "script_parameters": _shown_to(caller, _script_parameters(row, task)),
             "runtime_constraints": said.get("runtime_constraints", _constraints(task)),
             "tasks_summary": counts.get(row["uuid"], NO_TASKS if row["parent_job_uuid"] is None else {}),
-            "components": {},
+            "components": said.get("components") or {},
             "node_uuids": [],
             "job_parameters": named_parameters(task),
         }

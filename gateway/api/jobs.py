@@ -21,7 +21,8 @@ from schemas.tasks import JobCancelled, JobSubmitted, PurityTakenBack
 from schemas.topics import Topic
 
 REQUIRED = ("script", "script_version", "repository", "script_parameters")
-_NOTED = ("description", "nondeterministic", "runtime_constraints")
+_NOTED_LATER = ("description", "nondeterministic", "components")
+_NOTED = (*_NOTED_LATER, "runtime_constraints")
 _RESOURCES = {"min_cores_per_node": "cores", "min_ram_mb_per_node": "memory", "min_scratch_mb_per_node": "scratch"}
 ENDED = ("Complete", "Failed", "Cancelled")
 Row = dict[str, Any]
@@ -118,19 +119,28 @@ def update(caller: Caller, call: Call, uuid: str) -> Object:
     """Cancel it, take purity back, or say something for people. What crunch-job sets can't be set by others."""
     row = _own(caller, uuid)
     given = call.attributes(JOBS, "update")
-    state = given.pop("state", None)
-    if given.pop("cancelled_at", None) is not None and state is None:
-        state = "Cancelled"
+    state = _state_asked(given, row)
     if state not in (None, row["state"], "Cancelled"):
         raise invalid(f"state: can't go from {row['state']} to {str(state)[:40]}: crunch-job says how a job goes on")
     if given.get("is_pure") is not None and given["is_pure"] != row["is_pure"]:
         take_purity_back(caller, row, is_pure=given["is_pure"])
-    noted: Row = {name: given[name] for name in ("description", "nondeterministic") if name in given}
+    noted: Row = {name: given[name] for name in _NOTED_LATER if name in given}
     if noted:
         note(caller, uuid, noted)
     if state == "Cancelled" and row["state"] != "Cancelled":
         _cancel(caller, row)
     return get(JOBS, caller, call, uuid)
+
+
+def _state_asked(given: Row, row: Row) -> str | None:
+    """The state that a client wants, which older ones say by other attributes; None: it is as it is."""
+    if given.get("state") is not None:
+        return str(given["state"])
+    if given.get("cancelled_at") is not None:
+        return "Cancelled"
+    if given.get("success") not in (None, row["success"]):
+        return "Complete" if given["success"] else "Failed"
+    return "Running" if given.get("running") and not row["running"] else None
 
 
 def cancel(caller: Caller, call: Call, uuid: str) -> Object:
@@ -195,7 +205,7 @@ def take_purity_back(caller: Caller, row: Row, *, is_pure: bool) -> None:
 def note(caller: Caller, uuid: str, said: Row, submit_id: str | None = None) -> None:
     """Keep what a client said of a job that no decision depends on. ApiError 422 where its submit_id is another's."""
     given = {"uuid": uuid, "said": msgspec.json.encode(said).decode(), "submit_id": submit_id}
-    with caller.service.rows() as connection:
+    with caller.service.rows() as connection, registry.alone(connection, f"submit_id {submit_id or uuid}"):
         if submit_id is not None and registry.fetch(connection, "submit_id_taken", given):
             raise invalid("submit_id: another job has it")
         registry.execute(connection, "note", given | {"now": registry.now_ms()})

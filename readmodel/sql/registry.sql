@@ -135,3 +135,6 @@ order by m.marked_at
 insert into api.reports as r (task, token, said) values (%(task)s, %(token)s, %(said)s::jsonb)
 on conflict (task) do update set
     said = case when r.token = excluded.token then r.said || excluded.said else excluded.said end, token = excluded.token
+
+-- name: alone
+select pg_advisory_xact_lock(hashtextextended(%(name)s, 0))

@@ -1,6 +1,7 @@
 """Jobs and tasks over HTTP: what a client of Arvados v1 asks, and what becomes of it."""
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -127,6 +128,17 @@ def test_a_submit_id_is_unique(ada: Person, scripts: Scripts) -> None:
     assert "submit_id" in again.text
 
 
+def test_of_many_at_once_one_gets_the_submit_id(api_site: Site, ada: Person, scripts: Scripts) -> None:
+    def post(number: int) -> int:
+        person = Person(api_site, ada.uuid, ada.token)
+        status = person.ask("POST", "jobs", json=scripts.body({"n": number}, submit_id="wanted")).status_code
+        person.session.close()
+        return status
+
+    with ThreadPoolExecutor(12) as pool:
+        assert sorted(pool.map(post, range(12))) == [200] + [422] * 11
+
+
 # --- Change -----------------------------------------------------------------------------------------------------------
 
 
@@ -145,6 +157,16 @@ def test_cancel_again_is_nothing_and_on_what_has_ended_it_is_refused(ada: Person
         refused = ada.ask(verb, f"jobs/{complete['uuid']}{path}", json={"state": "Cancelled"})
         assert refused.status_code == 422
         assert "complete" in refused.text
+
+
+def test_a_job_says_what_clients_say_of_it_and_goes_on_by_itself(ada: Person, scripts: Scripts) -> None:
+    job = scripts.ended(ada, scripts.job(ada, components={"one": "part"})["uuid"])
+    assert job["components"] == {"one": "part"}
+    assert ada.put(f"jobs/{job['uuid']}", job=job | {"components": {"other": 1}})["components"] == {"other": 1}
+    for said in ({"success": False}, {"running": True}, {"state": "Running"}, {"cancelled_at": "2014-10-06"}):
+        refused = ada.ask("PUT", f"jobs/{job['uuid']}", json=said)
+        assert refused.status_code == 422, said
+    assert ada.put(f"jobs/{job['uuid']}", success=True, running=False)["state"] == "Complete"
 
 
 def test_a_job_can_be_locked_once_while_it_is_queued(api_site: Site, ada: Person, scripts: Scripts) -> None:

@@ -1,4 +1,5 @@
-"""Two API processes on one system: a repeat is the same creation, and what one wrote is read from the other."""
+"""Two API processes on one system, its log in Postgres or in Kafka: a repeat is the same creation, and what one wrote
+is read from the other."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import Person, Site, another_api
+from streams.broker import LocalBroker
+from tests.support.api import Person, Site, another_api, site
 from tests.support.scripts import Scripts
 
 pytestmark = pytest.mark.needs("git")
@@ -29,16 +31,34 @@ class Both:
         self.second.session.close()
 
 
+@pytest.fixture(scope="module", params=["postgres", pytest.param("kafka", marks=pytest.mark.needs("kafka"))])
+def two_site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """The system with the first process in it."""
+    if request.param == "postgres":
+        yield request.getfixturevalue("api_site")
+        return
+    broker: LocalBroker = request.getfixturevalue("kafka_broker")
+    with site(settings={"kafka.servers": broker.servers, "kafka.prefix": "two-apis."}) as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
-def address(api_site: Site) -> Iterator[str]:
+def two_scripts(request: pytest.FixtureRequest, two_site: Site) -> Scripts:
+    """Its repository."""
+    shared: Site = request.getfixturevalue("api_site")
+    return request.getfixturevalue("scripts") if two_site is shared else Scripts(two_site)
+
+
+@pytest.fixture(scope="module")
+def address(two_site: Site) -> Iterator[str]:
     """Of the second process."""
-    with another_api(api_site) as (found, _):
+    with another_api(two_site) as (found, _):
         yield found
 
 
 @pytest.fixture
-def uma(api_site: Site, address: str) -> Iterator[Both]:
-    made = Both(api_site, address, api_site.person("uma"))
+def uma(two_site: Site, address: str) -> Iterator[Both]:
+    made = Both(two_site, address, two_site.person("uma"))
     yield made
     made.close()
 
@@ -59,13 +79,13 @@ def repeated(both: Both, path: str, body: dict[str, Any], request_id: str) -> se
         return set(pool.map(post, range(AGAIN)))
 
 
-def test_a_repeat_is_the_same_creation(uma: Both, scripts: Scripts) -> None:
-    pipe = scripts.pipe("two")
-    job = scripts.job(uma.first, {"wait": str(pipe)})["uuid"]
-    running = scripts.running_task(uma.first, job)["uuid"]
+def test_a_repeat_is_the_same_creation(uma: Both, two_scripts: Scripts) -> None:
+    pipe = two_scripts.pipe("two")
+    job = two_scripts.job(uma.first, {"wait": str(pipe)})["uuid"]
+    running = two_scripts.running_task(uma.first, job)["uuid"]
     group = uma.first.post("groups", name="repeated grants")["uuid"]
     bodies = {
-        "jobs": scripts.body({"mark": "once"}),
+        "jobs": two_scripts.body({"mark": "once"}),
         "groups": {"name": "once"},
         "links": {"link_class": "permission", "name": "can_read", "tail_uuid": uma.first.uuid, "head_uuid": group},
         "collections": {"name": "once"},
@@ -83,13 +103,13 @@ def test_a_repeat_is_the_same_creation(uma: Both, scripts: Scripts) -> None:
     uma.first.put(f"job_tasks/{running}", success=True)
     with open(pipe, "w"):
         """The running task goes on."""
-    assert scripts.ended(uma.first, job)["state"] == "Complete"
+    assert two_scripts.ended(uma.first, job)["state"] == "Complete"
     children = uma.second.get("job_tasks", filters=[["created_by_job_task_uuid", "=", running]])["items"]
     assert len(children) == 1, queued
 
 
-def test_another_request_is_another_creation(uma: Both, scripts: Scripts) -> None:
-    body = scripts.body({"mark": "not once"})
+def test_another_request_is_another_creation(uma: Both, two_scripts: Scripts) -> None:
+    body = two_scripts.body({"mark": "not once"})
     made = {uma.first.ask("POST", "jobs", json=body, headers={"X-Request-Id": f"r{n}"}).json()["uuid"] for n in (1, 2)}
     made |= {way.ask("POST", "jobs", json=body).json()["uuid"] for way in uma.ways}
     other = body | {"description": "x"}
@@ -97,9 +117,9 @@ def test_another_request_is_another_creation(uma: Both, scripts: Scripts) -> Non
     assert len(made) == 5
 
 
-def test_what_one_wrote_the_other_reads(api_site: Site, address: str, uma: Both, scripts: Scripts) -> None:
-    vic = Both(api_site, address, api_site.person("vic"))
-    pipe = scripts.pipe("read at once")
+def test_what_one_wrote_the_other_reads(two_site: Site, address: str, uma: Both, two_scripts: Scripts) -> None:
+    vic = Both(two_site, address, two_site.person("vic"))
+    pipe = two_scripts.pipe("read at once")
     for number in range(3):
         writer, reader = uma.ways[number % 2], uma.ways[1 - number % 2]
         group = writer.post("groups", name=f"seen {number}")["uuid"]
@@ -113,10 +133,10 @@ def test_what_one_wrote_the_other_reads(api_site: Site, address: str, uma: Both,
         thing = writer.post("collections", name=f"seen {number}")["uuid"]
         assert reader.put(f"collections/{thing}", description="x")["name"] == f"seen {number}"
         assert writer.get(f"collections/{thing}")["description"] == "x"
-    job = uma.first.post("jobs", **scripts.body({"wait": str(pipe)}))["uuid"]
+    job = uma.first.post("jobs", **two_scripts.body({"wait": str(pipe)}))["uuid"]
     assert uma.second.put(f"jobs/{job}", description="by the other")["uuid"] == job
     assert uma.first.get(f"jobs/{job}")["description"] == "by the other"
-    task = scripts.running_task(uma.first, job)["uuid"]
+    task = two_scripts.running_task(uma.first, job)["uuid"]
     for number in range(1, 6):
         uma.ways[number % 2].put(f"job_tasks/{task}", progress=number / 10)
         assert uma.ways[1 - number % 2].get(f"job_tasks/{task}")["progress"] == number / 10

@@ -1,0 +1,77 @@
+"""Users, groups and grants: over the API by who may, and by command."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.api import Person, Site
+
+
+@pytest.fixture
+def boss(api_site: Site) -> Person:
+    return api_site.person("boss", is_admin=True)
+
+
+def test_an_admin_makes_users_and_lets_them_be_active_or_not(api_site: Site, boss: Person) -> None:
+    made = boss.post("users", username="newbie")
+    assert (made["username"], made["is_admin"], made["is_active"]) == ("newbie", False, True)
+    newbie = Person(api_site, made["uuid"], api_site.token(made["uuid"]))
+    assert newbie.get("users/current") == newbie.get(f"users/{made['uuid']}")
+    assert boss.put(f"users/{made['uuid']}", is_active=False)["is_active"] is False
+    assert newbie.ask("GET", "users/current").status_code == 401
+    again = boss.put(f"users/{made['uuid']}", user={"is_active": True, "is_admin": True})
+    assert (again["is_active"], again["is_admin"]) == (True, True)
+    assert newbie.get("users", filters=[["uuid", "=", boss.uuid]])["items_available"] == 1
+    newbie.session.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [({}, "name"), ({"username": "a b"}, "name"), ({"username": "boss"}, "username"), ({"username": 7}, "username")],
+)
+def test_a_user_that_can_not_be_is_refused(boss: Person, body: dict[str, Any], named: str) -> None:
+    response = boss.ask("POST", "users", json=body)
+    assert response.status_code == 422, response.text
+    assert named in response.text
+
+
+def test_others_make_and_change_no_users(api_site: Site, boss: Person) -> None:
+    ada = api_site.person("ada")
+    assert ada.ask("POST", "users", json={"username": "friend"}).status_code == 403
+    assert ada.ask("PUT", f"users/{ada.uuid}", json={"is_admin": True}).status_code == 403
+    assert ada.ask("PUT", f"users/{boss.uuid}", json={"is_admin": False}).status_code == 404
+    assert ada.get("users/current")["is_admin"] is False
+
+
+def test_a_groups_owner_gives_it_another_name(api_site: Site) -> None:
+    ada, ben = api_site.person("ada"), api_site.person("ben")
+    group = ada.post("groups", name="before")["uuid"]
+    assert ada.put(f"groups/{group}", name="after")["name"] == "after"
+    assert ada.get(f"groups/{group}")["owner_uuid"] == ada.uuid
+    assert ada.ask("PUT", f"groups/{group}", json={"name": ""}).status_code == 422
+    assert ben.ask("PUT", f"groups/{group}", json={"name": "mine"}).status_code == 404
+    link = ada.post("links", link_class="permission", name="can_read", tail_uuid=ben.uuid, head_uuid=group)["uuid"]
+    assert ben.ask("PUT", f"groups/{group}", json={"name": "mine"}).status_code == 403
+    ada.delete(f"links/{link}")
+
+
+def test_the_same_by_command(api_site: Site) -> None:
+    run = api_site.crunch.run
+    assert run("user", "add", "cleo").code == 0
+    cleo = api_site.person("cleo")
+    assert run("group", "add", "clan", "--owner", "cleo").code == 0
+    api_site.person("ben")
+    assert run("grant", "add", "ben", "clan").code == 0
+    assert "  clan  of cleo\n" in run("group", "list").out
+    assert "ben may read what clan owns\n" in run("grant", "list").out
+    [grant] = [one for one in run("grant", "list", "--json").json if one["subject"] == api_site.person("ben").uuid]
+    assert grant["object"] in {group["uuid"] for group in run("group", "list", "--json").json}
+    assert run("user", "disable", "cleo").code == 0
+    assert "cleo  disabled" in run("user", "list").out
+    assert cleo.ask("GET", "users/current").status_code == 401
+    assert run("user", "enable", "cleo").code == 0
+    assert cleo.get("users/current")["username"] == "cleo"
+    assert run("grant", "remove", "ben", "clan").code == 0
+    refused = run("user", "disable", "nobody")
+    assert refused.code == 3
+    assert "nobody" in refused.err
