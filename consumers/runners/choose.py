@@ -1,9 +1,8 @@
 """Which runner a task gets, and why."""
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from consumers.runners.bubblewrap import BubblewrapRunner
 from consumers.runners.cgroups import Groups, find
@@ -12,6 +11,7 @@ from consumers.runners.process import ProcessRunner
 from consumers.runners.spawn import Spawner
 from schemas.reasons import Failure
 
+T = TypeVar("T")
 AUTO = "auto"
 NAMES = ("docker", "bubblewrap", "process")
 _WITHOUT_GROUPS = "each process of a task is held to its memory, all of them together are not, and cores are not held"
@@ -102,24 +102,20 @@ class Runners:
 
     def sweep_engine(self, node: str, spare: Spared) -> int:
         """The same, in the engine alone; see `owing`."""
-        with self._asking_engine():
-            return self.get("docker").sweep(node, spare)
-        return 0
+        return self._of_engine(lambda engine: engine.sweep(node, spare), 0)
 
     def find(self, node: str) -> tuple[str, ...]:
         """Marks of what a former executor of this node left and the docker runner's `adopt` takes; see `owing`."""
-        if self._note.exists():
-            with self._asking_engine():
-                return self.get("docker").find(node)
-        return ()
+        return self._of_engine(lambda engine: engine.find(node), ()) if self._note.exists() else ()
 
-    @contextmanager
-    def _asking_engine(self) -> Iterator[None]:
-        self.owing = ""
+    def _of_engine(self, ask: Callable[[Runner], T], otherwise: T) -> T:
         try:
-            yield
+            told = ask(self.get("docker"))
         except CannotRun as error:
             self.owing = str(error)
+            return otherwise
+        self.owing = ""
+        return told
 
     def will_make_container(self) -> None:
         """Remember it, also across a crash."""
