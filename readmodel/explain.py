@@ -14,6 +14,7 @@ from readmodel.differences import Difference, differences
 from readmodel.nearest import Nearest, Work, nearest_to
 from readmodel.rows import Execution, Named, Row, Task
 from readmodel.sight import sight
+from readmodel.waiting import Wait, wait_of
 from schemas.spec import TaskSpec
 
 How = Literal["todo", "requested", "waiting", "running", "executed", "reused", "refused", "failed", "cancelled"]
@@ -31,6 +32,7 @@ class Explanation(Row, frozen=True):
 
     `since`: ms since 1970. `rules`: the version of the rules that decided. `why_executed`: empty if it was not.
     `earlier`: visible executions of the same fingerprint granted before its own. `nearest`: only where there are none.
+    `waiting`: what it waits for, as far as that may be seen.
     """
 
     task: Task
@@ -42,6 +44,7 @@ class Explanation(Row, frozen=True):
     why_executed: tuple[Why, ...] = ()
     earlier: tuple[Execution, ...] = ()
     nearest: tuple[Nearest, ...] = ()
+    waiting: Wait | None = None
 
 
 class Compared(Row, frozen=True):
@@ -66,6 +69,7 @@ def explain(connection: Connection, viewer: str, uuid: str) -> Explanation | Non
         source=task.waiting_on if how == "waiting" else task.reused_from,
         since=since,
         rules=queries.rules_at(connection, decided),
+        waiting=wait_of(connection, viewer, task) if how == "waiting" else None,
     )
     if task.state == "copied" or not (task.attempt or task.decision == "promoted"):
         return told

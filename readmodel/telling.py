@@ -8,6 +8,7 @@ from readmodel.forecast import Forecast
 from readmodel.nearest import Nearest
 from readmodel.rows import Named
 from readmodel.story import label
+from readmodel.waiting import Wait
 
 TOLD = 10  # differences that are told of one task; --json has all
 
@@ -15,6 +16,8 @@ TOLD = 10  # differences that are told of one task; --json has all
 def sentences(explanation: Explanation) -> list[str]:
     """The explanation as lines."""
     lines = [_first_line(explanation), *(f"because {why.text}" for why in explanation.why_executed)]
+    if explanation.waiting is not None:
+        lines.append(_of_wait(explanation.waiting))
     for nearest in explanation.nearest:
         lines += _of_nearest(nearest)
     return lines
@@ -44,6 +47,22 @@ def comparison(compared: Compared) -> list[str]:
     if not compared.different:
         return [f"{mine} and {other} are the same work: nothing in their fingerprints differs"]
     return [f"{mine} and {other} differ in:", *_told(compared.different)]
+
+
+def _of_wait(wait: Wait) -> str:
+    """One line: whose it is, where it runs, since when, how far it is, who else waits, how long it may take."""
+    parts = [f"it is {wait.owner}'s, {_STANDS.get(wait.status, wait.status)}"]
+    if wait.status == "running" and wait.running_at is not None:
+        parts.append(f"on {wait.node} since {_moment(wait.running_at)}")
+    if wait.progress:
+        parts.append(f"at {wait.progress / 10:.0f} %")
+    parts.append(f"number {wait.position} of those that wait and that you can see")
+    if wait.takes is not None:
+        parts.append(f"earlier runs of this program took {wait.takes / 1000:.1f} s")
+    return ", ".join(parts)
+
+
+_STANDS = {"granted": "not started yet", "done": "done, and its output is being looked at", "running": "running"}
 
 
 def _of_nearest(nearest: Nearest) -> list[str]:
@@ -96,6 +115,10 @@ def _since(explanation: Explanation) -> str:
     """Since when it is so, and by which rules that was decided."""
     if explanation.since is None:
         return ""
-    moment = datetime.fromtimestamp(explanation.since / 1000).astimezone().isoformat(" ", "seconds")
+    moment = _moment(explanation.since)
     word = "at" if explanation.how in ("reused", "executed") else "since"
     return f", {word} {moment} (rules version {explanation.rules})"
+
+
+def _moment(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000).astimezone().isoformat(" ", "seconds")

@@ -138,6 +138,7 @@ def test_explain_what_has_not_come_to_an_end(model):
     office.settle()
     one = model.task("ada", "job-1").task
     assert sentences(model.explained("ada", "job-2"))[0].startswith(f"two waits on one ({one}) of ada, since ")
+    assert "not started yet" in sentences(model.explained("ada", "job-2"))[1]
     office.cancel("job-2")
     office.settle()
     assert sentences(model.explained("ada", "job-2")) == ["two was cancelled: cancelled"]
@@ -320,3 +321,32 @@ def test_two_tasks_side_by_side(model):
     assert said == [f"{one} and {two} differ in:", f'  commit: commit: "{COMMIT}" here, "{NEWER}" there']
     assert "are the same work" in comparison(model.ask(compare, "ada", one, three))[0]
     assert model.ask(compare, "eve", one, two) is model.ask(compare, "ada", one, "no-task") is None
+
+
+# --- Waiting ----------------------------------------------------------------------------------------------------------
+
+
+def test_waiting_looks_like_waiting(model):
+    office = model.office
+    office.may_read("ben", "ada")
+    office.submit("ada", "job-0", spec("earlier", inputs="z"))
+    office.run()
+    office.submit("ada", "job-1", spec("one"))
+    office.settle()
+    office.submit("eve", "job-2", spec("unseen"))
+    office.submit("ada", "job-3", spec("mine"))
+    office.submit("ben", "job-4", spec("bens"))
+    office.settle()
+    [ready] = [ready for ready in office.read_work() if ready.root == "job-1"]
+    office.say(Topic.CLAIMS, c.Started(fingerprint=ready.fingerprint, token=ready.token, node="n1", incarnation="i0"))
+    office.settle()
+    wait = model.explained("ben", "job-4").waiting
+    assert (wait.owner, wait.status, wait.node, wait.position, wait.takes) == ("ada", "running", "n1", 2, 2_000)
+    assert model.explained("ada", "job-3").waiting.position == 1
+    line = sentences(model.explained("ben", "job-4"))[-1]
+    assert line.startswith("it is ada's, running, on n1 since ")
+    assert line.endswith("number 2 of those that wait and that you can see, earlier runs of this program took 2.0 s")
+    office.may_not_read("ben", "ada")
+    office.settle()
+    told = model.explained("ben", "job-4")
+    assert (told.how, told.waiting, told.source) == ("waiting", None, None)

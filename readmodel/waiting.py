@@ -1,0 +1,42 @@
+"""What a waiting task waits for, as its owner may know it: whose, where, since when, how many before it, how long."""
+
+from typing import Literal
+
+import msgspec
+
+from readmodel.connection import Connection
+from readmodel.queries import select
+from readmodel.rows import Row, Task
+from readmodel.sight import sight
+from readmodel.sql import statements
+
+SQL = statements("waiting.sql")
+ALIKE = 30  # finished runs of the same program that an estimate is made from, for each owner
+
+
+class Wait(Row, frozen=True):
+    """The execution or entry that is waited for. Times in ms since 1970, lengths in ms.
+
+    `position`: 1 for who has waited longest among those that the viewer sees. `progress`: permille, as the task says.
+    `takes`: median of what earlier runs of the same program took, as far as the viewer sees any.
+    """
+
+    kind: Literal["execution", "verification"]
+    owner: str
+    status: str
+    node: str
+    granted_at: int | None
+    running_at: int | None
+    progress: int
+    position: int
+    takes: int | None
+
+
+def wait_of(connection: Connection, viewer: str, task: Task) -> Wait | None:
+    """What the task waits for; None if it does not, or if that may not be seen any more. Raises ReadModelError."""
+    if task.waiting_on is None:
+        return None
+    seen = sight(connection, viewer)
+    about = {"root": task.root, "task": task.task, "spec": task.spec, "bound": task.bound, "alike": ALIKE}
+    found = select(connection, SQL["waited_for"], seen, about)
+    return msgspec.convert(found[0], Wait) if found else None
