@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from gateway.folders import Folders, default_config_file, default_data_folder
+from gateway.folders import Folders, RemoteStore, default_config_file, default_data_folder
 from gateway.problems import Refused
 
 if TYPE_CHECKING:
@@ -82,6 +82,32 @@ class Store(Section, frozen=True):
     directory: Annotated[
         str, Meta(description="folder that all machines share, made with `store create`; empty: in the data folder")
     ] = ""
+    url: Annotated[
+        str,
+        Meta(description="https://host:port of an API whose Keep is the store; empty: a folder is"),
+    ] = ""
+    token: Annotated[str, Meta(description="file with a token for it; `token create --scope store` makes one")] = ""
+    certificate: Annotated[str, Meta(description="file with the certificates to trust there; empty: the system's")] = ""
+    signing_key: Annotated[
+        str, Meta(description="file with an Arvados cluster's blob signing key; empty: nothing is signed")
+    ] = ""
+    signing_ttl: Annotated[Some, Meta(description="seconds that the cluster's signatures are good for")] = (
+        14 * 24 * 3600
+    )
+    replicas: Annotated[Some, Meta(description="copies that are wanted of a block there")] = 1
+
+    def remote(self) -> RemoteStore | None:
+        """The store over HTTP; None: it is a folder."""
+        if not self.url:
+            return None
+        return RemoteStore(
+            url=self.url,
+            token=_path(self.token),
+            certificate=str(_path(self.certificate) or ""),
+            signing_key=_path(self.signing_key),
+            signing_ttl=self.signing_ttl,
+            replicas=self.replicas,
+        )
 
 
 class Snapshots(Section, frozen=True):
@@ -191,7 +217,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def folders(self) -> Folders:
         """Where everything is kept."""
-        return Folders(self.data_folder, _path(self.store.directory), _path(self.snapshots.directory))
+        shared = _path(self.store.directory), _path(self.snapshots.directory)
+        return Folders(self.data_folder, *shared, self.store.remote())
 
 
 def _path(text: str) -> Path | None:

@@ -20,9 +20,20 @@ TAIL = 4096  # bytes of a log that are looked at for its last lines
 
 
 def store_of(folders: Folders) -> CollectionStore:
-    """The store of this data folder, made if need be; or the shared one, which `store create` makes."""
+    """The store of this data folder, made if need be; the shared one, which `store create` makes; or one elsewhere."""
+    if not folders.remote_store:
+        return CollectionStore(blocks_of(folders))
+    from store.keep import KeepBlocks  # what it needs loads slowly, and few need it
+
+    return CollectionStore(KeepBlocks(folders.remote_store.cluster()))
+
+
+def blocks_of(folders: Folders) -> BlockStore:
+    """The store's folder. Refused where the store is elsewhere."""
+    if folders.remote_store:
+        raise Refused("store.url: who serves content has it in a folder: leave store.url empty there")
     shared = folders.shared_store
-    return CollectionStore(BlockStore(shared) if shared else BlockStore.create(folders.store))
+    return BlockStore(shared) if shared else BlockStore.create(folders.store)
 
 
 def get(session: Session, as_user: str | None, what: str, folder: Path) -> None:

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from platformdirs import PlatformDirs
 
 from gateway.problems import Refused
+
+if TYPE_CHECKING:
+    from store.keep import Cluster
 
 APP = "crunch-reuse"
 MARKER = "crunch-reuse-data"
@@ -22,12 +26,47 @@ def default_config_file() -> Path:
 
 
 @dataclass(frozen=True)
+class RemoteStore:
+    """A store that is reached over HTTP: the address of an API, and files with what opens it."""
+
+    url: str
+    token: Path | None
+    certificate: str
+    signing_key: Path | None
+    signing_ttl: int
+    replicas: int
+
+    def cluster(self) -> "Cluster":
+        """It, with what stands in the files. Raises Refused."""
+        from store.keep import Cluster
+
+        if not self.url.startswith("https://") or self.token is None:
+            raise Refused("store.url: give https://HOST:PORT, and in store.token the file with a token")
+        return Cluster(
+            api=self.url.rstrip("/"),
+            token=_text("store.token", self.token),
+            certificate=self.certificate,
+            signing_key=_text("store.signing_key", self.signing_key).encode() if self.signing_key else b"",
+            signing_ttl=self.signing_ttl,
+            replicas=self.replicas,
+        )
+
+
+def _text(key: str, file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        raise Refused(f"{key}: {file}: {error.strerror}") from error
+
+
+@dataclass(frozen=True)
 class Folders:
-    """The places below one data folder, and the two that machines may share instead."""
+    """The places below one data folder, the two that machines may share instead, and a store that is elsewhere."""
 
     data: Path
     shared_store: Path | None = None
     shared_snapshots: Path | None = None
+    remote_store: RemoteStore | None = None
 
     @property
     def store(self) -> Path:

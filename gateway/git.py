@@ -282,7 +282,10 @@ class _Dulwich:
             raise _unknown(revision, self._name) from error
 
     def between(self, lowest: str, highest: str, most: int) -> list[str]:
-        walked = self._repo.get_walker([highest.encode()], exclude=[lowest.encode()], max_entries=most)
+        from dulwich.objects import ObjectID
+
+        ends = [ObjectID(commit.encode()) for commit in (highest, lowest)]
+        walked = self._repo.get_walker(ends[:1], exclude=ends[1:], max_entries=most)
         return [entry.commit.id.decode() for entry in walked]
 
     def entries(self, commit: str) -> list[Entry]:

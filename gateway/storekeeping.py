@@ -5,7 +5,7 @@ import time
 import msgspec
 
 from gateway.client import PATIENCE, Client
-from gateway.content import store_of
+from gateway.content import blocks_of
 from gateway.problems import FAILED, Problem
 from gateway.session import Session
 from readmodel.connection import connect
@@ -13,6 +13,7 @@ from readmodel.references import projected, referenced
 from readmodel.watch import Watch
 from schemas.topics import Topic
 from store import collecting
+from store.collections import CollectionStore
 from store.errors import BlockCorrupt, BlockMissing
 from streams.log import Place
 
@@ -32,7 +33,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 def gc(session: Session, *, grace: float, dry_run: bool) -> None:
     """Set aside what nothing refers to and nobody touched for `grace` days; forget what was set aside so long ago."""
-    blocks = store_of(session.folders).blocks
+    blocks = blocks_of(session.folders)
     before = time.time_ns() - int(grace * DAY * NS)
     with Client(session) as client:
         marked = collecting.mark(blocks, _referenced(client))
@@ -77,12 +78,13 @@ def _referenced(client: Client) -> list[str]:
 
 def check(session: Session) -> int:
     """Read every block and compare it with its name; look whether all that is referred to is there. 1: it is not."""
-    store = store_of(session.folders)
+    blocks = blocks_of(session.folders)
+    store = CollectionStore(blocks)
     damaged, size, count = [], 0, 0
-    for block in store.blocks.blocks():
+    for block in blocks.blocks():
         count, size = count + 1, size + block.size
         try:
-            store.blocks.check(block.locator)
+            blocks.check(block.locator)
         except BlockCorrupt:
             damaged.append(block.locator)
         except BlockMissing:  # collected meanwhile

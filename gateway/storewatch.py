@@ -5,7 +5,9 @@ A network file system that hangs blocks who asks it. So a thread of its own does
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from store import identity
 
@@ -14,16 +16,21 @@ LONGEST_LOOK = 10.0  # seconds
 
 
 class StoreWatch:
-    """Looks at the store's marker below `root`, which has to hold the name `wanted`."""
+    """Looks again and again. `look`: why the store can't be used, in one line; None if it can."""
 
-    def __init__(self, root: Path, wanted: str) -> None:
-        self._root = root
-        self._wanted = wanted
+    def __init__(self, place: str, look: Callable[[], str | None]) -> None:
+        self._place = place
+        self._look = look
         self._over = threading.Event()
         self._looked = time.monotonic()
         self._trouble: str | None = "the store was not looked at yet"
 
-    def __enter__(self) -> "StoreWatch":
+    @classmethod
+    def of_folder(cls, root: Path, wanted: str) -> Self:
+        """Looks at the marker below `root`, which has to hold the name `wanted`."""
+        return cls(str(root), lambda: identity.trouble(root, wanted))
+
+    def __enter__(self) -> Self:
         threading.Thread(target=self._run, name="store watch", daemon=True).start()
         return self
 
@@ -34,11 +41,11 @@ class StoreWatch:
         """Why the store can't be used now, in one line; None if it can."""
         silent = time.monotonic() - self._looked
         if silent > LONGEST_LOOK:
-            return f"the store at {self._root} has not answered for {silent:.0f} s: is its server there?"
+            return f"the store at {self._place} has not answered for {silent:.0f} s: is its server there?"
         return self._trouble
 
     def _run(self) -> None:
         while not self._over.is_set():
-            self._trouble = identity.trouble(self._root, self._wanted)
+            self._trouble = self._look()
             self._looked = time.monotonic()
             self._over.wait(LOOK_SECONDS)

@@ -69,7 +69,7 @@ def cancel(session: Session, uuid: str, as_user: str | None) -> int:
 
 def _require_store(session: Session, client: Client) -> None:
     """What is stored here must be found by who runs it. Beside an `up` there is one data folder, so it will."""
-    if client.running is None:
+    if client.running is None and not session.folders.remote_store:
         trouble = identity.trouble(session.folders.store, reach.store_identity(client.log))
         if trouble:
             raise Refused(f"store.directory: {trouble} (it names the folder that all machines share)")

@@ -22,6 +22,7 @@ from coordinator.canonical import BadTask
 from coordinator.resolver import ResolvedImage
 from gateway import wiring_parts as parts_of
 from gateway.config import Config
+from gateway.content import blocks_of
 from gateway.folders import Folders
 from gateway.instruments import Instruments
 from gateway.machines import machines
@@ -62,6 +63,7 @@ def running(
         log = open_log(config, dsn, PATIENCE_WITH_YOURS if config.postgres.dsn else PATIENCE_WITH_OURS)
         stack.callback(log.close)
         make_topics(log)
+        blocks_of(folders)  # which refuses a store that is elsewhere
         if folders.shared_store is None:  # a store in the data folder is this log's from now on
             identity.claim(folders.store, store_identity(log), anew=True)
         instruments.observe_log(log, events, stack)
@@ -102,7 +104,7 @@ def _own_postgres(folders: Folders) -> Iterator[str]:
 
 
 def _executor(config: Config, folders: Folders, log: Log, stack: ExitStack, api: str) -> Executor:
-    watch = stack.enter_context(StoreWatch(folders.store, store_identity(log)))
+    watch = stack.enter_context(StoreWatch.of_folder(folders.store, store_identity(log)))
     node = config.executor.node or LOCAL
     return parts_of.executor_of(config, folders, log, node, folders.work, watch.trouble, api)
 

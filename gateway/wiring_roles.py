@@ -9,6 +9,7 @@ from gateway import wiring
 from gateway import wiring_parts as parts_of
 from gateway.config import Config
 from gateway.duties import Duties, Duty
+from gateway.folders import Folders
 from gateway.health import Standing
 from gateway.machines import machines
 from gateway.parts import STOP_SECONDS, Part, Parts
@@ -71,11 +72,9 @@ def executor(config: Config) -> Role:
     @contextmanager
     def begin(stage: Stage) -> Iterator[Stands]:
         folders = config.folders
-        if folders.shared_store is None:
-            raise Refused("store.directory: name the folder that all machines share: CRUNCH_REUSE_STORE_DIRECTORY=...")
         with ExitStack() as stack:
             log = _opened(config, stack, stage)
-            watch = stack.enter_context(StoreWatch(folders.shared_store, store_identity(log)))
+            watch = stack.enter_context(_store_watch(folders, log))
             made = parts_of.executor_of(config, folders, log, node, folders.executors / node, watch.trouble)
             parts_of.ExecutorMetrics(stage.instruments.registry, made)
             parts = Parts(stage.events)
@@ -114,6 +113,18 @@ def api(session: Session, name: str) -> Role:
             yield lambda: Standing(is_ready=True, detail=f"https://{made.address}")
 
     return Role(name, begin)
+
+
+def _store_watch(folders: Folders, log: Log) -> StoreWatch:
+    if folders.remote_store:
+        from store.keep import KeepBlocks
+
+        remote = KeepBlocks(folders.remote_store.cluster())
+        return StoreWatch(folders.remote_store.url, remote.trouble)
+    if folders.shared_store is None:
+        where = "CRUNCH_REUSE_STORE_DIRECTORY=... or CRUNCH_REUSE_STORE_URL=..."
+        raise Refused(f"store.directory: name the folder that all machines share, or a Keep: {where}")
+    return StoreWatch.of_folder(folders.shared_store, store_identity(log))
 
 
 # --- Membership -----------------------------------------------------------------------------------------------------

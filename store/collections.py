@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from store.blocks import BlockStore
 from store.errors import PathMissing
 from store.extract import extract
 from store.locator import portable_data_hash_of, strip_hints
 from store.manifest import Manifest, ManifestBuilder, encode_manifest, file_size, parse_manifest
+from store.port import Blocks
 from store.reader import FileReader, read_manifest, read_manifest_text
 from store.source import Limits, Source, walk_directory, walk_files
 from store.verification import Verification, locators, verify
@@ -53,7 +53,7 @@ class CollectionStore:
     saves one StoreFull, StoreUnreachable or BlockCollision.
     """
 
-    def __init__(self, blocks: BlockStore) -> None:
+    def __init__(self, blocks: Blocks) -> None:
         self.blocks = blocks
         self._last: tuple[str, Manifest] | None = None
 

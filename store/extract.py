@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from store.blocks import BlockStore
 from store.errors import ExtractFailed, LimitExceeded, cause
 from store.manifest import Directory, File, Manifest, Segment
+from store.port import Blocks
 from store.reader import LastBlock
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def extract(manifest: Manifest, blocks: BlockStore, destination: Path, max_bytes: int | None = None) -> int:
+def extract(manifest: Manifest, blocks: Blocks, destination: Path, max_bytes: int | None = None) -> int:
     """Write the tree into `destination`, new or empty; returns the bytes written.
 
     Raises ExtractFailed (also where the destination is not empty), LimitExceeded before more than `max_bytes` are
-    written, and what BlockStore.get raises. What was written until then stays, for the caller to remove.
+    written, and what Blocks.get raises. What was written until then stays, for the caller to remove.
     """
     writer = _Writer(LastBlock(blocks), max_bytes)
     with _failing_as(str(destination)):

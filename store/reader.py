@@ -5,16 +5,16 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from store.blocks import BlockStore
 from store.errors import ManifestInvalid
 from store.locator import portable_data_hash_of
 from store.manifest import File, Manifest, parse_manifest
+from store.port import Blocks
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
-def read_manifest_text(blocks: BlockStore, pdh: str) -> str:
+def read_manifest_text(blocks: Blocks, pdh: str) -> str:
     """A collection's manifest as it was stored. ManifestInvalid if the block does not hold text."""
     data = blocks.get(portable_data_hash_of(pdh))
     try:
@@ -23,7 +23,7 @@ def read_manifest_text(blocks: BlockStore, pdh: str) -> str:
         raise ManifestInvalid(0, f"block {pdh} does not hold one") from error
 
 
-def read_manifest(blocks: BlockStore, pdh: str) -> Manifest:
+def read_manifest(blocks: Blocks, pdh: str) -> Manifest:
     """The collection of this portable data hash. ManifestInvalid if the block holds something else."""
     return parse_manifest(read_manifest_text(blocks, pdh))
 
@@ -31,13 +31,13 @@ def read_manifest(blocks: BlockStore, pdh: str) -> Manifest:
 class LastBlock:
     """The block that was read last: neighbours in a manifest often share one."""
 
-    def __init__(self, blocks: BlockStore) -> None:
+    def __init__(self, blocks: Blocks) -> None:
         self._blocks = blocks
         self._locator = ""
         self._data = b""
 
     def get(self, locator: str) -> bytes:
-        """The block's content; raises what BlockStore.get raises."""
+        """The block's content; raises what Blocks.get raises."""
         if locator != self._locator:
             self.forget()  # first: two blocks would be twice the memory
             self._data = self._blocks.get(locator)
@@ -52,7 +52,7 @@ class LastBlock:
 class FileReader(io.RawIOBase):
     """A file of a collection as a seekable binary stream. Errors of the store come out as they are, not as OSError."""
 
-    def __init__(self, file: File, blocks: BlockStore) -> None:
+    def __init__(self, file: File, blocks: Blocks) -> None:
         self._file = file
         self._starts = list(accumulate((segment.length for segment in file), initial=0))
         self._last = LastBlock(blocks)

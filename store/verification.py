@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from store.blocks import BlockStore
 from store.errors import BlockCorrupt, BlockMissing, ManifestInvalid, StoreUnreachable
 from store.manifest import Manifest
+from store.port import Blocks
 from store.reader import read_manifest
 
 
@@ -34,7 +34,7 @@ class Verification:
     checked: int = 0
 
 
-def verify(blocks: BlockStore, pdh: str, *, deep: bool = False) -> Verification:
+def verify(blocks: Blocks, pdh: str, *, deep: bool = False) -> Verification:
     """Look whether each block of the collection is there with its size; `deep`: also read it and compare its md5."""
     missing: list[str] = []
     damaged: list[str] = []
@@ -59,7 +59,7 @@ def locators(pdh: str, manifest: Manifest) -> Iterator[str]:
     yield from dict.fromkeys((pdh, *(segment.locator for _, file in manifest.files() for segment in file)))
 
 
-def _readable_locators(blocks: BlockStore, pdh: str, damaged: list[str]) -> Iterator[str]:
+def _readable_locators(blocks: Blocks, pdh: str, damaged: list[str]) -> Iterator[str]:
     """The collection's blocks; of one whose manifest can't be read only the manifest's own."""
     try:
         yield from locators(pdh, read_manifest(blocks, pdh))
@@ -69,7 +69,7 @@ def _readable_locators(blocks: BlockStore, pdh: str, damaged: list[str]) -> Iter
         damaged.append(pdh)
 
 
-def _look(blocks: BlockStore, locator: str, *, deep: bool) -> None:
+def _look(blocks: Blocks, locator: str, *, deep: bool) -> None:
     if deep:
         blocks.check(locator)
     elif not blocks.exists(locator):

@@ -11,10 +11,11 @@ from gateway.api.schema import RESOURCES
 from gateway.api.server import Server, address_of
 from gateway.api.service import Service, TaskRules
 from gateway.api.tls import certificate
-from gateway.content import store_of
+from gateway.content import blocks_of
 from gateway.folders import Folders
 from gateway.pages.web import Pages
 from gateway.resolve import ImageResolver
+from store.collections import CollectionStore
 from streams.log import Log
 
 _METHODS = (people, collections, jobs, tasks, keep, logs, explain)
@@ -23,7 +24,8 @@ HANDLERS = {name: handler for methods in _METHODS for name, handler in methods.H
 
 class Api:
     """`run` serves at `listening` until `stop`; then `close`. `images`: resolves names of images.
-    `tasks`: how running tasks are known. `metrics`: what requests are counted by. Raises LogError."""
+    `tasks`: how running tasks are known. `metrics`: what requests are counted by. Raises LogError; Refused where the
+    store is no folder."""
 
     def __init__(
         self,
@@ -37,10 +39,11 @@ class Api:
     ) -> None:
         self.address = address_of(listening)
         made, key = certificate(folders.api, str(listening.getsockname()[0]))
-        self.service = Service(log, dsn, store_of(folders), folders.cache, images, tasks)
+        blocks = blocks_of(folders)
+        self.service = Service(log, dsn, CollectionStore(blocks), folders.cache, images, tasks)
         dispatcher = Dispatcher(self.service, RESOURCES, HANDLERS)
         self._pages = Pages(self.service, log, folders.checkpoints)
-        routes = [*self._pages.routes(), *keep.Keep(dispatcher).routes()]
+        routes = [*self._pages.routes(), *keep.Keep(dispatcher, blocks).routes()]
         app = application(dispatcher, self.address, DEFAULT_PREFIX, *routes)
         self._server = Server(metrics.around(app) if metrics else app, listening, made, key)
         self.run = self._server.run

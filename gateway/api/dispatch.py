@@ -14,6 +14,7 @@ from readmodel import listing
 PAGE = 100
 MOST = 1_000
 ROOT = ("arvados", "v1")
+KEEP_SERVICES = (*ROOT, "keep_services", "accessible")
 Object = dict[str, Any]
 Handler = Callable[[Caller, Call, str], Object]  # the last: uuid of the object that the path names, or empty
 
@@ -58,7 +59,12 @@ def _fits(names: tuple[str, ...], rest: tuple[str, ...]) -> bool:
 
 
 def check_scopes(caller: Caller, call: Call) -> None:
-    """A scope is `all`, or a verb and a path; one that ends with a slash is for all below it. ApiError 403."""
+    """A scope is `all`, or a verb and a path; one that ends with a slash is for all below it. ApiError 403.
+
+    `store` is for other machines of this system: blocks and where they are, and nothing else.
+    """
+    if caller.is_of_a_machine and (len(call.path) == 1 or call.path == KEEP_SERVICES):
+        return
     wanted = f"{call.verb} /{'/'.join(call.path)}"
     for scope in caller.token.scopes:
         if scope == "all" or scope == wanted or (scope.endswith("/") and wanted.startswith(scope)):

@@ -33,6 +33,7 @@ from streams.log import Log
 
 CONNECTIONS = 8
 PATIENCE = 5.0  # seconds to wait for a free connection
+STORE_SCOPE = "store"  # of an admin's token
 
 
 class TaskRules(NamedTuple):
@@ -145,6 +146,11 @@ class Caller:
         prefix = ids.prefix_of(self.uuid)
         made = ids.request_uuid(self.token.uuid, "/".join(call.path), request, call.raw, prefix)
         return made.replace(f"-{ids.JOB_INFIX}-", f"-{infix}-", 1)
+
+    @property
+    def is_of_a_machine(self) -> bool:
+        """Whether it is another machine of this system, which needs all content and nothing else."""
+        return self.is_admin and self.token.scopes == (STORE_SCOPE,)
 
     @property
     def uuid(self) -> str:

@@ -60,8 +60,8 @@ def run(session: Session, source: str, owner: str | None, *, dry_run: bool) -> i
     """Take over all that ended in `source`; exit code 1 if a job stays behind for another reason than that it runs."""
     with open_history(source) as history, Client(session) as client:
         given = people.find(session, owner) if owner else ""
-        store = content.store_of(session.folders)
-        store = CollectionStore(Unwritten(store.blocks.root)) if dry_run else store
+        blocks = content.blocks_of(session.folders)
+        store = CollectionStore(Unwritten(blocks.root) if dry_run else blocks)
         migration = _Migration(session, client, history, store, given, dry_run=dry_run)
         with _status(session) as tell:
             migration.run(tell)

@@ -7,7 +7,7 @@ with kept_jobs (root) as (
     where not exists (select from api.notes n where n.uuid = j.root and n.is_deleted)
 )
 select distinct content from (
-    select j.output as content from rm.jobs j join kept_jobs using (root)
+    select unnest(array[j.output, j.log]) as content from rm.jobs j join kept_jobs using (root)
     union all
     select unnest(array[t.output, t.log, t.spec::json ->> 'code']) from rm.job_tasks t join kept_jobs using (root)
     union all

@@ -90,6 +90,19 @@ def test_an_unknown_commit_is_refused_by_name(
     assert repr(revision) in str(refused.value)
 
 
+def test_a_range_names_its_commits_as_git_counts_them(
+    repository: Source, with_or_without_git: str, tmp_path: Path
+) -> None:
+    with git.open_repository(str(repository.path), tmp_path, "main") as found:
+        assert git.commits_of(found, "main", 9) == [repository.second]
+        assert git.commits_of(found, "v1..main", 9) == [repository.second]
+        assert git.commits_of(found, "v1..", 1) == [repository.second]
+        with pytest.raises(Refused, match="names none"):
+            git.commits_of(found, "main..v1", 9)
+        with pytest.raises(Refused, match="names more than 0"):
+            git.commits_of(found, "v1..main", 0)
+
+
 @pytest.mark.parametrize("place", ["/nothing/here", "ext::sh -c true", "-x", "http://127.0.0.1:1/x"])
 def test_what_is_no_repository_is_refused(place: str, with_or_without_git: str, tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"^repository: "):

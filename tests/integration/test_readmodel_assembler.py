@@ -9,6 +9,7 @@ from consumers.assembler import Assembler, ReadModelDrifted
 from consumers.projector import Projector
 from readmodel import queries
 from readmodel.connection import connect
+from readmodel.references import referenced
 from readmodel.watch import Watch
 from schemas.tasks import JobAssembled
 from schemas.topics import Topic
@@ -95,6 +96,7 @@ def test_a_jobs_log_tells_what_became_of_it_and_what_its_tasks_wrote(bench):
     bench.assembler.step()
     job = bench.job("job-1")
     assert [file.path for file in bench.store.files(job.log)] == ["job-1.log.txt"]
+    assert job.log in referenced(bench.connection)
     with bench.store.open(job.log, "job-1.log.txt") as file:
         lines = file.read().decode().splitlines()
     assert lines[0].endswith(" job-1 job queued")

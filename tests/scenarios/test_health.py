@@ -123,6 +123,6 @@ def test_a_store_that_does_not_answer_is_trouble_at_once(tmp_path: Path, monkeyp
     (tmp_path / "store").mkdir()
     os.mkfifo(tmp_path / "store" / MARKER)
     monkeypatch.setattr("gateway.storewatch.LONGEST_LOOK", 0.0)
-    with StoreWatch(tmp_path / "store", "log-1") as watch:
+    with StoreWatch.of_folder(tmp_path / "store", "log-1") as watch:
         assert "has not answered for" in (watch.trouble() or "")
     (tmp_path / "store" / MARKER).write_text("log-1")
