@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
+from typing import NoReturn
 
 import requests
 
@@ -78,7 +79,7 @@ def _fill(dsn: str, tasks: int) -> dict[str, str]:
         migrate(rows)
         registry.prepare(rows)
         for statement in FILL.read_text("utf-8").split(";\n"):
-            rows.execute(statement, {"tasks": tasks, "now": registry.now_ms(), **PEOPLE})  # type: ignore[arg-type]
+            rows.execute(statement, {"tasks": tasks, "now": registry.now_ms(), **PEOPLE})
         rows.execute("vacuum analyze")
         for name, token in tokens.items():
             registry.add_token(rows, token, PEOPLE[name])
@@ -116,7 +117,7 @@ def serve(dsn: str, data: str, pipe: Pipe) -> None:
         api.close()
 
 
-def _no_images(name: str) -> object:
+def _no_images(name: str) -> NoReturn:
     raise AssertionError(f"nobody asks for images here, as for {name}")
 
 

@@ -122,7 +122,7 @@ def project(dsn: str, pipe: Pipe) -> None:
 
 def _copied(connection: Connection) -> float:
     """Seconds that COPY takes for the rows that are there, into empty tables of the same indexes."""
-    connection.execute(f"drop schema if exists {BARE} cascade; create schema {BARE}")  # type: ignore[arg-type]
+    connection.execute(f"drop schema if exists {BARE} cascade; create schema {BARE}")
     contents = {}
     tables = connection.execute("select tablename from pg_tables where schemaname = %s", (READ_MODEL.name,)).fetchall()
     for (table,) in tables:
@@ -132,7 +132,7 @@ def _copied(connection: Connection) -> float:
     began = time.perf_counter()
     with connection.transaction():
         for what, data in contents.items():
-            with connection.cursor().copy(f"copy {BARE}.{what} from stdin") as copy:  # type: ignore[arg-type]
+            with connection.cursor().copy(f"copy {BARE}.{what} from stdin") as copy:
                 copy.write(data)
     return time.perf_counter() - began
 
@@ -149,7 +149,7 @@ def _columns(connection: Connection, table: str) -> list[str]:
 
 def _read(connection: Connection, query: str) -> bytes:
     whole = io.BytesIO()
-    with connection.cursor().copy(f"copy ({query}) to stdout") as copy:  # type: ignore[arg-type]
+    with connection.cursor().copy(f"copy ({query}) to stdout") as copy:
         for part in copy:
             whole.write(part)
     return whole.getvalue()

@@ -4,7 +4,7 @@ All SQL names its tables `rm.…`; on a connection made here, the same statement
 """
 
 import re
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from psycopg.abc import Query
@@ -60,7 +60,7 @@ def take_place(connection: Connection) -> None:
     with translated():
         connection.execute(_SQL["take_place"])
         for definition in connection.execute(_SQL["functions"]).fetchall():
-            connection.execute(cast(LiteralString, definition[0]).replace(f"{NEXT}.", "rm."))
+            connection.execute(str(definition[0]).replace(f"{NEXT}.", "rm."))
 
 
 def differences(connection: Connection) -> dict[str, tuple[int, list[str]]]:
@@ -72,7 +72,7 @@ def differences(connection: Connection) -> dict[str, tuple[int, list[str]]]:
     with translated():
         for (table,) in connection.execute(_SQL["tables"]).fetchall():
             names = {"ours": Identifier("rm", table), "theirs": Identifier(CHECK, table), "shown": SHOWN}
-            text = SQL(cast(LiteralString, _SQL["compare"].decode())).format(**names)
+            text = SQL(_SQL["compare"].decode()).format(**names)
             rows = connection.execute(text).fetchall()
             if rows:
                 found[table] = (rows[0][0], [f"{sign} {row}" for _, sign, row in rows])

@@ -106,5 +106,5 @@ def _round_up(value: int, *, is_time: bool) -> int:
     """The next number that marks divide well: 1, 2, 4 or 8 times a power of ten, of the unit that fits."""
     unit = next((unit for unit, _ in _UNITS if is_time and value >= unit), 1)
     whole = max(math.ceil(value / unit), LINES)
-    power = 10 ** math.floor(math.log10(whole))
+    power = int(10 ** math.floor(math.log10(whole)))
     return unit * next(factor * power for factor in (1, 2, 4, 8, 10) if factor * power >= whole)

@@ -37,23 +37,24 @@ def job(look: Look) -> Data:
         found = board.job(connection, look.viewer, look.names["uuid"])
         if found is None:
             raise not_found()
-        parent = look.query.get("below")
-        is_whole = found.tasks <= TREE and parent is None
-        if is_whole:
-            tasks, shape = queries.tree(connection, look.viewer, found.root), {"page": 1, "has_more": False}
-        else:
-            listed = board.children(connection, look.viewer, found.root, parent or "", PAGE + 1, look.offset)
-            shape = paged(look, listed)
-            tasks = shape.pop("rows")
-        queued = {} if is_whole else board.queued_by(connection, found.root, [task.task for task in tasks])
-        above = board.task(connection, look.viewer, parent) if parent else None
+        shape = _tasks_of(connection, look, found)
         lines = story.job_log(connection, look.viewer, found.root, limit=LINES)
-    if found.state in ("complete", "failed"):
-        output = content.listed(look.service.store, found.output)
-    else:
-        output = content.Listed(content="")
-    shape |= {"job": found, "tasks": tasks, "is_whole": is_whole, "queued": queued, "below": above}
-    return shape | {"log": lines, "output": output, "can_cancel": look.caller.may_write(found.owner)}
+    has_output = found.state in ("complete", "failed")
+    output = content.listed(look.service.store, found.output if has_output else "")
+    return shape | {"job": found, "log": lines, "output": output, "can_cancel": look.caller.may_write(found.owner)}
+
+
+def _tasks_of(connection: Connection, look: Look, its_job: board.Job) -> Data:
+    """The whole tree in its order, or of a large one a page of what one task queued, and how many those queued."""
+    root, parent = its_job.root, look.query.get("below")
+    if its_job.tasks <= TREE and parent is None:
+        tree = queries.tree(connection, look.viewer, root)
+        return {"tasks": tree, "is_whole": True, "queued": {}, "below": None, "page": 1, "has_more": False}
+    shape = paged(look, board.children(connection, look.viewer, root, parent or "", PAGE + 1, look.offset))
+    tasks: list[Task] = shape.pop("rows")
+    queued = board.queued_by(connection, root, [one.task for one in tasks])
+    below = board.task(connection, look.viewer, parent) if parent else None
+    return shape | {"tasks": tasks, "is_whole": False, "queued": queued, "below": below}
 
 
 def task(look: Look) -> Data:

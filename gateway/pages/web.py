@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway.api.app import body_of, token_of
+from gateway.api.errors import ApiError
 from gateway.api.service import Caller, Service
 from gateway.pages import age, downloads, forms, guard, operating, render, views
 from gateway.pages.fleet import Fleet
@@ -176,7 +177,7 @@ class Pages:
         target = own_path(fields.get("next", "/"))
         try:
             cookie = await run_in_threadpool(self._sessions.begin, fields.get("token", "").strip())
-        except guard.ApiError as error:
+        except ApiError as error:
             if error.status != 401:
                 raise
             refused = {"next": target, "refused": True}

@@ -18,7 +18,7 @@ from gateway.pages.web import TRIES
 from gateway.people import user_set
 from readmodel import queries, registry
 from readmodel.connection import connect
-from tests.support.api import Person, Site
+from tests.support.api import Person, Site, another_api
 from tests.support.laboratory import Laboratory
 
 PAGES = ("/jobs", "/claims", "/hot", "/savings", "/conflicts", "/nodes")
@@ -371,6 +371,14 @@ def test_a_live_page_ends_with_its_token(api_site: Site, window: Any) -> None:
                     registry.revoke_token(rows, token.uuid)
         last = [line for line in lines if line.startswith(b"data: ")][-1]
     assert json.loads(last[6:])["over"] is True
+
+
+def test_another_process_of_the_api_serves_the_same_to_the_same_session(api_site: Site, window: Any, done: str) -> None:
+    one = window(api_site.person("pia"))
+    with another_api(api_site) as (address, _):
+        one.origin = f"https://{address}"
+        assert one.get(f"/jobs/{done}.json").json()["job"]["name"] == "panel"
+        assert one.get("/nodes.json").json()["nodes"][0]["slots"] == 2
 
 
 def test_a_user_who_is_shut_out_sees_nothing_more(api_site: Site, window: Any) -> None:
