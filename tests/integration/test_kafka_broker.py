@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from schemas.topics import Topic
 from streams.broker import BrokerError, LocalBroker, fetch_jars, find_java
 from streams.kafka import KafkaLog
 from streams.kafka_settings import KafkaSettings
+from streams.log import LogError
 from tests.support.kafkas import SOON
 from tests.support.logs import WORK, records, values
 
+OLD = "3.9.1"
 GUARDED = """
 import subprocess, sys
 guard = subprocess.Popen(
@@ -51,6 +54,17 @@ def test_missing_java_and_missing_maven_are_said_in_one_line(monkeypatch: pytest
         find_java()
     with pytest.raises(BrokerError, match=r"come from Maven: install it .*apt-get install maven"):
         fetch_jars()
+
+
+@pytest.mark.needs("kafka")
+def test_a_broker_before_kafka_4_is_refused_in_one_line(tmp_path: Path) -> None:
+    with LocalBroker(tmp_path / "3.9", version=OLD, heap="256m", jvm=["-XX:TieredStopAtLevel=1"]) as broker:
+        log = KafkaLog(KafkaSettings(servers=broker.servers))
+        with ThreadPoolExecutor(1) as pool, pytest.raises(LogError) as caught:
+            pool.submit(log.create, dict.fromkeys(Topic, 1)).result(SOON)
+        said = f"broker 1 of Kafka at {broker.servers} is 3.9-IV0, which is not supported: Kafka 4.0 or later is needed"
+        assert str(caught.value) == f"{said}; upgrade it"
+        log.close()
 
 
 @pytest.mark.needs("kafka")
