@@ -70,7 +70,8 @@ def _fill(connection: Connection, tasks: int, owners: int) -> None:
     columns = "token, fingerprint, owner, task, root, status, granted_at, ended_at"
     _copy(connection, f"tasks ({columns})", _executions(tasks, owners))
     connection.execute(
-        "insert into rm.alike (key, owner, ended_at, root, task) select k.key, j.owner, t.finished_at, t.root, t.task"
+        "insert into rm.alike (key, owner, work, ended_at, root, task)"
+        " select k.key, j.owner, rm.work_of(t.fingerprint), t.finished_at, t.root, t.task"
         " from rm.job_tasks t join rm.jobs j using (root) cross join lateral rm.alike_keys(t.spec, t.bound) k"
     )
     connection.execute("vacuum analyze")

@@ -91,19 +91,17 @@ cross join lateral rm.contents_of(f.spec, f.bound) c
 
 -- name: task_found_alike
 -- After the task's last state: what other work of its owner, and of who may see that, is compared with.
-insert into rm.alike (key, owner, ended_at, root, task)
-select k.key, j.owner, f.time, f.root, f.task
+insert into rm.alike as a (key, owner, work, ended_at, root, task)
+select distinct on (k.key, j.owner, rm.work_of(t.fingerprint))
+    k.key, j.owner, rm.work_of(t.fingerprint), f.time, f.root, f.task
 from json_to_recordset(%s::json) as f (root text, task text, time bigint)
 join rm.job_tasks t using (root, task)
 join rm.jobs j using (root)
 cross join lateral rm.alike_keys(t.spec, t.bound) k
 where t.is_pure and t.spec is not null and not starts_with(t.fingerprint, 'impure:')
-    and not exists (
-        select from rm.job_tasks o
-        join rm.jobs oj using (root)
-        where t.state = 'copied' and o.fingerprint = t.fingerprint and oj.owner = j.owner
-            and o.state in ('complete', 'copied') and (o.root, o.task) <> (t.root, t.task)
-    )
+order by k.key, j.owner, rm.work_of(t.fingerprint), f.time, f.root, f.task
+on conflict (key, owner, work) do update set ended_at = excluded.ended_at, root = excluded.root, task = excluded.task
+where (a.ended_at, a.root, a.task) > (excluded.ended_at, excluded.root, excluded.task)
 
 -- name: task_decided
 insert into rm.job_tasks as t (
