@@ -2,8 +2,9 @@
 
 First the overhead: an attempt from its grant to its report (prepare, run, capture, store, verify), against the same
 container or sandbox made, run to its end and removed by hand; in time, and in processor time, which a busy machine does
-not stretch. Then a job of many short tasks under a real `up`: how busy its slots are, from each task's start to its end
-in the log, and how much memory the process takes at most.
+not stretch. Each attempt says and leaves something of its own, so that everything is new to the store. Then a job of
+many short tasks under a real `up`: how busy its slots are, from each attempt's beginning to its end by the executor's
+clock, how much of that the tasks themselves take, and how much memory the process takes at most.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
@@ -26,7 +27,15 @@ from bench.common.figures import machine
 from consumers.executor.attempt import Attempt
 from consumers.runners.container import configuration
 from consumers.runners.docker import connect
-from consumers.runners.port import MIB, Command, Folders, Limits
+from consumers.runners.port import MIB, Command, Limits
+from consumers.runners.port import Folders as TaskFolders
+from gateway import runtime
+from gateway.folders import Folders
+from schemas.claims import Exited
+from schemas.codec import Undecodable, decode
+from schemas.topics import Topic
+from streams.log import Log, Place, Stored
+from streams.postgres import PostgresLog
 from tests.support import provision
 from tests.support.attempts import Bench, bench
 
@@ -87,7 +96,7 @@ def _overhead(folder: Path, runner: str, engine: str, image: str, rounds: int) -
     """By turns, so that what else the machine does meets both; the middle of the differences."""
     with bench(folder / "bench", runner, engine, image) as site:
         by_hand = _container(site, engine, image) if runner == "docker" else _sandbox
-        attempts = [site.attempt(_spec(site)) for _ in range(rounds + 3)]
+        attempts = [site.attempt(_spec(site, number)) for number in range(rounds + 3)]
         for attempt in attempts[:3]:
             attempt.run()
             by_hand()
@@ -104,8 +113,8 @@ def _overhead(folder: Path, runner: str, engine: str, image: str, rounds: int) -
     return more <= limit
 
 
-def _spec(site: Bench) -> Any:
-    return site.spec("echo 1 > $TASK_OUTPUT/number")
+def _spec(site: Bench, number: int) -> Any:
+    return site.spec(f"echo {number}; echo {number} > $TASK_OUTPUT/number")
 
 
 def _whole(attempt: Attempt) -> None:
@@ -136,7 +145,7 @@ def _command_of(folder: Path, image: str) -> Command:
     return Command(
         argv=("sh", "-c", "echo 1 > /out/number"),
         environment={"PATH": "/usr/bin:/bin"},
-        folders=Folders(
+        folders=TaskFolders(
             root=folder, code=None, collections={}, links=links, output=out, scratch=folder, run=run, bin=programs
         ),
         limits=Limits(cores=1, memory=256 * MIB, scratch=64 * MIB, output=64 * MIB),
@@ -178,19 +187,39 @@ def _many(folder: Path, runner: str, image: str, options: argparse.Namespace) ->
     job = _job(folder, image, options.tasks, options.seconds)
     with _up(folder, runner, options.slots) as process:
         done = subprocess.run(_words(folder, "submit", str(job)), stdout=subprocess.PIPE, check=True)
-        root = orjson.loads(done.stdout)["job"]["root"]
-        shown = subprocess.run(_words(folder, "job", root), stdout=subprocess.PIPE, check=True)
-        memory = _peak(process.pid)
-    tasks = [task for task in orjson.loads(shown.stdout)["tasks"] if task["depth"]]
-    assert len(tasks) == options.tasks, len(tasks)
-    assert all(task["state"] == "complete" for task in tasks), tasks[0]
-    span = max(task["finished_at"] for task in tasks) - min(task["started_at"] for task in tasks)
-    busy = sum(task["finished_at"] - task["started_at"] for task in tasks) / (options.slots * span)
+        assert orjson.loads(done.stdout)["job"]["state"] == "complete", done.stdout
+        ended, memory = _ended(folder), _peak(process.pid)
+    assert len(ended) == options.tasks, len(ended)
+    span = options.slots * (max(one.finished_at for one in ended) - min(one.started_at for one in ended))
+    busy = sum(one.finished_at - one.started_at for one in ended) / span
+    own = len(ended) * options.seconds * 1000 / span
     print(
-        f"{runner}: {len(tasks)} tasks of {options.seconds:g} s in {options.slots} slots: {span / 1000:.1f} s,"
-        f" slots busy {busy:.1%} (limit {LEAST_BUSY:.0%}), `up` took {memory} MB at most (limit {MOST_MEMORY})"
+        f"{runner}: {len(ended)} tasks of {options.seconds:g} s in {options.slots} slots: {span / 1000:.1f} s of slots,"
+        f" busy {busy:.1%} (limit {LEAST_BUSY:.0%}), the tasks themselves {own:.1%};"
+        f" `up` took {memory} MB at most (limit {MOST_MEMORY})"
     )
     return busy >= LEAST_BUSY and memory <= MOST_MEMORY
+
+
+def _ended(folder: Path) -> list[Exited]:
+    """What the executor says of all attempts but the first, which queued the others."""
+    with closing(PostgresLog(runtime.find(Folders(folder / "data")).dsn)) as log:
+        places = [Place(Topic.CLAIMS, number) for number in range(log.partitions(Topic.CLAIMS))]
+        bodies = [_body(stored) for place in places for stored in _records(log, place)]
+    return sorted((one for one in bodies if isinstance(one, Exited)), key=lambda one: one.started_at)[1:]
+
+
+def _records(log: Log, place: Place) -> Iterator[Stored]:
+    position = log.start(place)
+    while records := log.read(place, position, 1_000):
+        yield from records
+        position = records[-1].offset + 1
+
+
+def _body(stored: Stored) -> Any:
+    envelope = decode(Topic.CLAIMS, stored.value)
+    assert not isinstance(envelope, Undecodable), envelope
+    return envelope.body
 
 
 def _job(folder: Path, image: str, tasks: int, seconds: float) -> Path:
