@@ -137,10 +137,11 @@ async def _main(port: int, target: int) -> None:
     server = _Server(target)
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    await asyncio.start_server(server.serve, "127.0.0.1", port, backlog=256)
-    print("ready", flush=True)
-    while line := await lines.readline():
-        print(server.told(line.decode().strip()), flush=True)
+    async with await asyncio.start_server(server.serve, "127.0.0.1", port, backlog=256):
+        print("ready", flush=True)
+        while line := await lines.readline():
+            print(server.told(line.decode().strip()), flush=True)
+        server.told("cut")
 
 
 if __name__ == "__main__":
