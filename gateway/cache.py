@@ -45,7 +45,7 @@ def rm(session: Session, as_user: str | None, old: Old, *, yes: bool) -> None:
     with Client(session) as client:
         user = client.user(as_user)
         asked = Asked(
-            own=None if user.is_admin else user.uuid,
+            of_owner=None if user.is_admin else user.uuid,
             task=old.task,
             made_before=_moment("--older-than", old.older),
             used_before=_moment("--unused-for", old.unused),

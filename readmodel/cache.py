@@ -33,7 +33,7 @@ class Entry(Row, frozen=True):
 class Asked(Row, frozen=True):
     """Which entries: those that meet all that is given. Times in ms since 1970."""
 
-    own: str | None = None
+    of_owner: str | None = None
     task: str | None = None
     made_before: int | None = None
     used_before: int | None = None

@@ -12,7 +12,7 @@ cross join lateral (
     where x.token = e.token and x.state = 'copied' and (%(everything)s or j.owner = any(%(owners)s))
 ) c
 where (%(everything)s or e.owner = any(%(owners)s))
-    and (%(own)s::text is null or e.owner = %(own)s)
+    and (%(of_owner)s::text is null or e.owner = %(of_owner)s)
     and (%(task)s::text is null or e.token in (select k.token from rm.job_tasks k where k.task = %(task)s))
     and (%(made_before)s::bigint is null or coalesce(e.ended_at, e.granted_at) < %(made_before)s)
     and (%(used_before)s::bigint is null or greatest(e.ended_at, e.granted_at, c.last) < %(used_before)s)
