@@ -104,10 +104,10 @@ def images_named(connection: Connection, seen: Sight, name: str) -> list[str]:
     return [row[0] for row in found]
 
 
-def queue_size(connection: Connection) -> int:
-    """Number of queued primary jobs of all users."""
+def queue_size(connection: Connection, seen: Sight) -> int:
+    """Number of queued primary jobs that may be read: how many others queue would tell of them."""
     with translated():
-        row = connection.execute(SQL["queue_size"]).fetchone()
+        row = connection.execute(SQL["queue_size"], seen._asdict()).fetchone()
     return int(row[0]) if row else 0
 
 

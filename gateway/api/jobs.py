@@ -188,9 +188,10 @@ def queue(caller: Caller, call: Call, _: str) -> Object:
 
 
 def queue_size(caller: Caller, _: Call, __: str) -> Object:
-    """How many jobs are queued, whoever's they are."""
+    """How many of the jobs that the caller may read are queued."""
+    seen = caller.sight
     with caller.service.rows() as connection:
-        return {"queue_size": listing.queue_size(connection)}
+        return {"queue_size": listing.queue_size(connection, seen)}
 
 
 # --- Shared with tasks ------------------------------------------------------------------------------------------------

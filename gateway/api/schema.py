@@ -218,7 +218,7 @@ JOBS = Resource(
         EXPLAIN,
         Method("reusable", "GET", "/reusable", about="what find_or_create would give, and why", parameters=_ASKED),
         Method("queue", "GET", "/queue", about="queued jobs, highest priority first", parameters=_LISTS),
-        Method("queue_size", "GET", "/queue_size", about="number of queued jobs of all users"),
+        Method("queue_size", "GET", "/queue_size", about="number of queued jobs that the caller may read"),
         Method("cancel", "POST", "/{uuid}/cancel", about="cancel it; again has no effect"),
         Method("lock", "POST", "/{uuid}/lock", about="mark it as the caller's; only while it is queued and nobody's"),
     ),

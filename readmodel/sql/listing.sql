@@ -201,7 +201,8 @@ where t.root = any(%(roots)s) and t.created_at is not null
 group by t.root
 
 -- name: queue_size
-select count(*) from rm.jobs j where j.state = 'queued' and j.created_at is not null
+select count(*) from rm.jobs j
+where j.state = 'queued' and j.created_at is not null and (%(everything)s or j.owner = any(%(owners)s))
 
 -- name: is_used
 select 1 from rm.jobs j where j.root = %(uuid)s

@@ -179,6 +179,7 @@ def test_a_job_can_be_locked_once_while_it_is_queued(api_site: Site, ada: Person
     assert [job["uuid"] for job in queue["items"]] == [high, low]
     assert queue["items"][0]["queue_position"] == 0
     assert ada.get("jobs/queue_size")["queue_size"] >= 2
+    assert api_site.person("onlooker").get("jobs/queue_size")["queue_size"] == 0
     assert ada.post(f"jobs/{low}/lock")["is_locked_by_uuid"] == ada.uuid
     assert ada.ask("POST", f"jobs/{low}/lock").status_code == 422
     assert ada.ask("POST", f"jobs/{busy[0]}/lock").status_code == 422
