@@ -160,9 +160,10 @@ def _exposition(rows: Rows, partitions: frozenset[int]) -> Iterator[str]:
 def run(settings: Settings, beat: Beat) -> int:
     """Run a worker until it is told to end; its exit code. Faust itself takes SIGINT and SIGTERM."""
     os.makedirs(settings.folder, mode=0o700, exist_ok=True)
-    worker = faust.Worker(app_of(settings, beat), loglevel="WARNING", redirect_stdouts=False)
-    try:
-        worker.execute_from_commandline()
-    except SystemExit as end:
-        return int(end.code or 0)
+    with open(os.devnull, "w") as nothing:  # a turning wheel, where our journal has its lines
+        worker = faust.Worker(app_of(settings, beat), loglevel="WARNING", stdout=nothing, redirect_stdouts=False)
+        try:
+            worker.execute_from_commandline()
+        except SystemExit as end:
+            return int(end.code or 0)
     return 0

@@ -177,7 +177,7 @@ class _Yaml(yaml.SafeLoader):
 
 
 _Yaml.add_multi_constructor("!ruby/", lambda loader, _, node: loader.construct_mapping(node, deep=True))
-_Yaml.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
+_Yaml.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: str(node.value))
 
 
 def _state(job: PastJob) -> ImportedState:

@@ -47,7 +47,7 @@ class Worker:
         """Wait for this line of its journal."""
         assert self.process.stdout
         for line in self.process.stdout:
-            if json.loads(line)["event"] == event:
+            if json.loads(line)["action"] == event:
                 return
         raise AssertionError(f"it ended before it was {event}")
 
