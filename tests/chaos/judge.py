@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.machines import machines
+from schemas import assignments as a
 from schemas import claims as c
 from schemas import facts as f
 from schemas.codec import Undecodable, decode
@@ -48,6 +49,7 @@ class Judge:
         self._began = min(first.time for first in (log.read(place, 0, 1)[0] for place in places))
         self._times: dict[str, float] = {}  # when each token was announced
         self._granted: dict[str, float] = {}
+        self._assigned: dict[str, str] = {}  # to which incarnation first
         self._done: set[str] = set()
         self.spans: list[tuple[float, float]] = []  # of executions, from grant to end
         self.counts: Counter[str] = Counter()
@@ -68,6 +70,8 @@ class Judge:
         self.counts[f"{place.topic} {type(body).__name__}"] += 1
         if isinstance(body, f.Granted):
             self._granted.setdefault(body.token, at)
+        elif isinstance(body, a.Assigned):
+            self._assigned.setdefault(body.work.token, body.incarnation)
         elif isinstance(body, c.Started):
             self._times.setdefault(body.token, at)
         elif isinstance(body, f.ExecutionChanged) and body.status not in ("granted", "running", "impure"):
@@ -83,17 +87,22 @@ class Judge:
         """Hold what was counted outside against the log (invariant 11); how many starts."""
         starts = [Start(mark.rpartition(".")[2], what, float(at)) for mark, what, at in _lines(file)]
         tokens = {sha256(token.encode()).hexdigest()[:16]: token for token in self._granted}
-        work = self.model.work
+        ran: set[str] = set()
         for start in starts:
             token = tokens.get(start.name)
             assert token is not None, f"invariant 11: {start} has no grant in the log"
-            assert token in self._times, f"invariant 11: {token} was started and never announced"
-            early = self._times[token] - start.at
-            assert early < CLOCK, f"invariant 11: {token} was started {early:.3f} s before it was announced"
-            work.container_starts(work.ready[token], work.assigned[token])
-        ran = {tokens[start.name] for start in starts}
+            assert token not in ran, f"invariant 11: {token} was started twice"
+            ran.add(token)
+            self._check_start(token, start.at)
         assert self._done <= ran, f"invariant 11: {sorted(self._done - ran)[:3]} are done and never ran"
         return len(starts)
+
+    def _check_start(self, token: str, at: float) -> None:
+        """Whoever was first given it announced it before: whoever had it from there on found it running."""
+        announced = token, self._assigned.get(token, "")
+        assert announced in self.model.work.announced, f"invariant 11: {token} was started and never announced"
+        early = self._times[token] - at
+        assert early < CLOCK, f"invariant 11: {token} was started {early:.3f} s before it was announced"
 
 
 def _lines(file: Path) -> Iterator[list[str]]:
