@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 
 import orjson
 import pytest
@@ -113,3 +114,14 @@ def test_who_can_not_be_reached_and_who_refuses_is_one_line_before_long(
     assert "refuses these credentials" in err
     assert "wrong" not in err
     assert time.monotonic() - begin < 2 * SOON
+
+
+def test_a_process_whose_topics_are_missing_says_how_to_make_them(
+    settings: KafkaSettings, cli: Cli, tmp_path: Path
+) -> None:
+    begin = time.monotonic()
+    code, _, err = cli("--data-dir", str(tmp_path), "coordinator")
+    assert code == FAILED
+    said = "crunch-reuse: the log has no topic tasks: create its topics first: crunch-reuse topics create makes them"
+    assert err.splitlines()[-1] == said
+    assert time.monotonic() - begin < SOON
