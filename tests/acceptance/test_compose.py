@@ -12,7 +12,7 @@ name: hello
 command: ["sh", "-c", "echo hello > $TASK_OUTPUT/x"]
 is_pure: true
 """
-SERVICES = ("coordinator", "standby", "projector", "executor", "views")
+SERVICES = ("coordinator", "standby", "projector", "executor", "api", "views")
 
 pytestmark = pytest.mark.needs("docker", "compose", "kafka")
 
@@ -36,6 +36,13 @@ def test_every_service_becomes_healthy_and_two_users_jobs_run_once(cluster: Comp
     assert (second["counts"]["complete"], second["counts"]["copied"]) == (0, 1)
     assert first["job"]["output"] == second["job"]["output"]
     assert orjson.loads(cluster.crunch("coordinator", "audit", "verify", "--json"))["wrong"] == 0
+
+
+def test_each_service_shows_its_figures_to_the_others(cluster: Compose) -> None:
+    for service in set(SERVICES) - {"views"}:  # which has its own, beside its windows
+        ask = f"import urllib.request as u; print(u.urlopen('http://{service}:9464/metrics').read().decode())"
+        shown = cluster.run("exec", "-T", "views", "/opt/crunch-reuse/bin/python", "-c", ask).stdout
+        assert b"crunch_reuse_ready 1.0" in shown, service
 
 
 def test_no_process_of_ours_is_root(cluster: Compose) -> None:
