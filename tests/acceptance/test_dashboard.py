@@ -122,7 +122,7 @@ def test_a_task_says_why_shows_its_lineage_and_gives_its_files(visitor: Visitor)
     page = visitor.go("/jobs")
     page.get_by_role("link", name="trio panel, again").click()
     page.get_by_role("link", name="align NA12878", exact=True).first.click()
-    expect(page.get_by_role("region", name="Why")).to_contain_text("was given the output of align NA12878")
+    expect(page.get_by_role("region", name="Why")).to_contain_text("waited on it and was then given the output of")
     picture = page.get_by_role("group", name="From inputs")
     expect(picture.get_by_role("link")).to_have_count(2)
     with page.expect_download() as saved:

@@ -18,6 +18,7 @@ PHONE = {"width": 390, "height": 844}
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser. While it is there, this thread has a running event loop, so that nobody else can start one in it."""
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         try:
@@ -47,6 +48,7 @@ class Visitor:
     def sign_in(self, person: Person) -> None:
         """By keyboard alone."""
         self.go("/")
+        expect(self.page.get_by_label("Token")).to_be_focused()
         self.page.keyboard.type(person.token)
         self.page.keyboard.press("Enter")
         expect(self.page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible(timeout=PATIENCE)
