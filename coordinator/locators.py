@@ -60,7 +60,10 @@ def strip_hints(text: str) -> str:
 def split_reference(text: str) -> tuple[str, str] | None:
     """Split `PDH` or `PDH/path` into (portable data hash, path); None if `text` is neither.
 
-    Hints of the hash are dropped, one trailing slash of the path too; the path is empty where only the hash is given.
+    Hints of the hash are dropped. The path is written one way: `./a//b/` (the SDK writes the first dot) is `a/b`; it is
+    empty where only the hash is given.
     """
     head, _, path = text.partition("/")
-    return (strip_hints(head), path.removesuffix("/")) if is_locator(head) else None
+    if not is_locator(head):
+        return None
+    return strip_hints(head), "/".join(name for name in path.split("/") if name not in ("", "."))

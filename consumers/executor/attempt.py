@@ -17,6 +17,7 @@ from consumers.executor.boundedlog import BoundedLog
 from consumers.executor.capture import captured, save_log, stored
 from consumers.executor.environment import parameters_file, task_environment
 from consumers.executor.inputs import extract
+from consumers.executor.keeperrors import KeepErrors
 from consumers.executor.left import Left, boot, name_of, remember
 from consumers.executor.pulse import milliseconds
 from consumers.executor.requests import TaskRequests
@@ -187,12 +188,14 @@ class Attempt:
             image_name=self._spec.image_name,
         )
         with way.serving(log.write) as on_output:
-            running = self._running(runner, command, on_output, started_at)
+            heard = KeepErrors(on_output)
+            running = self._running(runner, command, heard, started_at)
             if runner.isolates and not (running.hold.cgroups or running.hold.container):
                 self._supervision.watch_memory()
             self._site.guard.hold(command.mark, running.hold)
             try:
-                return self._judged(self._supervision.run(running))
+                outcome = self._judged(self._supervision.run(running))
+                return heard.judged(outcome) if self._spec.verdict == "record" else outcome
             finally:
                 self._site.guard.drop(command.mark)
 

@@ -93,10 +93,14 @@ def index(caller: Caller, call: Call, _: str) -> Object:
 
 
 def may_read_content(caller: Caller, pdh: str) -> bool:
-    """Whether anything that the caller may read has this content: a collection, or a job's or task's output or log."""
+    """Whether anything that the caller may read has this content: a collection, a job's or task's output or log, or a
+    parameter that is a part of one of these."""
     seen = caller.sight
     with caller.service.rows() as connection:
-        return listing.is_content_seen(connection, seen, pdh)
+        if listing.is_content_seen(connection, seen, pdh):
+            return True
+        proved = registry.fetch(connection, "proved", {**seen._asdict(), "hashes": [pdh]})
+    return bool(proved) and caller.service.store.blocks.exists(pdh)
 
 
 def text_to_hash(caller: Caller, text: str) -> str:

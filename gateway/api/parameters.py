@@ -47,6 +47,9 @@ def _signed(caller: Caller, value: Any, proved: set[str]) -> Any:
     if isinstance(value, dict):
         return {key: _signed(caller, item, proved) for key, item in value.items()}
     if isinstance(value, list):
+        stream = _stream(value)
+        if stream and _hash(stream) in proved:
+            return caller.signer.manifest(stream).split()
         return [_signed(caller, item, proved) for item in value]
     if isinstance(value, str) and is_manifest(value) and _hash(value) in proved:
         return caller.signer.manifest(value)
@@ -57,10 +60,18 @@ def _manifests(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
-        for item in value:
-            yield from _manifests(item)
+        stream = _stream(value)
+        yield from [stream] if stream else (text for item in value for text in _manifests(item))
     elif isinstance(value, str) and is_manifest(value):
         yield value
+
+
+def _stream(value: list[Any]) -> str:
+    """The manifest of one line whose words these are, as the SDK's `one_task_per_input_stream` gives it; else empty."""
+    if not value or not all(isinstance(item, str) and " " not in item for item in value):
+        return ""
+    text = " ".join(value) + "\n"
+    return text if is_manifest(text) else ""
 
 
 def _hash(text: str) -> str:

@@ -71,7 +71,7 @@ def states_of(person: Person, job: Any) -> list[str]:
 
 
 def test_its_tasks_run_once_for_those_who_may_see_each_other(crunch_site: Site, image: str, docker_engine: str) -> None:
-    scripts = Scripts(crunch_site)
+    scripts = Scripts(crunch_site, in_image=True)
     declared = crunch_site.crunch.run("repository", "assume-pure", "scripts", "split-and-count", "--commits", "main")
     assert declared.code == 0, declared.err
     ann, bob, cyd, dan = (crunch_site.person(name) for name in ("ann", "bob", "cyd", "dan"))

@@ -129,6 +129,8 @@ def test_what_names_a_collection() -> None:
         (f"{FOO}/", (FOO, "")),
         (f"{FOO}/dir/file.txt", (FOO, "dir/file.txt")),
         (f"{FOO}{SIGNED}/dir/", (FOO, "dir")),
+        (f"{FOO}/./dir//file.txt", (FOO, "dir/file.txt")),
+        (f"{FOO}/../x", (FOO, "../x")),
         ("zzzzz-4zz18-0123456789abcde/file", None),
         ("dir/file", None),
     ],

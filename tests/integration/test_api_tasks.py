@@ -57,7 +57,7 @@ def lines_of(person: Person, pdh: str) -> list[str]:
 
 
 def test_an_unmodified_script_splits_its_input_and_its_tasks_outputs_are_joined(ada: Person, scripts: Scripts) -> None:
-    job = scripts.job(ada, {"input": saved(ada, FILES, "to hash")}, script="hash.py")
+    job = scripts.job(ada, {"input": saved(ada, FILES, "to hash")}, script="hash-each")
     ended = scripts.ended(ada, job["uuid"])
     asked = {"filters": [["job_uuid", "=", job["uuid"]]], "order": "qsequence"}
     tasks = ada.get("job_tasks", **asked)["items"]
@@ -74,10 +74,10 @@ def test_an_unmodified_script_splits_its_input_and_its_tasks_outputs_are_joined(
 
 def test_where_its_tasks_are_declared_pure_they_run_once(api_site: Site, scripts: Scripts) -> None:
     eve = api_site.person("eve")
-    assumed_pure(api_site, scripts, "hash.py")
+    assumed_pure(api_site, scripts, "hash-each")
     asked = {"input": saved(eve, FILES, "to hash once")}
-    first = scripts.ended(eve, scripts.job(eve, asked, script="hash.py")["uuid"])
-    second = scripts.ended(eve, scripts.job(eve, asked, script="hash.py")["uuid"])
+    first = scripts.ended(eve, scripts.job(eve, asked, script="hash-each")["uuid"])
+    second = scripts.ended(eve, scripts.job(eve, asked, script="hash-each")["uuid"])
     states = [
         [task["state"] for task in eve.get("job_tasks", filters=[["job_uuid", "=", job["uuid"]]])["items"]]
         for job in (first, second)

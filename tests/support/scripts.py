@@ -36,31 +36,6 @@ if "write" in said:
 if said.get("success", True) is not None:
     subprocess.check_call([HELPER, "report", "--success", json.dumps(said.get("success", True))])
 '''
-CRUNCH_V1 = '''#!{python} -S
-"""The md5 of each file of a collection, as scripts for Crunch v1 do it: one task for each file, through the SDK alone.
-
-Only the first lines are not such a script's: they stand for an image that has the SDK in it."""
-import sys
-sys.path.insert(0, {sdk!r})
-sys.dont_write_bytecode = True
-import warnings
-warnings.simplefilter("ignore")
-import hashlib
-import arvados
-
-arvados.job_setup.one_task_per_input_file(if_sequence=0, and_end_task=True)
-this_task = arvados.current_task()
-digest = hashlib.new(arvados.current_job()["script_parameters"].get("hash_algorithm", "md5"))
-reader = arvados.CollectionReader(this_task["parameters"]["input"])
-for file in reader.all_files():
-    for part in file.readall():
-        digest.update(part)
-    name = file.name()
-out = arvados.CollectionWriter()
-out.set_current_file_name("md5sum.txt")
-out.write("%s %s\\n" % (digest.hexdigest(), name))
-this_task.set_output(out.finish())
-'''
 ASK = '''#!/usr/bin/env python3
 """Asks the API what `asks` says, [verb, path, body] each (TASK, JOB: its own), and leaves the replies as out.txt.
 `wait`: a pipe to wait at first."""
@@ -90,17 +65,25 @@ UNMODIFIED = Path(__file__).with_name("crunch_scripts")
 AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
 
 
-def make_repository(folder: Path) -> str:
-    """A repository with the scripts, on branch `main`; its commit."""
+# In place of an image that has the SDK in it.
+LAUNCHER = """#!/bin/sh
+PYTHONPATH={sdk} exec {python} -S -W ignore "$CRUNCH_SRC/unmodified/{name}"
+"""
+
+
+def make_repository(folder: Path, in_image: bool = False) -> str:
+    """A repository with the scripts, on branch `main`; its commit. `in_image`: tasks find the SDK where they run."""
     scripts = folder / "crunch_scripts"
     scripts.mkdir(parents=True)
     (scripts / "run.py").write_text(SCRIPT)
-    v1 = CRUNCH_V1.format(python=sys.executable, sdk=str(sdk_folder()))
-    (scripts / "hash.py").write_text(v1)
     (scripts / "ask.py").write_text(ASK)
-    for name in ("run.py", "hash.py", "ask.py"):
+    for name in ("run.py", "ask.py"):
         (scripts / name).chmod(0o755)
-    shutil.copytree(UNMODIFIED, scripts, dirs_exist_ok=True)
+    shutil.copytree(UNMODIFIED, scripts if in_image else folder / "unmodified", dirs_exist_ok=True)
+    for script in () if in_image else UNMODIFIED.iterdir():
+        launcher = LAUNCHER.format(sdk=sdk_folder(), python=sys.executable, name=script.name)
+        (scripts / script.name).write_text(launcher)
+        (scripts / script.name).chmod(0o755)
     for arguments in (("init", "-q", "-b", "main"), ("add", "."), ("commit", "-q", "-m", "one")):
         run_git(folder, *arguments)
     return run_git(folder, "rev-parse", "HEAD")
@@ -113,12 +96,12 @@ def run_git(folder: Path, *arguments: str) -> str:
 
 
 class Scripts:
-    """The site's repository `scripts`. `commit`: of its branch main."""
+    """The site's repository `scripts`. `commit`: of its branch main. `in_image`: see `make_repository`."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, in_image: bool = False) -> None:
         self._site = site
         self.folder = site.crunch.home / "scripts"
-        self.commit = make_repository(self.folder)
+        self.commit = make_repository(self.folder, in_image)
         added = site.crunch.run("repository", "add", "scripts", str(self.folder))
         assert added.code == 0, added.err
 
