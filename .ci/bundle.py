@@ -80,8 +80,10 @@ def _call(*words: str | Path) -> None:
 
 def bill(application: Component, wheels: list[Path]) -> str:
     """The bill of materials of an application that is made of these wheels, as CycloneDX 1.6 JSON."""
-    bom = Bom(components=[_component(wheel) for wheel in wheels])
+    parts = [_component(wheel) for wheel in wheels]
+    bom = Bom(components=parts)
     bom.metadata.component = application
+    bom.register_dependency(application, parts)
     return JsonV1Dot6(bom).output_as_string(indent=1) + "\n"
 
 

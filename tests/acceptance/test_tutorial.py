@@ -24,8 +24,10 @@ def test_every_command_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None
     door = tmp_path / "run"
     door.write_text(DOOR.format(python=sys.executable))
     door.chmod(0o755)
-    for folder in ("examples", "docs"):
-        (tmp_path / folder).symlink_to(CHECKOUT / folder)
+    (tmp_path / "examples").symlink_to(CHECKOUT / "examples")
+    (tmp_path / "docs").mkdir()  # what the first example counts
+    for name in ("one", "two"):
+        (tmp_path / "docs" / name).write_text(name)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("CRUNCH_REUSE_", "XDG_"))}
     environment = clean | {"HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT), "TERM": "dumb"}
     up = [door, "up", "--until-eof", "--json"]
