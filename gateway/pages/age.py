@@ -1,7 +1,7 @@
 """How old what a page shows is: how far the read model is behind the log."""
 
 import time
-from typing import Any
+from typing import Literal
 
 import msgspec
 
@@ -12,7 +12,7 @@ from streams.log import Log, Place
 
 SILENT = 10.0  # seconds without an answer of the log, after which nothing is claimed
 FACTS = "ends of the facts"
-Standing = str  # current, behind, unknown
+Standing = Literal["current", "behind", "unknown"]
 
 
 class Age(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,8 +45,3 @@ def age(connection: Connection, ends: dict[int, int] | None, read_at: float, tro
         return Age(standing="current", at=now, as_of=newest, about="all that the log says is shown")
     sure = min((known[number].as_of if number in known else 0 for number in behind), default=0)
     return Age(standing="behind", at=now, as_of=sure or None, about="the log says more than is shown yet")
-
-
-def builtins(found: Age) -> Any:
-    """As JSON has it."""
-    return msgspec.to_builtins(found)

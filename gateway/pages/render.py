@@ -12,7 +12,6 @@ from gateway.pages.plots import length
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-ACTIVE = ("queued", "running", "assembling")
 _WORDS = {
     "todo": "queued",
     "claimed": "asked for",
