@@ -106,7 +106,7 @@ def test_what_is_wrong_with_a_backup_is_named_and_nothing_starts_of_it(crunch: C
     assert "is not empty" in one_line(crunch.run("restore", str(saved)))
     assert "holds no backup" in one_line(other.run("restore", str(saved.parent / "nothing")))
     [records] = (saved / "database").glob("log.records.copy")
-    records.write_bytes(records.read_bytes().replace(b"genesis", b"genesys", 1))
+    records.write_bytes(records.read_bytes().replace(b"genesis".hex().encode(), b"genesys".hex().encode(), 1))
     damaged = other.run("restore", str(saved))
     assert damaged.code == 1
     assert "log.records.copy" in one_line(damaged)
