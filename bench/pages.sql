@@ -30,8 +30,11 @@ insert into rm.job_tasks (
 select
     'job-' || job, 'task-' || job || '-' || rank, case when rank > 0 then 'task-' || job || '-0' else '' end, least(rank, 1), rank,
     'align sample ' || n,
-    '{"components":{"commit":"c","script":"s","image":"i","parameters":"p' || print || '","inputs":"n","outputs":"o"},'
-        || '"script":"align.py","is_pure":true}',
+    format(
+        '{"components":{"commit":"%%1$s","script":"%%1$s","image":"%%1$s","parameters":"%%2$s","inputs":"%%1$s","outputs":"%%1$s"},'
+        '"script":"align.py","is_pure":true}',
+        repeat('c', 64), repeat(md5(print::text), 2)
+    ),
     '{"reference":"hg38"}', 'fingerprint-' || print, true, state,
     case when state in ('complete', 'copied') then 'token-' || print else '' end,
     case when state = 'copied' then 'task-' || job || '-0' else '' end,
