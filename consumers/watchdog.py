@@ -18,6 +18,7 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,7 +164,8 @@ class Watch:
             self._sender.open()
         except LogError as error:
             print(f"watchdog: {error}", file=sys.stderr)  # tried again with each sign of life
-        os.write(1, b"\n")
+        with suppress(BrokenPipeError):  # the executor is gone, which the end of our own pipe says next
+            os.write(1, b"\n")
 
     def _live(self, living: msgspec.Raw, sender: "Sender") -> None:
         from consumers.executor.pulse import Living

@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.run import Run
 
 KILLS = ["kill coordinator", "kill standby", "kill executor", "kill projector", "kill watchdog"]
-SECONDS = 15.0
+SECONDS = 10.0
 
 
 @pytest.mark.needs("kafka", "bubblewrap", "root")
