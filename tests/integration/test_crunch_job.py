@@ -88,7 +88,7 @@ def test_a_job_that_somebody_else_drives_is_left_alone_unless_forced(
     root.post(f"jobs/{job}/lock")
     refused = crunch_job(ada, tmp_path, "--job", job)
     assert refused.code == 75
-    assert refused.err.startswith(f"crunch-job: {job} is locked by {root.uuid}: --force-unlock ")
+    assert refused.err.startswith(f"crunch-job: job {job} is locked by {root.uuid}: --force-unlock ")
     with start(ada, tmp_path, "--job", job, "--force-unlock") as process:
         assert process.stderr
         assert process.stderr.readline() == f"{job} job queued\n"
