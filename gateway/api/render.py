@@ -13,9 +13,13 @@ Object = dict[str, Any]
 
 def shown(resource: Resource, row: dict[str, Any], select: frozenset[str] | None = None) -> Object:
     """The object, or the selected attributes of it; `kind` is always there."""
-    values = {
-        one.name: _value(one.kind, row[one.name]) for one in resource.attributes if select is None or one.name in select
-    }
+    values = {name: row[name] for name in resource.names if select is None or name in select}
+    for name in resource.times:
+        if name in values:
+            values[name] = text_of(values[name])
+    for name in resource.nested:
+        if isinstance(values.get(name), str):
+            values[name] = msgspec.json.decode(values[name])
     whole = {"href": f"/{resource.name}/{row['uuid']}", "kind": resource.kind, "etag": etag(values)} | values
     if select is None:
         return whole
@@ -38,11 +42,3 @@ def listed(resource: Resource, items: list[Object], offset: int, limit: int, tot
 def etag(values: Object) -> str:
     """Changes when the object does."""
     return hashlib.sha256(msgspec.json.encode(values, order="sorted")).hexdigest()[:25]
-
-
-def _value(kind: str, value: Any) -> Any:
-    if kind == "datetime":
-        return text_of(value)
-    if kind in ("hash", "array") and isinstance(value, str):
-        return msgspec.json.decode(value)
-    return value

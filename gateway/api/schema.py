@@ -1,5 +1,6 @@
 """The one table of what the API has: resources, their attributes and methods. Discovery, filters and checks read it."""
 
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -30,7 +31,7 @@ class Method(msgspec.Struct, frozen=True):
     parameters: tuple[str, ...] = ()
 
 
-class Resource(msgspec.Struct, frozen=True):
+class Resource(msgspec.Struct, frozen=True, dict=True):
     """A resource. `name`: as in paths; `singular`: as in bodies; `schema`: its class; `infix`: middle of its uuids.
 
     `flags`: of a creation, which may also stand in the object that a body wraps.
@@ -49,6 +50,21 @@ class Resource(msgspec.Struct, frozen=True):
     def kind(self) -> str:
         """What `kind` says in each object."""
         return f"arvados#{self.schema[0].lower()}{self.schema[1:]}"
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Its attributes' names."""
+        return tuple(one.name for one in self.attributes)
+
+    @cached_property
+    def times(self) -> tuple[str, ...]:
+        """Names of those that are times."""
+        return tuple(one.name for one in self.attributes if one.kind == "datetime")
+
+    @cached_property
+    def nested(self) -> tuple[str, ...]:
+        """Names of those that are objects or arrays."""
+        return tuple(one.name for one in self.attributes if one.kind in NESTED)
 
     def attribute(self, name: str) -> Attribute | None:
         """The attribute of this name."""

@@ -10,7 +10,7 @@ def text_of(milliseconds: int | None) -> str | None:
     if milliseconds is None:
         return None
     moment = _EPOCH + timedelta(milliseconds=milliseconds)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}000Z"
+    return f"{moment.isoformat(timespec='microseconds')[:26]}000Z"
 
 
 def microseconds_of(text: str) -> int:

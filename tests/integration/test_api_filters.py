@@ -109,7 +109,7 @@ def literal(attribute: Attribute, value: Any) -> Composable:
 def operands(connection: Connection, resource: Resource, attribute: Attribute) -> list[Any]:
     """Some that are there, some that are not."""
     chosen = SQL("select distinct r.{} from (").format(Identifier(attribute.name)).as_bytes(connection)
-    rows = connection.execute(chosen + listing.SQL[resource.name] + b") r limit 3", VALUES).fetchall()
+    rows = connection.execute(chosen + listing.SQL[resource.name] + b") r limit 2", VALUES).fetchall()
     there = [text_of(row[0]) if attribute.kind == "datetime" else row[0] for row in rows if row[0] is not None]
     return there + OTHERS[attribute.kind]
 
@@ -151,9 +151,15 @@ def classes(attribute: Attribute) -> Iterator[tuple[list[Any], Composable | None
         yield [attribute.name, "is_a", kind], condition if attribute.kind == "string" else None
 
 
+def attributes_of(way: Way) -> list[Attribute]:
+    """All attributes of the list's own; through a parent, where each question is a slower one, one of each type."""
+    own = way.holder.attributes
+    return list(own) if not way.prefix else list({one.kind: one for one in (*own, own[0])}.values())
+
+
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way.listed.name}-{way.prefix}")
 def test_every_operator_on_every_attribute_finds_what_postgres_finds(connection: Connection, way: Way) -> None:
-    for attribute in way.holder.attributes:
+    for attribute in attributes_of(way):
         if attribute.kind in NESTED:
             compare(connection, way, [([attribute.name, operator, "x"], None) for operator in COMPARED])
             continue

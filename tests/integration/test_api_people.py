@@ -64,8 +64,8 @@ def test_the_same_by_command(api_site: Site) -> None:
     assert run("grant", "add", "ben", "clan").code == 0
     assert "  clan  of cleo\n" in run("group", "list").out
     assert "ben may read what clan owns\n" in run("grant", "list").out
-    [grant] = [one for one in run("grant", "list", "--json").json if one["subject"] == api_site.person("ben").uuid]
-    assert grant["object"] in {group["uuid"] for group in run("group", "list", "--json").json}
+    [clan] = [group["uuid"] for group in run("group", "list", "--json").json if group["name"] == "clan"]
+    assert {"subject": api_site.person("ben").uuid, "object": clan} in run("grant", "list", "--json").json
     assert run("user", "disable", "cleo").code == 0
     assert "cleo  disabled" in run("user", "list").out
     assert cleo.ask("GET", "users/current").status_code == 401
