@@ -28,8 +28,9 @@ def create(caller: Caller, call: Call, _: str) -> Object:
     if len(properties) > MAX_PROPERTIES:
         raise invalid(f"properties: larger than {MAX_PROPERTIES} bytes")
     now = registry.now_ms()
+    uuid = caller.new_uuid(call, LOGS.infix)
     row = {
-        "uuid": caller.new_uuid(call, LOGS.infix),
+        "uuid": uuid,
         "owner_uuid": caller.uuid,
         "now": now,
         "event_at": _moment(given.get("event_at"), now),
@@ -41,7 +42,7 @@ def create(caller: Caller, call: Call, _: str) -> Object:
     }
     with caller.service.rows() as connection:
         registry.execute(connection, "add_log", row)
-    return get(LOGS, caller, call, row["uuid"])
+    return get(LOGS, caller, call, uuid)
 
 
 def _moment(text: str | None, now: int) -> int:

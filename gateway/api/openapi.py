@@ -117,13 +117,13 @@ def _schemas() -> Iterator[tuple[str, Json]]:
     errors = {"errors": {"type": "array", "items": _TEXT}, "error_token": _TEXT}
     yield "Error", {"type": "object", "properties": errors, "required": list(errors)}
     for resource in RESOURCES.values():
-        own = {one.name: _attribute(one) for one in resource.attributes}
-        own = {"kind": {"const": resource.kind}, "href": _TEXT, "etag": _TEXT} | own
+        own: Json = {"kind": {"const": resource.kind}, "href": _TEXT, "etag": _TEXT}
+        own |= {one.name: _attribute(one) for one in resource.attributes}
         yield (
             resource.schema,
             {"type": "object", "description": resource.about, "properties": own, "required": ["kind"]},
         )
-        page = {"kind": {"const": f"{resource.kind}List"}, "etag": _TEXT, "self_link": _TEXT}
+        page: Json = {"kind": {"const": f"{resource.kind}List"}, "etag": _TEXT, "self_link": _TEXT}
         page |= {"items": {"type": "array", "items": _reference(resource.schema)}}
         page |= {name: {"type": "integer"} for name in ("items_available", "limit", "offset")}
         yield f"{resource.schema}List", {"type": "object", "properties": page, "required": ["kind", "items"]}
@@ -143,18 +143,18 @@ def _others() -> Json:
     """What is beside the resources: discovery, and Keep."""
     block = {"name": "locator", "in": "path", "required": True, "schema": _TEXT}
     octets = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-    wrong = {status: {"$ref": "#/components/responses/Error"} for status in _ERRORS}
+    wrong: Json = {status: {"$ref": "#/components/responses/Error"} for status in _ERRORS}
     done: dict[str, Json] = {
         "head": {"description": "It is there"},
         "get": {"description": "The block", "content": octets},
         "put": {"description": "Its locator, signed"},
     }
-    blocks = {
+    blocks: Json = {
         verb: {
             "operationId": f"keep.{verb}",
             "tags": ["keep"],
             "parameters": [block],
-            "responses": {"200": said, **wrong},
+            "responses": {"200": said} | wrong,
         }
         for verb, said in done.items()
     }

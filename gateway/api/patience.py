@@ -26,7 +26,7 @@ class Patient(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Wait for more while that is not yet a request."""
         super().data_received(data)
-        is_asked = self.cycle is not None and not self.cycle.response_complete
+        is_asked = bool(self.cycle) and not self.cycle.response_complete  # there is none before the first request
         if is_asked and self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
