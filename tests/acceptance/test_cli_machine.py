@@ -14,7 +14,7 @@ from consumers.executor.service import CONTAINERS_NOTE
 from gateway.cli import run
 from tests.support.crunch import Crunch, alive, one_line, until_gone
 
-NAMESPACE = ("unshare", "--mount", "--map-root-user", "--", "sleep", "infinity")
+NAMESPACE = ("unshare", "--mount", "--map-root-user", "--", "sh", "-c", "echo inside; exec sleep infinity")
 
 
 @pytest.fixture
@@ -124,11 +124,15 @@ def small(tmp_path: Path) -> Iterator[OnSmallDisk]:
     (tmp_path / "home").mkdir()
     disk = tmp_path / "disk"
     disk.mkdir()
-    with subprocess.Popen(NAMESPACE, stdout=subprocess.DEVNULL) as holder:
-        crunch = OnSmallDisk(tmp_path / "home", disk / "data", holder.pid)
-        crunch.do(f"until mount -t tmpfs -o size=120m none {disk}; do :; done")
-        yield crunch
-        holder.kill()
+    with subprocess.Popen(NAMESPACE, stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout
+            assert holder.stdout.readline() == b"inside\n"
+            crunch = OnSmallDisk(tmp_path / "home", disk / "data", holder.pid)
+            crunch.do(f"mount -t tmpfs -o size=120m none {disk}")
+            yield crunch
+        finally:
+            holder.kill()
 
 
 @pytest.mark.needs("bubblewrap")
