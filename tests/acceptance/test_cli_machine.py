@@ -128,7 +128,7 @@ def small(tmp_path: Path) -> Iterator[OnSmallDisk]:
         try:
             assert holder.stdout
             assert holder.stdout.readline() == b"inside\n"
-            crunch = OnSmallDisk(tmp_path / "home", disk / "data", holder.pid)
+            crunch = OnSmallDisk(tmp_path / "home", disk / "data", namespace=holder.pid)
             crunch.do(f"mount -t tmpfs -o size=120m none {disk}")
             yield crunch
         finally:
