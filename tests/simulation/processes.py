@@ -143,8 +143,8 @@ class Process:
             self._plan_tick()
 
     def is_idle(self) -> bool:
-        """Whether it has read all there is."""
-        return self.runner is not None and self.runner.position >= self.world.log.end(self.place)
+        """Whether it has read all there is, and knows that somebody has said what follows."""
+        return self.runner is not None and self.runner.floor >= self.world.log.end(self.place)
 
     # --- What goes wrong ------------------------------------------------------------------------------------------
 
