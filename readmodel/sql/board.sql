@@ -104,11 +104,11 @@ join rm.tasks b on b.token = d.later
 left join rm.claims c on c.fingerprint = d.fingerprint
 where (%(everything)s or a.owner = any(%(owners)s) or exists (
         select from rm.job_tasks t join rm.jobs j using (root)
-        where t.token = a.token and t.state = 'copied' and j.owner = any(%(owners)s)
+        where t.token = a.token and t.token <> '' and t.state = 'copied' and j.owner = any(%(owners)s)
     ))
     and (%(everything)s or b.owner = any(%(owners)s) or exists (
         select from rm.job_tasks t join rm.jobs j using (root)
-        where t.token = b.token and t.state = 'copied' and j.owner = any(%(owners)s)
+        where t.token = b.token and t.token <> '' and t.state = 'copied' and j.owner = any(%(owners)s)
     ))
     and (%(fingerprint)s::text is null or d.fingerprint = %(fingerprint)s)
 order by is_open desc, d.told_at desc, d.earlier, d.later

@@ -9,7 +9,7 @@ left join rm.job_tasks t on t.root = e.root and t.task = e.task
 cross join lateral (
     select count(*) as copies, max(x.finished_at) as last
     from rm.job_tasks x join rm.jobs j using (root)
-    where x.token = e.token and x.state = 'copied' and (%(everything)s or j.owner = any(%(owners)s))
+    where x.token = e.token and x.token <> '' and x.state = 'copied' and (%(everything)s or j.owner = any(%(owners)s))
 ) c
 where (%(everything)s or e.owner = any(%(owners)s))
     and (%(of_owner)s::text is null or e.owner = %(of_owner)s)

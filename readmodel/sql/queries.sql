@@ -104,7 +104,7 @@ from (
     select t.token, t.task, t.root, j.owner, 1, t.finished_at
     from rm.job_tasks t
     join rm.jobs j using (root)
-    where t.token = any(%(tokens)s) and t.state = 'copied'
+    where t.token = any(%(tokens)s) and t.token <> '' and t.state = 'copied'
 ) h
 left join rm.job_tasks t on t.root = h.root and t.task = h.task
 left join rm.users u on u.uuid = h.owner
@@ -118,7 +118,7 @@ from rm.tasks e
 where e.token = %(token)s and e.status <> 'cancelled' and (
     %(everything)s or e.owner = any(%(owners)s) or exists (
         select from rm.job_tasks t join rm.jobs j using (root)
-        where t.token = e.token and t.state = 'copied' and j.owner = any(%(owners)s)
+        where t.token = e.token and t.token <> '' and t.state = 'copied' and j.owner = any(%(owners)s)
     )
 )
 
@@ -128,7 +128,7 @@ from rm.tasks e
 where e.fingerprint = %(fingerprint)s and e.status <> 'cancelled' and (
     %(everything)s or e.owner = any(%(owners)s) or exists (
         select from rm.job_tasks t join rm.jobs j using (root)
-        where t.token = e.token and t.state = 'copied' and j.owner = any(%(owners)s)
+        where t.token = e.token and t.token <> '' and t.state = 'copied' and j.owner = any(%(owners)s)
     )
 )
 order by e.granted_at, e.token
@@ -229,7 +229,7 @@ left join rm.job_tasks t on t.root = e.root and t.task = e.task
 where e.fingerprint = %(fingerprint)s and e.status <> 'cancelled' and (
     %(everything)s or e.owner = any(%(owners)s) or exists (
         select from rm.job_tasks t join rm.jobs j using (root)
-        where t.token = e.token and t.state = 'copied' and j.owner = any(%(owners)s)
+        where t.token = e.token and t.token <> '' and t.state = 'copied' and j.owner = any(%(owners)s)
     )
 )
 order by e.granted_at, e.token

@@ -38,7 +38,8 @@ from rm.job_tasks t
 join rm.jobs j using (root)
 left join rm.users u on u.uuid = j.owner
 left join rm.groups g on g.uuid = j.owner
-where t.token = any(%(tokens)s) or (t.waiting_on = any(%(tokens)s) and t.state in ('todo', 'claimed', 'running'))
+where (t.token = any(%(tokens)s) and t.token <> '')
+    or (t.waiting_on = any(%(tokens)s) and t.waiting_on <> '' and t.state in ('todo', 'claimed', 'running'))
 order by t.created_at, t.root, t.task
 
 -- name: jobs_among

@@ -6,7 +6,7 @@ select
     e.progress,
     (
         select count(*) from rm.job_tasks w join rm.jobs j using (root)
-        where w.waiting_on = t.waiting_on and w.state in ('todo', 'claimed', 'running')
+        where w.waiting_on = t.waiting_on and w.waiting_on <> '' and w.state in ('todo', 'claimed', 'running')
             and (w.waiting_since, w.task) <= (t.waiting_since, t.task)
             and (%(everything)s or j.owner = any(%(owners)s))
     ) as position,
