@@ -31,6 +31,7 @@ from store.locator import EMPTY_BLOCK, Locator, locator_of, parse_locator
 MAX_BLOCK_BYTES = 64 * 2**20
 CHUNK_BYTES = 2**20
 MARKER = ".crunch-reuse-store"
+ASIDE = ".aside"  # what is out of use, to be forgotten later
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _MD5_NAME = re.compile(r"[0-9a-f]{32}")
@@ -67,7 +68,7 @@ class BlockStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._incoming = root / ".tmp"
-        self._aside = root / ".aside"
+        self._aside = root / ASIDE
 
     @classmethod
     def create(cls, root: Path) -> Self:
@@ -213,11 +214,18 @@ class BlockStore:
             self._put_back(aside, path)
             return False
 
-    def put_back(self, locator: str) -> None:
-        """Undo `set_aside`; nothing happens if it was not set aside, or is there again."""
+    def aside(self) -> Iterator[StoredBlock]:
+        """What is set aside. One that is forgotten or put back meanwhile may be left out."""
+        with self._faults():
+            paths = sorted(self._aside.iterdir()) if self._aside.is_dir() else []
+            found = [_stored(path) for path in paths if _MD5_NAME.fullmatch(path.name)]
+        yield from (block for block in found if block)
+
+    def put_back(self, locator: str) -> bool:
+        """Undo `set_aside`; False, and nothing happens, if it was not set aside."""
         md5 = parse_locator(locator).md5
         with self._faults():
-            self._put_back(self._aside / md5, self._path(md5))
+            return self._put_back(self._aside / md5, self._path(md5))
 
     def forget(self, before_ns: int) -> int:
         """Remove what was set aside before a time (ns since the epoch); says how many."""
@@ -229,15 +237,16 @@ class BlockStore:
                     removed += 1
         return removed
 
-    def _put_back(self, aside: Path, path: Path) -> None:
+    def _put_back(self, aside: Path, path: Path) -> bool:
         try:
             os.link(aside, path)
         except FileExistsError:
             pass  # it was written anew meanwhile: the same content
         except FileNotFoundError:
-            return
+            return False
         _sync_directory(path.parent)
         aside.unlink(missing_ok=True)
+        return True
 
     def sweep(self, before_ns: int) -> int:
         """Remove what writers that died left behind, last touched before a time (ns since the epoch); says how many."""

@@ -12,14 +12,16 @@ All of it is private: whoever can read it can do what everybody's tokens can.
 
 import os
 import shutil
+from contextlib import suppress
 from hashlib import md5, sha256
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
 from gateway.backup.tables import DamagedBackup, Table
 from gateway.problems import Refused
-from store.blocks import CHUNK_BYTES, MARKER, BlockStore
+from store.blocks import ASIDE, CHUNK_BYTES, MARKER, BlockStore
 from streams.durable import write_whole
 
 MANIFEST = "backup.json"
@@ -64,47 +66,70 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Copy all files, readable by us alone; nothing where there is no source."""
+    """Copy all files, readable by us alone; nothing where there is no source. One that its owner removes meanwhile
+    (a newer state took its place) is left out."""
     if not source.is_dir():
         return
     for path in sorted(source.rglob("*")):
         if path.is_file():
             copied = target / path.relative_to(source)
             copied.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _copy(path, copied)
-            copied.chmod(0o600)
+            try:
+                _copy(path, copied)
+            except FileNotFoundError:
+                if path.exists():
+                    raise
+            else:
+                copied.chmod(0o600)
 
 
 def copy_store(source: Path, target: Path) -> tuple[int, int]:
-    """Copy the blocks that are not there yet, and the marker; how many there are then, and their bytes.
+    """Copy the blocks that are not there yet, and the marker; how many the target holds then, and their bytes.
 
-    Each is read anyway, so each is compared with its name: DamagedBackup. StoreUnreachable where `source` is no store.
+    It may hold more than the source, which had blocks collected since an earlier copy. Each that is copied is compared
+    with its name: DamagedBackup. StoreUnreachable where `source` is no store.
     """
     BlockStore.create(target)
-    count = size = 0
     for block in BlockStore(source).blocks():
         name = block.locator.partition("+")[0]
-        place = Path(name[:3]) / name
-        if not (target / place).exists() or (target / place).stat().st_size != block.size:
-            (target / place.parent).mkdir(mode=0o700, exist_ok=True)
-            _copy_block(source / place, target / place, name)
-        count, size = count + 1, size + block.size
+        place = target / name[:3] / name
+        if not place.exists() or place.stat().st_size != block.size:
+            place.parent.mkdir(mode=0o700, exist_ok=True)
+            if content := _opened(source, name):
+                with content:
+                    _copy_block(content, place)
     shutil.copyfile(source / MARKER, target / MARKER)
+    count = size = 0
+    for block in BlockStore(target).blocks():
+        count, size = count + 1, size + block.size
     return count, size
 
 
-def _copy_block(source: Path, target: Path, name: str) -> None:
+def _opened(store: Path, name: str) -> BinaryIO | None:
+    """A block that was listed; None if it is gone for good.
+
+    Collecting sets it aside first, and may put it back. Only what nothing refers to is neither here nor there: it was
+    forgotten, so no log needs it.
+    """
+    place = store / name[:3] / name
+    for path in (place, store / ASIDE / name, place):
+        with suppress(FileNotFoundError):
+            return path.open("rb")
+    return None
+
+
+def _copy_block(content: BinaryIO, target: Path) -> None:
     digest = md5(usedforsecurity=False)
-    draft = target.with_name(f"{name}.new")
-    with source.open("rb") as content, draft.open("wb") as copy:
+    draft = target.with_name(f"{target.name}.new")
+    with draft.open("wb") as copy:
         while data := content.read(CHUNK_BYTES):
             digest.update(data)
             copy.write(data)
         copy.flush()
         os.fsync(copy.fileno())
-    if digest.hexdigest() != name:
+    if digest.hexdigest() != target.name:
         draft.unlink()
-        raise DamagedBackup(f"{source} is not the content that it is named by: store check names all such blocks")
+        raise DamagedBackup(f"{content.name} is not the content that it is named by: store check names all such blocks")
     draft.chmod(0o444)
     draft.replace(target)
 
