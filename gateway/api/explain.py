@@ -9,11 +9,12 @@ from gateway.api.dispatch import Handler, Object
 from gateway.api.errors import not_found
 from gateway.api.request import Call
 from gateway.api.service import Caller
-from readmodel import explain, registry, telling
+from readmodel import explain, queries, registry, telling
+from readmodel.connection import Connection
 
 
 def explained(caller: Caller, call: Call, uuid: str) -> Object:
-    """The explanation of a task, of a job that of its first one; with `diff`, its differences from another task.
+    """The explanation of a task, of a job that of its first one; with `diff`, its differences from another one.
 
     ApiError 404, also for what the caller may not see.
     """
@@ -23,9 +24,7 @@ def explained(caller: Caller, call: Call, uuid: str) -> Object:
 
 def _explained(caller: Caller, uuid: str) -> Object:
     with caller.service.rows() as connection:
-        found = explain.explain(connection, caller.uuid, uuid)
-        if found is None:
-            found = explain.explain(connection, caller.uuid, first_task_uuid(uuid))
+        found = explain.explain(connection, caller.uuid, _task_of(connection, caller, uuid))
         if found is None:
             raise not_found()
         marks = [_plain(one) for one in registry.marks_of(connection, found.task.root, found.task.task)]
@@ -34,11 +33,17 @@ def _explained(caller: Caller, uuid: str) -> Object:
 
 def _compared(caller: Caller, uuid: str, other: str) -> Object:
     with caller.service.rows() as connection:
-        found = explain.compare(connection, caller.uuid, uuid, other)
+        mine, its = (_task_of(connection, caller, one) for one in (uuid, other))
+        found = explain.compare(connection, caller.uuid, mine, its)
     if found is None:
         raise not_found()
     different = [_plain(one) for one in found.different]
     return {"kind": "arvados#comparison", "different": different, "text": telling.comparison(found)}
+
+
+def _task_of(connection: Connection, caller: Caller, uuid: str) -> str:
+    """The uuid itself where it is that of a task, else that of the first task of the job that it may be."""
+    return uuid if queries.task(connection, caller.uuid, uuid) is not None else first_task_uuid(uuid)
 
 
 def _plain(value: msgspec.Struct) -> Any:

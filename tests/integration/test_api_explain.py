@@ -34,8 +34,10 @@ def test_a_task_and_its_job_are_explained_and_compared(ada: Person, scripts: Scr
     assert [(one["path"], one["mine"], one["other"]) for one in nearest["different"]] == [("n", "1", None)]
     compared = ada.get(f"job_tasks/{first_task(ada, three)}/explain", diff=first_task(ada, one))
     assert compared["different"] == nearest["different"]
+    assert ada.get(f"jobs/{three}/explain", diff=one) == compared
     ben = api_site.person("ben")
     absent = ben.ask("GET", "jobs/zzzzz-8i9sb-aaaaaaaaaaaaaaa/explain")
     assert absent.status_code == 404
     for path in (f"jobs/{one}/explain", f"job_tasks/{first_task(ada, one)}/explain"):
         assert ben.ask("GET", path).json()["errors"] == absent.json()["errors"]
+    assert ben.ask("GET", f"jobs/{three}/explain?diff={one}").json()["errors"] == absent.json()["errors"]
