@@ -13,6 +13,7 @@ from gateway.api.schema import Resource
 from readmodel import registry
 from readmodel.connection import Connection
 from readmodel.registry import Token
+from readmodel.sight import user_standing
 from schemas.claims import PurityLost
 from schemas.spec import TaskSpec
 
@@ -48,12 +49,15 @@ def looks_like_one(secret: str) -> bool:
 
 
 def standing(connection: Connection, secret: str, key: bytes) -> tuple[Token, TaskStanding]:
-    """Whom a task's token speaks for. ApiError 401 where it is none, or its execution is over."""
+    """Whom a task's token speaks for. ApiError 401 where it is none, its execution is over, or its user shut out."""
     now = int(time.time())
     try:
         claims = tasktoken.read(secret, now, key)
         row = registry.execution(connection, claims.job, claims.task, claims.execution)
         if row is None:
+            raise unauthorized()
+        user = user_standing(connection, row["grantee"])
+        if user is not None and not user.is_active:  # None: a group
             raise unauthorized()
         bound = msgspec.Raw(row["bound"].encode())
         hashes = hashes_of(msgspec.json.decode(row["spec"], type=TaskSpec), bound)

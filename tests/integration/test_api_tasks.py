@@ -6,8 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from gateway.client import Client
+from readmodel import queries
+from schemas.settings import UserSet
 from tests.support.api import Person, Site, site
 from tests.support.scripts import Scripts
 from tests.support.sdk import run_sdk
@@ -154,6 +158,26 @@ def test_a_tasks_token_is_its_owners_and_ends_with_it(api_site: Site, ada: Perso
     assert changed.ask("GET", "users/current").status_code == 401
     for person in (later, changed):
         person.session.close()
+
+
+def test_a_running_tasks_token_ends_with_its_user_and_it_still_reports(api_site: Site, scripts: Scripts) -> None:
+    kim = api_site.person("kim")
+    pipe = scripts.pipe("shut out")
+    asks = [["GET", "arvados/v1/users/current", None], ["GET", "arvados/v1/job_tasks/TASK", None]]
+    job = scripts.job(kim, {"asks": asks, "wait": str(pipe)}, script="ask.py")["uuid"]
+    scripts.running_task(kim, job)
+    change = UserSet(user=kim.uuid, name="kim", is_admin=False, is_active=False)
+    api_site.set_user(change)
+    open(pipe, "w").close()
+
+    def ended(client: Client) -> bool | None:
+        found = queries.job(client.rows, kim.uuid, job)
+        return (found is not None and found.state in ("complete", "failed")) or None
+
+    api_site.crunch.until(ended)
+    api_site.set_user(msgspec.structs.replace(change, is_active=True))
+    heard = replies_of(api_site, scripts, kim, job)
+    assert [status for status, _ in heard] == [401, 401]
 
 
 @pytest.mark.parametrize("how", ["cancelled", "deleted"])
