@@ -183,7 +183,8 @@ def conflicts(
         earlier = queries.execution(connection, viewer, row["earlier"])
         later = queries.execution(connection, viewer, row["later"])
         if earlier is not None and later is not None:
-            made.append(Conflict(**row | {"earlier": earlier, "later": later}))
+            told = row["quarantined"] and queries.quarantine(connection, viewer, row["fingerprint"]) is not None
+            made.append(Conflict(**row | {"earlier": earlier, "later": later, "quarantined": told}))
     return made
 
 

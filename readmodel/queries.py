@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 from psycopg.rows import dict_row
 
+from coordinator.claims_state import LOSSES_TOLD
+from coordinator.config import Config
 from readmodel import rows as r
 from readmodel.connection import Connection, translated
 from readmodel.sight import Sight, sight
@@ -74,6 +76,22 @@ def disagreements(connection: Connection, viewer: str, fingerprint: str) -> list
     found = _all(r.Disagreement, fetch(connection, "disagreements", seen, {"fingerprint": fingerprint}))
     known = tokens_named(connection, seen, [token for pair in found for token in (pair.earlier, pair.later)])
     return [pair for pair in found if pair.earlier in known and pair.later in known]
+
+
+def quarantine(connection: Connection, viewer: str, fingerprint: str) -> Found | None:
+    """Why and since when a fingerprint is out of use: `reason`, `changed_at`. None also where they may not know it.
+
+    As in a forecast: an operator's word is for who sees an execution of it; that nodes were lost, for who sees as many.
+    """
+    seen = sight(connection, viewer)
+    told = next(iter(fetch(connection, "quarantine", None, {"fingerprint": fingerprint})), None)
+    if told is None or seen.everything:
+        return told
+    known = executions_of(connection, viewer, fingerprint)
+    if told["reason"].endswith(LOSSES_TOLD):
+        needed = numbers(connection).get("quarantine_losses", Config().quarantine_losses)
+        return told if sum(one.status == "lost" for one in known) >= needed else None
+    return told if known else None
 
 
 def counts(connection: Connection, viewer: str, root: str | None = None) -> r.Counts:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from readmodel import board, registry
+from readmodel import board, queries, registry
 from readmodel.lineage import lineage
 from readmodel.sight import sight
 from schemas import claims as c
@@ -130,6 +130,38 @@ def test_a_conflict_is_over_when_one_side_is_declared_wrong(model):
     model.office.settle()
     [conflict] = model.ask(board.conflicts, "ada", 10)
     assert (conflict.is_open, conflict.earlier.status) == (False, "invalidated")
+
+
+def test_that_a_fingerprint_is_out_of_use_is_for_who_sees_an_execution_of_it(model):
+    office = model.office
+    office.submit("ada", "job-1", spec("one"))
+    office.run()
+    fingerprint = model.task("ada", "job-1").fingerprint
+    assert model.ask(queries.quarantine, "ada", fingerprint) is None
+    office.say(Topic.CLAIMS, c.Quarantined(fingerprint=fingerprint, reason="wrong"))
+    office.settle()
+    for viewer, reason in {"ada": "wrong", "root": "wrong", "eve": None}.items():
+        told = model.ask(queries.quarantine, viewer, fingerprint)
+        assert (told and told["reason"]) == reason, viewer
+
+
+def test_that_nodes_were_lost_is_for_who_sees_as_many_lost(model):
+    office = model.office
+    office.number("quarantine_losses", 2)
+    office.exits = lambda ready: {"exit_code": -1, "failure": Failure.NODE, "output": ""}
+    for owner in ("ada", "eve"):
+        office.submit(owner, f"job of {owner}", spec("one"))
+        office.settle()
+    fingerprint = model.task("ada", "job of ada").fingerprint
+    for _ in range(2):
+        [hers] = [e for e in model.ask(queries.executions_of, "ada", fingerprint) if e.status == "granted"]
+        office.say(Topic.CLAIMS, c.Lost(fingerprint=fingerprint, token=hers.token, node="n1"))
+        office.settle()
+    assert model.ask(queries.executions_of, "eve", fingerprint)
+    known = {viewer: model.ask(queries.quarantine, viewer, fingerprint) for viewer in ("ada", "root", "eve")}
+    assert known["ada"] == known["root"]
+    assert known["ada"]["reason"].startswith("2 nodes were lost")
+    assert known["eve"] is None
 
 
 # --- Savings ----------------------------------------------------------------------------------------------------------
