@@ -39,11 +39,11 @@ def run(session: Session, folder: Path) -> None:
     """Make a backup, or bring the one in the folder up to date."""
     found = reach.find(session)
     _prepare(folder)
-    contents.copy_folder(session.folders.checkpoints, folder / contents.STATES)
     log = reach.open_log(found.config, found.dsn)
     try:
         identity = reach.store_identity(log)
         _require_same(folder, identity)
+        contents.copy_folder(session.folders.checkpoints, folder / contents.STATES)
         in_kafka = bool(found.config.kafka.servers)
         states = kept_in_folder(folder / contents.STATES)
         records = archive(log, folder / contents.LOG, states).records if in_kafka else 0
