@@ -5,7 +5,7 @@ and is begun again with the folder removed.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -83,7 +83,8 @@ def _database(session: Session) -> Iterator[str]:
 
 
 def _fill(dsn: str, folder: Path, manifest: contents.Manifest) -> None:
-    PostgresLog(dsn).create({})
+    with closing(PostgresLog(dsn)) as log:
+        log.create({})
     with connect(dsn) as connection, translated():
         registry.prepare(connection)
         known = versions_of(connection, SCHEMAS)

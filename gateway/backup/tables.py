@@ -15,6 +15,9 @@ from readmodel.connection import Connection
 
 CHUNK = 1024 * 1024
 _VERSIONS = frozenset({"layout", "migrations"})  # made with the tables, before there is anything in them
+_LEFT_OUT = frozenset({"beside"})  # for traces: made where somebody traces, so where it is restored it may be missing
+    {"beside"}
+)  # of traces: made where somebody traces, so who restores may have none, and needs none
 _TABLES = SQL(  # those that others point to come first
     "select c.relname from pg_class c where c.relnamespace = to_regnamespace(%s) and c.relkind = 'r'"
     " order by (select count(*) from pg_constraint k where k.conrelid = c.oid and k.contype = 'f'), c.relname"
@@ -40,9 +43,13 @@ class Table(msgspec.Struct, frozen=True):
 
 
 def dump(connection: Connection, schema: str, folder: Path) -> list[Table]:
-    """Write every table of the schema, in the caller's transaction. Raises the driver's errors, OSError."""
-    names = [name for (name,) in connection.execute(_TABLES, (schema,)).fetchall() if name not in _VERSIONS]
-    return [_dump_table(connection, schema, name, folder) for name in names]
+    """Write every table of the schema but what only traces need, in the caller's transaction.
+
+    Raises the driver's errors, OSError.
+    """
+    names = [name for (name,) in connection.execute(_TABLES, (schema,)).fetchall()]
+    wanted = [name for name in names if name not in _VERSIONS | _LEFT_OUT]
+    return [_dump_table(connection, schema, name, folder) for name in wanted]
 
 
 def _dump_table(connection: Connection, schema: str, name: str, folder: Path) -> Table:
@@ -60,6 +67,8 @@ def _dump_table(connection: Connection, schema: str, name: str, folder: Path) ->
 def load(connection: Connection, tables: list[Table], folder: Path) -> None:
     """Fill empty tables from their files, in the caller's transaction. Raises DamagedBackup."""
     for table in tables:
+        if table.name in _LEFT_OUT:
+            continue
         _load_table(connection, table, folder)
         _continue_numbers(connection, table)
 
