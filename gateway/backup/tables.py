@@ -16,8 +16,6 @@ from readmodel.connection import Connection
 CHUNK = 1024 * 1024
 _VERSIONS = frozenset({"layout", "migrations"})  # made with the tables, before there is anything in them
 _LEFT_OUT = frozenset({"beside"})  # for traces: made where somebody traces, so where it is restored it may be missing
-    {"beside"}
-)  # of traces: made where somebody traces, so who restores may have none, and needs none
 _TABLES = SQL(  # those that others point to come first
     "select c.relname from pg_class c where c.relnamespace = to_regnamespace(%s) and c.relkind = 'r'"
     " order by (select count(*) from pg_constraint k where k.conrelid = c.oid and k.contype = 'f'), c.relname"
