@@ -24,13 +24,17 @@ from schemas.tasks import JobImported, TaskImported
 from schemas.topics import Topic
 
 TOO_LARGE = f"children: the tasks that it queued take more than {MAX_SPEC_BYTES} bytes"
+OTHER_TASKS = "its import began with {} tasks, and its source has {} now, so it will not end: cancel the job"
 
 
 def job_imported(config: Config, trees: Rows[Tree], record: JobImported) -> Outputs:
-    """A job begins as history. A repeat of the same has no effect; another job on its uuid is refused."""
+    """A job begins as history. A repeat of the same has no effect; another job on its uuid is refused.
+
+    So is a repeat with other tasks than are still awaited: the job would never end.
+    """
     known = trees.get(record.root)
     if known is not None and known.request == record.request:
-        yield nothing(record.root, Reason.ALREADY, "it was imported before")
+        yield _again(known, record)
     elif known is not None:
         yield refused(record.root, Reason.UUID_TAKEN, "another job has this uuid")
     elif record.tasks > config.max_tasks:
@@ -42,6 +46,13 @@ def job_imported(config: Config, trees: Rows[Tree], record: JobImported) -> Outp
         if not record.tasks:
             yield from levels.advance(tree)
         yield answered(record.root, detail=record.root)
+
+
+def _again(tree: Tree, record: JobImported) -> Output:
+    awaited = tree.history.tasks if tree.history is not None else 0
+    if len(tree.tasks) < awaited != record.tasks:
+        return refused(record.root, Reason.UUID_TAKEN, OTHER_TASKS.format(awaited, record.tasks))
+    return nothing(record.root, Reason.ALREADY, "it was imported before")
 
 
 def _tree(record: JobImported) -> Tree:

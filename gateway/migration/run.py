@@ -32,6 +32,7 @@ from store.collections import CollectionStore
 
 PATIENCE = 120.0  # seconds for the answers to commands that were appended at once
 AT_ONCE = 200  # commands that are appended before their answers are waited for
+NOT_YET = "it is here, and had not ended when this did: run it again"
 SHOWN = 20  # lines of a kind in the report
 
 
@@ -137,7 +138,7 @@ class _Migration:
                     self._tally.left[refusal] += 1
         self._tally.into(self.report)
         if not self.report.dry_run:
-            self._count_conflicts()
+            self._count_ended()
 
     def _stories(self) -> Iterator[Story]:
         """What is to be taken over, and has not been."""
@@ -168,11 +169,14 @@ class _Migration:
                     refusals.setdefault(command.root, f"refused ({answer.reason}): {answer.detail}")
         return refusals
 
-    def _count_conflicts(self) -> None:
+    def _count_ended(self) -> None:
         """Once all that was imported is in the read model, so is what disagreed with it."""
         roots = self._tally.roots
         with connect(self._client.dsn) as rows:
             Watch(rows).until(lambda: self._ended(roots) == len(roots) or None, PATIENCE)
+        self.report.imported = self._ended(roots)
+        if open_ones := len(roots) - self.report.imported:
+            self.report.left[NOT_YET] = open_ones
         [row] = queries.fetch(self._client.rows, "imported_conflicts", None, {})
         self.report.conflicts = row["conflicts"]
 

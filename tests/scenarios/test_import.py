@@ -182,6 +182,21 @@ def test_an_import_that_was_interrupted_goes_on_where_it_was(town):
     assert town.is_right()
 
 
+def test_a_half_done_import_whose_source_has_changed_says_so(town):
+    town.past("old-1", task("a"), count=3)
+    town.past("old-1", task("a"), task("b"))
+    [told] = town.facts_of(f.Answered, outcome=Outcome.REFUSED)
+    assert told.reason is Reason.UUID_TAKEN
+    assert told.detail == (
+        "its import began with 3 tasks, and its source has 2 now, so it will not end: cancel the job"
+    )
+    town.past("old-1", task("a"), task("b"), task("c"))
+    town.past("old-1", task("a"), task("b"))
+    assert town.states("old-1") == ["importing", "complete"]
+    assert len(town.facts_of(f.Answered, outcome=Outcome.REFUSED)) == 1, "what has ended needs no more tasks"
+    assert town.is_right()
+
+
 def test_an_import_that_is_given_up_is_cancelled(town):
     town.past("old-1", task("a"), count=2)
     town.cancel("old-1")
