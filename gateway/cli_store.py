@@ -13,13 +13,24 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done;
 @command(store_app, "gc")
 def _store_gc(
     session: Session,
-    grace: Annotated[float, typer.Option("--grace", min=0.0, help="Days that content is kept although unused.")] = 1.0,
+    grace: Annotated[
+        float | None,
+        typer.Option(
+            "--grace",
+            min=0.0,
+            show_default="as long as a client may name what it uploaded: 14",
+            help="Days that content is kept although unused.",
+        ),
+    ] = None,
     dry_run: DryRun = False,
-) -> None:
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on although manifests are missing: what only they name is lost.")
+    ] = False,
+) -> int:
     """Free content that nothing refers to. Safe while everything runs."""
     from gateway import storekeeping
 
-    storekeeping.gc(session, grace=grace, dry_run=dry_run)
+    return storekeeping.gc(session, grace=grace, dry_run=dry_run, force=force)
 
 
 @command(store_app, "check")

@@ -1,24 +1,29 @@
 """`store gc` and `store check`: content that nothing refers to, and content that is rotten."""
 
 import time
+from collections.abc import Sequence
 
 import msgspec
 
+from gateway.api.signing import SIGNED_FOR
 from gateway.client import PATIENCE, Client
 from gateway.content import blocks_of
 from gateway.problems import FAILED, Problem
 from gateway.session import Session
 from readmodel.connection import connect
-from readmodel.references import projected, referenced
+from readmodel.references import oldest_grant, projected, referenced
 from readmodel.watch import Watch
 from schemas.topics import Topic
 from store import collecting
+from store.blocks import StoredBlock
 from store.collections import CollectionStore
 from store.errors import BlockCorrupt, BlockMissing
 from streams.log import Place
 
 DAY = 86_400
 NS = 1_000_000_000
+MS = 1_000_000  # ns
+UPLOAD = 3_600  # seconds within which a block that is being written was touched
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,34 +36,73 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     missing: list[str]
 
 
-def gc(session: Session, *, grace: float, dry_run: bool) -> None:
-    """Set aside what nothing refers to and nobody touched for `grace` days; forget what was set aside so long ago."""
+def gc(session: Session, *, grace: float | None, dry_run: bool, force: bool) -> int:
+    """Set aside what nothing refers to and nobody touched for `grace` days; forget what was set aside so long ago.
+
+    1, and nothing is done, if the manifest of a collection that is referred to can not be read, and not `force`: nobody
+    can say which blocks it has.
+    """
     blocks = blocks_of(session.folders)
-    before = time.time_ns() - int(grace * DAY * NS)
+    days = SIGNED_FOR / DAY if grace is None else grace
+    now = time.time_ns()
     with Client(session) as client:
-        marked = collecting.mark(blocks, _referenced(client))
-        found = list(collecting.unreferenced(blocks, marked, before))
-        if dry_run:
-            aside, forgotten, restored = found, 0, 0
-        else:
-            forgotten = blocks.forget(before)
-            aside = collecting.set_aside(blocks, found, before)
-            marked = collecting.mark(blocks, _referenced(client))  # what was asked for while we looked
-            restored = collecting.restore(blocks, aside, marked)
-            blocks.sweep(before)
+        before = _not_after_grants(client, now - int(days * DAY * NS))
+        collections = _referenced(client)
+        marked, restored = (
+            (collecting.mark(blocks, collections), 0) if dry_run else collecting.recover(blocks, collections)
+        )
+        if marked.missing and not force:
+            return _refuse(session, marked)
+        forgotten, aside = 0, list(collecting.unreferenced(blocks, marked, before))
+        if not dry_run:
+            aside = collecting.set_aside(blocks, aside, before)
+            marked, late = collecting.recover(blocks, _referenced(client))  # what was asked for while we looked
+            if marked.missing and not force:
+                return _refuse(session, marked, aside=aside)
+            restored, forgotten = restored + late, blocks.forget(before)
+            aside = [block for block in aside if not blocks.exists(block.locator)]
+            blocks.sweep(min(before, now - UPLOAD * NS))
     done = collecting.Collected(
         blocks=len(marked.kept),
-        aside=len(aside) - restored,
+        aside=len(aside),
         aside_bytes=sum(block.size for block in aside),
         forgotten=forgotten,
         restored=restored,
         missing=marked.missing,
     )
+    _tell(session, done, days, dry_run=dry_run)
+    return 0
+
+
+def _not_after_grants(client: Client, moment: int) -> int:
+    """This time (ns), or the oldest running execution's grant if that is earlier: no table names yet what it writes."""
+    oldest = oldest_grant(client.rows)
+    return moment if oldest is None else min(moment, oldest * MS)
+
+
+def _refuse(session: Session, marked: collecting.Marked, aside: Sequence[StoredBlock] = ()) -> int:
+    """Say what is missing, with what this run set aside put back."""
+    blocks = blocks_of(session.folders)
+    for block in aside:
+        blocks.put_back(block.locator)
+    if session.as_json:
+        session.result(collecting.Collected(missing=marked.missing))
+    for pdh in marked.missing:
+        session.say(f"[red]missing[/red]  {pdh}")
+    session.say(
+        f"{len(marked.missing)} collections are referred to whose manifests are missing or damaged, so nobody can say "
+        "which blocks they have: nothing is set aside or forgotten. Bring them back from a backup, or delete the jobs "
+        "and collections that name them; or give up with --force what only they name"
+    )
+    return FAILED
+
+
+def _tell(session: Session, done: collecting.Collected, days: float, *, dry_run: bool) -> None:
     if session.as_json:
         session.result(done)
     would = "would be" if dry_run else "are"
     session.say(f"{done.blocks} blocks are referred to; {done.aside} ({done.aside_bytes} bytes) {would} set aside")
-    session.say(f"{done.forgotten} that were set aside {grace:g} days ago or earlier are forgotten")
+    session.say(f"{done.forgotten} that were set aside {days:g} days ago or earlier are forgotten")
 
 
 def _referenced(client: Client) -> list[str]:

@@ -13,6 +13,12 @@ def referenced(connection: Connection) -> list[str]:
     return [row["content"] for row in queries.select(connection, SQL["references"], None, {})]
 
 
+def oldest_grant(connection: Connection) -> int | None:
+    """When the oldest execution that still runs was granted, ms since 1970; what it has written is not named yet."""
+    [row] = queries.select(connection, SQL["oldest_grant"], None, {})
+    return row["granted_at"]  # type: ignore[no-any-return]
+
+
 def projected(connection: Connection) -> dict[int, int]:
     """The next offset of each partition of `facts` that is projected. Raises ReadModelError."""
     found = queries.select(connection, SQL["projected"], None, {})

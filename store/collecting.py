@@ -5,7 +5,7 @@ at again after it was set aside: a writer who renewed it meanwhile finds it back
 finds nothing and writes it anew (`BlockStore.put`). What turns out to be referred to after all is put back.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from store.blocks import BlockStore, StoredBlock
@@ -22,11 +22,11 @@ class Collected:
     `missing`: collections that are referred to, and whose manifest is not there or damaged.
     """
 
-    blocks: int
-    aside: int
-    aside_bytes: int
-    forgotten: int
-    restored: int
+    blocks: int = 0
+    aside: int = 0
+    aside_bytes: int = 0
+    forgotten: int = 0
+    restored: int = 0
     missing: tuple[str, ...] = ()
 
 
@@ -65,8 +65,20 @@ def set_aside(blocks: BlockStore, found: Iterable[StoredBlock], before_ns: int) 
 
 
 def restore(blocks: BlockStore, aside: Iterable[StoredBlock], marked: Marked) -> int:
-    """Put back what is referred to after all; how many."""
-    wanted = [block for block in aside if parse_locator(block.locator).md5 in marked.kept]
-    for block in wanted:
-        blocks.put_back(block.locator)
-    return len(wanted)
+    """Put back what is referred to after all, and the manifests that were not found; how many."""
+    wanted = marked.kept | {parse_locator(portable_data_hash_of(pdh)).md5 for pdh in marked.missing}
+    return sum(blocks.put_back(block.locator) for block in aside if parse_locator(block.locator).md5 in wanted)
+
+
+def recover(blocks: BlockStore, collections: Collection[str]) -> tuple[Marked, int]:
+    """What these collections are made of, with all of it put back that is set aside; how many blocks were.
+
+    A manifest that is put back names further blocks, so this goes on until none is found. Raises StoreUnreachable.
+    """
+    restored = 0
+    while True:
+        marked = mark(blocks, collections)
+        found = restore(blocks, blocks.aside(), marked)
+        if not found:
+            return marked, restored
+        restored += found

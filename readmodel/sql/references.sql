@@ -46,5 +46,8 @@ select distinct content from (
 ) named
 where content ~ '^[0-9a-f]{32}\+[0-9]+$'
 
+-- name: oldest_grant
+select min(granted_at) as granted_at from rm.tasks where status in ('granted', 'running')
+
 -- name: projected
 select partition, next_offset from rm.applied order by partition

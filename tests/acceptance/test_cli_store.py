@@ -28,6 +28,7 @@ def test_the_cache_and_the_store_are_looked_after_while_all_runs(crunch: Crunch,
         assert not blocks.exists(waste)
         second = crunch.submit(file)
         assert crunch.until_state(second, "complete").copied == 1
+        refuses_without_a_manifest(crunch, blocks, crunch.tasks(second)[0].output)
         assert crunch.run("get", second, str(tmp_path / "out")).code == 0
         assert (tmp_path / "out" / "x").read_text() == "hello\n"
         saved = crunch.run("cache", "stats", "--json").json
@@ -47,3 +48,21 @@ def test_the_cache_and_the_store_are_looked_after_while_all_runs(crunch: Crunch,
         path.write_bytes(b"HELLO\n")
         looked = crunch.run("store", "check", "--json")
         assert (looked.code, looked.json["damaged"]) == (1, [rotten])
+
+
+def refuses_without_a_manifest(crunch: Crunch, blocks: BlockStore, output: str) -> None:
+    """Nobody can say what a collection has whose manifest is not there: nothing goes, until that is insisted on."""
+    manifest, waste = blocks.get(output), blocks.put(b"another upload that came to nothing")
+    blocks.remove(output)
+    refused = crunch.run("store", "gc", "--grace", "0", "--json")
+    assert (refused.code, refused.json["missing"], refused.json["aside"]) == (1, [output], 0)
+    assert blocks.exists(waste)
+    assert "--force" in crunch.run("store", "gc", "--dry-run").out
+    upload = blocks.receive()
+    forced = crunch.run("store", "gc", "--grace", "0", "--force", "--json")
+    assert (forced.code, forced.json["missing"]) == (0, [output])
+    assert not blocks.exists(waste)
+    assert upload.path.exists()  # of somebody who is still writing
+    blocks.drop(upload)
+    blocks.put(manifest)
+    assert crunch.run("store", "gc", "--grace", "0", "--json").json["missing"] == []

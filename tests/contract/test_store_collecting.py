@@ -99,3 +99,23 @@ def test_a_collection_that_is_not_there_is_named(store: CollectionStore) -> None
     block = store.blocks.put(b"no manifest")
     marked = collecting.mark(store.blocks, [absent, block])
     assert (marked.missing, marked.kept) == ((absent,), frozenset({block[:32]}))
+
+
+def test_what_is_referred_to_again_is_put_back_with_all_that_its_manifest_names(
+    store: CollectionStore, tmp_path: Path
+) -> None:
+    one = saved(store, tmp_path, "one")
+    saved(store, tmp_path, "two")
+    assert len(aside_of(store)) == 4
+    marked, restored = collecting.recover(store.blocks, [one])
+    assert (marked.missing, restored) == ((), 2)
+    assert store.verify(one, deep=True).verdict == "whole"
+    assert store.blocks.forget(FUTURE) == 2
+
+
+def test_nothing_more_is_looked_for_of_a_collection_that_is_gone(store: CollectionStore) -> None:
+    absent = "a" * 32 + "+5"
+    assert collecting.recover(store.blocks, [absent]) == (
+        collecting.Marked(kept=frozenset(), missing=(absent,)),
+        0,
+    )

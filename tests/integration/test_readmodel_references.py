@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from consumers.projector import Projector
 from readmodel import registry
 from readmodel.connection import connect
-from readmodel.references import referenced
+from readmodel.references import oldest_grant, referenced
 from tests.support.office import Office, spec
 
 
@@ -56,5 +56,7 @@ def test_what_a_running_execution_reported_stays(dsn, connection):
     said = {"task": "task-1", "token": "t1", "said": f'{{"output": "{pdh("d")}"}}'}
     registry.execute(connection, "add_report", said)
     assert pdh("d") not in referenced(connection)
+    assert oldest_grant(connection) is None
     connection.execute("insert into rm.tasks (token, fingerprint, status, granted_at) values ('t1', 'f', 'running', 7)")
     assert pdh("d") in referenced(connection)
+    assert oldest_grant(connection) == 7
