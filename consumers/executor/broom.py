@@ -9,6 +9,7 @@ from consumers.executor.inputs import remove_tree
 from store.errors import cause
 
 LOGGER = logging.getLogger(__name__)
+LOOK = 1.0  # seconds after which who waits looks whether anybody removes at all
 MOST = 16  # folders that lie about; who brings one more waits, so that a disk is not filled faster than it is cleared
 
 
@@ -21,13 +22,24 @@ class Broom:
         self._thread.start()
 
     def remove(self, folder: Path) -> None:
-        """Nobody needs it any more; from any thread."""
-        self._folders.put(folder)
+        """Nobody needs it any more; from any thread. After `close` it stays."""
+        if not self._bring(folder):
+            LOGGER.warning("%s stays until the executor starts again: nothing is removed any more", folder)
 
     def close(self) -> None:
         """Remove what is there still, and end. Again: no effect."""
-        self._folders.put(None)
+        self._bring(None)
         self._thread.join()
+
+    def _bring(self, folder: Path | None) -> bool:
+        """Whether the thread was there to take it, waited for while it is at work."""
+        while self._thread.is_alive():
+            try:
+                self._folders.put(folder, timeout=LOOK)
+            except queue.Full:
+                continue
+            return True
+        return False
 
     def _run(self) -> None:
         while (folder := self._folders.get()) is not None:
@@ -35,3 +47,5 @@ class Broom:
                 remove_tree(folder)
             except OSError as error:
                 LOGGER.warning("%s stays until the executor starts again: %s", folder, cause(error))
+            except Exception:  # the thread is there for the next ones
+                LOGGER.exception("%s stays until the executor starts again", folder)

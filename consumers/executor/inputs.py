@@ -5,13 +5,13 @@ to a bound. Without isolation a task could change what others read, so each gets
 """
 
 import os
-import shutil
 import stat
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from consumers.executor.removal import empty
 from store.collections import CollectionStore
 
 MAX_IDLE_BYTES = 20 * 2**30
@@ -112,15 +112,8 @@ def remove_tree(path: Path) -> None:
     if not path.is_dir() or path.is_symlink():
         path.unlink()
         return
-    try:
-        shutil.rmtree(path)
-    except PermissionError:
-        path.chmod(0o700)
-        for folder, names, _ in os.walk(path):
-            for name in names:  # before the walk goes into it, and never through a link
-                if not os.path.islink(inside := os.path.join(folder, name)):
-                    os.chmod(inside, 0o700)
-        shutil.rmtree(path)
+    empty(path)
+    path.rmdir()
 
 
 def _is_program(file: Path) -> bool:

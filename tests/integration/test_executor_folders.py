@@ -48,3 +48,19 @@ def test_what_a_link_leads_to_stays_as_it_is(folder: Path):
     remove_tree(attempt)
     assert not attempt.exists()
     assert outside.stat().st_mode & 0o777 == 0o500
+
+
+@pytest.mark.parametrize("name", ["d", "long" * 60])
+def test_folders_within_folders_are_removed_however_many(folder: Path, name: str):
+    attempt = folder / "attempt"
+    attempt.mkdir()
+    here = os.open(attempt, os.O_RDONLY)
+    for _ in range(1_100):
+        os.mkdir(name, dir_fd=here)
+        os.mkdir("beside", dir_fd=here)
+        inner = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+    remove_tree(attempt)
+    assert not attempt.exists()
