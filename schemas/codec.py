@@ -2,6 +2,7 @@
 
 Schema versions: a reader refuses fields, tags and words that it does not know, and refusing is a decision. So anything
 added to a record raises SCHEMA_VERSION, and code that meets a higher version than its own stops instead of deciding.
+Version 1 is what the first release freezes: logs that a checkout before it wrote are discarded, not read.
 """
 
 from typing import Annotated, Any, Generic, TypeVar
