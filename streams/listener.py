@@ -82,11 +82,14 @@ class Listener:
         return any(self._ends[partition] > offset for partition, offset in positions.items())
 
     def _listen(self, connection: Connection, partitions: list[int]) -> None:
-        """From now on to these too. Their ends are asked for afterwards, so that none moves unheard in between."""
+        """From now on to these too. Their ends are asked for afterwards, so that none moves unheard in between.
+
+        A notification that comes with the answer is heard before it, and may know a later end.
+        """
         listens = b";".join(b"listen %s%d" % (_CHANNEL, partition) for partition in partitions)
         connection.execute(listens, prepare=False)
         ends: dict[int, int] = dict(connection.execute(SQL["ends"]).fetchall())
-        self._ends.update((partition, ends[partition]) for partition in partitions)
+        self._ends.update((one, max(self._ends.get(one, 0), ends[one])) for one in partitions)
 
     def _hear(self, channel: str, end: str) -> None:
         self._ends[int(channel.removeprefix(_CHANNEL.decode()))] = int(end)
