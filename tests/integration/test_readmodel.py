@@ -22,10 +22,8 @@ def test_a_job_and_its_tree_in_tree_order(model):
         ("c", 1, "complete", 1),
     ]
     assert tree[1].created_by == tree[0].task
-    assert model.ask(queries.outputs_in_tree_order, "job-1") == [task.output for task in tree]
-    assert model.ask(queries.outputs_in_tree_order, "job-2") == []
-    read = model.ask(queries.fetch, "outputs", None, {"root": "job-1"})
-    assert {name for row in read for name in row} == {"output"}
+    assert [one.output for one in model.ask(queries.left_in_tree_order, "job-1")] == [task.output for task in tree]
+    assert model.ask(queries.left_in_tree_order, "job-2") == []
     job = model.ask(queries.job, "ada", "job-1")
     assert (job.state, job.tasks, job.finished, job.copied) == ("assembling", 3, 3, 0)
     assert [(a.root, a.tasks) for a in model.ask(queries.assembling)] == [("job-1", 3)]
@@ -45,7 +43,7 @@ def test_children_come_before_later_siblings_of_their_parent(model):
     office.run()
     tree = model.ask(queries.tree, "ada", "job-1")
     assert [task.name for task in tree] == ["split", "b", "b1", "c", "c1"]
-    assert model.ask(queries.outputs_in_tree_order, "job-1") == [task.output for task in tree]
+    assert [one.output for one in model.ask(queries.left_in_tree_order, "job-1")] == [task.output for task in tree]
 
 
 def test_times_are_those_of_the_log_and_a_copy_has_its_sources_beside_them(model):
