@@ -29,6 +29,7 @@ from streams.embedded import EmbeddedPostgres
 from streams.log import Append, Log, Place
 from streams.postgres import PostgresLog
 from tests.support.office import COUNTS, Office, spec
+from tests.support.retold import Retold
 
 AIM, MOST = 20_000, 300  # events a second; MiB
 BARE = "rm_bare"
@@ -80,12 +81,12 @@ def _decided(jobs: int, tasks: int) -> Office:
 def _said_again(source: Log, log: PostgresLog) -> int:
     """The same facts in a log of Postgres; how many there are."""
     log.create(COUNTS)
-    number = 0
+    number, retold = 0, Retold(source, log)
     for partition in range(COUNTS[Topic.FACTS]):
         place = Place(Topic.FACTS, partition)
         facts = source.read(place, 1, source.end(place))
         for start in range(0, len(facts), CHUNK):
-            log.append([Append(place, fact.key, fact.value) for fact in facts[start : start + CHUNK]])
+            log.append([Append(place, fact.key, retold(fact.value)) for fact in facts[start : start + CHUNK]])
         number += len(facts)
     return number
 

@@ -31,7 +31,7 @@ from readmodel.projection import Fact, UnknownFact, effects
 from schemas.codec import Undecodable, decode
 from schemas.log import Genesis
 from schemas.topics import Topic
-from streams.caused import cause_if_any
+from streams.caused import cause_if_any, log_ids_of
 from streams.log import Log, LogMismatch, Place, Stored
 from streams.marks import Marks, is_new
 
@@ -76,6 +76,7 @@ class Projector:
         self._answers_kept = answers_kept
         self._positions: dict[int, int] = {}
         self._marks: dict[int, Marks] = {}
+        self._log_ids: frozenset[str] = frozenset()
         self.projected = self.left_out = 0
         self._tables = tables
         self._connection = self._directed(connect(dsn))
@@ -167,6 +168,7 @@ class Projector:
         migrate(self._connection, READ_MODEL._replace(name=self._tables or READ_MODEL.name))
         own = range(self._log.partitions(Topic.FACTS)) if self._own is None else self._own
         log_ids = {n: self._log.genesis(_place(n)).log_id for n in own}
+        self._log_ids = log_ids_of(self._log)
         with translated(), self._connection.transaction():
             self._share()
             progress.begin(self._connection, log_ids)
@@ -224,14 +226,15 @@ class Projector:
                 continue
             elif envelope.cause is None:
                 self._leave_out(number, offset, "it names no cause, so no machine wrote it")
+            elif envelope.cause.log_id not in self._log_ids:
+                self._leave_out(number, offset, "its cause is in no partition of this log")
             elif is_new(self._marks[number], envelope.cause):
                 yield Fact(number, offset, time, envelope.cause, envelope.body)
 
     def _is_of_a_machine(self, value: bytes) -> bool:
         """Whether it names a cause in this log: then it counts, and whoever can't read it must not go on."""
         cause = cause_if_any(value)
-        places = (Place(topic, number) for topic in Topic for number in range(self._log.partitions(topic)))
-        return cause is not None and any(self._log.genesis(place).log_id == cause.log_id for place in places)
+        return cause is not None and cause.log_id in self._log_ids
 
     def _leave_out(self, number: int, offset: int, why: str) -> None:
         self.left_out += 1

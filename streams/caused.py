@@ -9,6 +9,7 @@ import msgspec
 from coordinator.audit import Step
 from schemas.codec import Undecodable, decode
 from schemas.log import Cause
+from schemas.topics import Topic
 from streams.log import Log, LogUnreachable, Place, Stored
 from streams.marks import Marks, is_new
 
@@ -46,6 +47,11 @@ def cause_if_any(value: bytes) -> Cause | None:
         return cause_of(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def log_ids_of(log: Log) -> frozenset[str]:
+    """Those of all its partitions: whoever names another as its cause is foreign to it. Raises LogError."""
+    return frozenset(log.genesis(Place(topic, n)).log_id for topic in Topic for n in range(log.partitions(topic)))
 
 
 def records(log: Log, place: Place, start: int, end: int) -> Iterator[Stored]:

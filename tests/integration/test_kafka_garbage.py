@@ -133,12 +133,13 @@ def test_garbage_among_the_facts_counts_for_nothing(
     log = new_log(counts=COUNTS)
     facts = Place(Topic.FACTS, 0)
     last = litter(operator_of(log), facts, b"k")
-    log.append([Append(facts, "f", encode(Answered(about="f"), Cause("elsewhere", 1, 0)))])
+    ours = log.genesis(Place(Topic.CLAIMS, 0)).log_id
+    log.append([Append(facts, "f", encode(Answered(about="f"), Cause(ours, 1, 0)))])
     with closing(Projector(log.clone(), dsn)) as projector:
         projector.catch_up()
         assert (projector.positions[0], projector.left_out) == (last + 2, last)
     with closing(connect(dsn)) as connection:
-        assert queries.answer(connection, "elsewhere", 1)
+        assert queries.answer(connection, ours, 1)
     assert caplog.text.count("is no fact of this log and counts for nothing") == last
     log.append([Append(facts, "f", NEWER)])
     with closing(Projector(log.clone(), dsn)) as projector, pytest.raises(NewerSchema, match=r"topic facts .*upgrade"):

@@ -24,6 +24,7 @@ from streams.log import Append, Place
 from streams.windows import merged
 from tests.conftest import CHECKOUT
 from tests.support.office import COUNTS
+from tests.support.retold import Retold
 from tests.support.traffic import busy_office
 
 PATIENCE = 120.0
@@ -90,14 +91,14 @@ def start(new_log, tmp_path) -> Iterator:
             worker.end(signal.SIGKILL)
 
 
-def facts_of(office) -> list[Append]:
-    """What an office said, in an order that keeps each partition's."""
-    found = []
+def facts_of(office, log) -> list[Append]:
+    """What an office said, as of this log, in an order that keeps each partition's."""
+    found, retold = [], Retold(office.log, log)
     for number in range(COUNTS[Topic.FACTS]):
         place = Place(Topic.FACTS, number)
         for record in office.log.read(place, 0, 1_000_000):
             if not isinstance(decode(Topic.FACTS, record.value).body, Genesis):
-                found.append((record.offset, Append(place, record.key, record.value)))
+                found.append((record.offset, Append(place, record.key, retold(record.value))))
     return [append for _, append in sorted(found, key=lambda one: one[0])]
 
 
@@ -125,7 +126,7 @@ def until_equal(workers, expected) -> None:
 
 
 def test_every_window_is_what_sql_says_through_kills_and_rebalances(start, dsn) -> None:
-    facts = facts_of(busy_office(7, events=300))
+    facts = facts_of(busy_office(7, events=300), start.log)
     first, second = facts[: len(facts) // 2], facts[len(facts) // 2 :]
     one, two = start("one"), start("two")
     one.until("ready")
