@@ -81,7 +81,7 @@ def _accept(model: Model, command: Any) -> Problems:
             model.quarantined.pop(fingerprint, None)
             entries = [model.held[token] for token in model.tokens.get(fingerprint, ())]
             model.settled[fingerprint] = list(outputs_of(entries))
-        case c.Invalidated(keep=keep) if keep in model.held:
+        case c.Invalidated(fingerprint=fingerprint, token="", keep=keep) if keep in model.tokens.get(fingerprint, ()):
             model.held[keep].late.clear()
         case c.Withdrawn(task=task) | c.PurityDropped(task=task):
             model.dequeue(task)

@@ -163,7 +163,7 @@ def invalidated(ctx: Context, claim: Claim, record: Invalidated) -> Outputs:
         yield nothing(record.fingerprint, Reason.UNKNOWN)
         return
     if kept is not None:
-        kept.late = {}
+        kept.replaced, kept.late = (), {}
     for entry in wrong:
         yield from drop_entry(ctx, claim, entry, "invalidated", record.reason)
     yield answered(record.fingerprint)

@@ -91,8 +91,9 @@ def _succeed(ctx: Context, claim: Claim, execution: Execution, record: Exited) -
     said = [_done(execution, record)]
     if not execution.impure and len(claim.executions) > 1:
         said += disagreements(claim, execution)
-    if execution.late and not execution.impure:
-        said += late_disagreements(execution, *execution.late)
+    if execution.named_output or execution.impure:
+        execution.late = {}  # what was captured of an earlier attempt is no other word on what this one named
+    said += late_disagreements(execution, *execution.late)
     if execution.task:
         said += _completed(execution)
     waiters, execution.waiters = execution.waiters, {}
@@ -163,13 +164,19 @@ def _try_again(ctx: Context, claim: Claim, execution: Execution, record: Exited)
         impure=execution.impure,
         holders={execution.owner: execution.holders[execution.owner]},
         waiters=execution.waiters,
-        replaced=(*execution.replaced[1 - REMEMBERED :], execution.token),
+        replaced=_heard_late(execution),
         late=execution.late,
     )
     replace_in_place(claim, execution.token, again)
     status: ExecutionStatus = "lost" if record.failure is Failure.NODE and record.exit_code < 0 else "failed"
     yield changed(execution, status, **_how(record))
     yield from announce(again, "retry", execution.token)
+
+
+def _heard_late(execution: Execution) -> tuple[str, ...]:
+    """The attempts whose late word tells something: not of one that named its output, or called itself a failure."""
+    tells = not execution.named_output and execution.success is not False
+    return (*execution.replaced[1 - REMEMBERED :], execution.token) if tells else execution.replaced
 
 
 def _how(record: Exited) -> dict[str, Any]:

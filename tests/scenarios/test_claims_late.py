@@ -65,3 +65,48 @@ def test_the_same_late_word_again_is_no_second_disagreement():
     assert len(s.all(Disagreed)) == 1
     s.when(c.Exited(fingerprint=FP, token="unknown", node="n1", exit_code=0, output="x"))
     assert s.all(Disagreed) == []
+
+
+def reports(s: Scene, task: str, **fields) -> Scene:
+    return s.when(c.Reported(fingerprint=FP, token=s.tokens[task], **fields))
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("named_by", ["first", "second"])
+def test_what_was_captured_is_not_compared_with_what_was_named(when, named_by):
+    s = scene().asks("ada", "t1")
+    old = s.tokens["t1"]
+    if named_by == "first":
+        reports(s, "t1", output="named", success=True)
+    s.loses("t1")
+    if when == "before":
+        s.exits("t1", token=old, output="captured")
+    if named_by == "second":
+        reports(s, "t1", output="named", success=True)
+    s.exits("t1", output="good")
+    assert s.all(Disagreed) == []
+    if when == "after":
+        s.exits("t1", token=old, output="captured")
+        assert s.answer() == (Outcome.REFUSED, Reason.NOT_CURRENT)
+    assert s.all(Disagreed) == []
+    s.asks("ada", "t2")
+    assert s.fate("t2") == "copied"
+
+
+def test_an_attempt_that_called_itself_a_failure_has_no_output_that_tells():
+    s = scene().asks("ada", "t1")
+    old = s.tokens["t1"]
+    reports(s, "t1", success=False).loses("t1").exits("t1", output="good")
+    s.exits("t1", token=old, output="half")
+    assert s.answer() == (Outcome.REFUSED, Reason.NOT_CURRENT)
+    assert s.asks("ada", "t2").fate("t2") == "copied"
+
+
+def test_a_late_word_that_comes_again_does_not_revive_a_conflict_that_was_decided():
+    s = scene().asks("ada", "t1")
+    old = s.tokens["t1"]
+    s.loses("t1").exits("t1", output="good").exits("t1", token=old, output="zombie")
+    s.when(c.Invalidated(fingerprint=FP, keep=s.tokens["t1"]))
+    s.exits("t1", token=old, output="zombie")
+    assert s.all(Disagreed) == []
+    assert s.asks("ada", "t2").fate("t2") == "copied"

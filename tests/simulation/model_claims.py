@@ -187,7 +187,7 @@ def _released(step: Step, claim: Claim, record: c.Released) -> None:
 def _invalidated(step: Step, claim: Claim, record: c.Invalidated) -> None:
     kept = None if record.token else claim.runs.get(record.keep)
     if kept is not None:
-        kept.late = {}
+        kept.replaced, kept.late = [], {}
 
 
 BEFORE: dict[type, Any] = {

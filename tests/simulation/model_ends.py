@@ -32,6 +32,8 @@ def _done(step: "Step", run: Run, fact: f.ExecutionChanged) -> None:
     step.must(2, current and run.verdict(exited) == "success", f"{run.token} was done without a success")
     run.status, run.output, run.verified_at = "done", run.named or exited.output, step.offset
     step.must(4, fact.output == run.output, f"{run.token} has output {run.output}, not {fact.output}")
+    if run.named:
+        run.late = {}
     step.done, step.told = run, not run.task
     if run.impure or step.claim.fingerprint.startswith("impure:"):
         del step.claim.runs[run.token]

@@ -137,7 +137,8 @@ class Step:
         )
         run = Run(fact.token, old.want, old.task, fact.attempt)
         run.impure, run.holders = old.impure, old.holders[:1]
-        run.replaced, run.late = [*old.replaced, old.token], dict(old.late)
+        told = not old.named and old.success is not False
+        run.replaced, run.late = [*old.replaced, *([old.token] if told else [])], dict(old.late)
         for wait in self.claim.waits_at(old):
             wait.place = run
         self.told = True
