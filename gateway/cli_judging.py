@@ -29,7 +29,7 @@ def _quarantine(
     session: Session,
     task: Task = None,
     fingerprint: Fingerprint = None,
-    node: Node = None,
+    on_node: Node = None,
     script: Script = None,
     repository: Repository = None,
     commits: Commits = None,
@@ -45,7 +45,7 @@ def _quarantine(
     """Take executions out of use until they are released, after showing where their outputs went."""
     from gateway import judging
 
-    which = judging.Which(task, fingerprint, node, script, repository, commits, image, since, until)
+    which = judging.Which(task, fingerprint, on_node, script, repository, commits, image, since, until)
     judging.quarantine(session, as_user, which, judging.How(reason, yes, mark, downstream))
 
 
@@ -54,7 +54,7 @@ def _invalidate(
     session: Session,
     task: Task = None,
     fingerprint: Fingerprint = None,
-    node: Node = None,
+    on_node: Node = None,
     script: Script = None,
     repository: Repository = None,
     commits: Commits = None,
@@ -71,7 +71,7 @@ def _invalidate(
     """Declare outputs wrong, after showing where they went. They are never given again."""
     from gateway import judging
 
-    which = judging.Which(task, fingerprint, node, script, repository, commits, image, since, until)
+    which = judging.Which(task, fingerprint, on_node, script, repository, commits, image, since, until)
     judging.invalidate(session, as_user, which, judging.How(reason, yes, mark, downstream, keep))
 
 
@@ -80,7 +80,7 @@ def _release(
     session: Session,
     task: Task = None,
     fingerprint: Fingerprint = None,
-    node: Node = None,
+    on_node: Node = None,
     script: Script = None,
     repository: Repository = None,
     commits: Commits = None,
@@ -93,5 +93,5 @@ def _release(
     """End quarantine and disagreement: what is there counts as it is."""
     from gateway import judging
 
-    which = judging.Which(task, fingerprint, node, script, repository, commits, image, since, until)
+    which = judging.Which(task, fingerprint, on_node, script, repository, commits, image, since, until)
     judging.release(session, as_user, which, judging.How("", yes))

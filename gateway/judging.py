@@ -16,9 +16,9 @@ from readmodel import queries, registry, spread
 from readmodel.rows import User
 from readmodel.spread import Chosen, Selection, Spread
 from schemas.claims import Invalidated, Quarantined, Released
-from schemas.fields import Record
 from schemas.topics import Topic
 
+Command = Invalidated | Quarantined | Released
 MOST_COMMITS = 10_000
 SHOWN = 50  # tasks that are listed; --json has all
 
@@ -54,7 +54,9 @@ def quarantine(session: Session, as_user: str | None, which: Which, how: How) ->
 
 
 def invalidate(session: Session, as_user: str | None, which: Which, how: How) -> None:
-    """Declare outputs wrong for good; with `keep`, all but the one that stays."""
+    """Declare outputs wrong for good; with `keep`, which stands alone, all but the one that stays."""
+    if how.keep is not None and any(which):
+        raise Refused("--keep: it says which executions by itself, all others of its work: leave the rest out")
     _judge(session, as_user, which, how, "invalidate")
 
 
@@ -73,7 +75,7 @@ def _judge(session: Session, as_user: str | None, which: Which, how: How, verb: 
         reached = spread.spread(client.rows, [one.token for one in chosen])
         if how.downstream and verb != "release":
             chosen = _with_downstream(client, chosen, reached)
-        commands = list(_commands(verb, chosen, how.reason)) if kept is None else [_all_but(kept, how.reason)]
+        commands = [*_all_but(kept, how.reason), *_commands(verb, _apart_from(kept, chosen), how.reason)]
         if not commands and (which.task or which.fingerprint):
             commands = [_of_no_execution(client, user, which, verb)]
         _tell(session, chosen, reached)
@@ -81,7 +83,7 @@ def _judge(session: Session, as_user: str | None, which: Which, how: How, verb: 
             client.ask(Topic.CLAIMS, command)
     if how.yes and how.mark:
         _mark(session, user, reached, how.reason or verb)
-    _end(session, chosen, reached, len(commands), how)
+    _end(session, chosen, reached, commands, how)
 
 
 # --- Which ------------------------------------------------------------------------------------------------------------
@@ -149,7 +151,7 @@ def _with_downstream(client: Client, chosen: list[Chosen], reached: Spread) -> l
 # --- What is done -----------------------------------------------------------------------------------------------------
 
 
-def _commands(verb: str, chosen: list[Chosen], reason: str) -> Iterator[Record]:
+def _commands(verb: str, chosen: list[Chosen], reason: str) -> Iterator[Command]:
     """What is asked of the claims machine; work that was never shared needs no judgement."""
     shared = [one for one in chosen if not is_impure(one.fingerprint)]
     if verb == "invalidate":
@@ -164,12 +166,23 @@ def _commands(verb: str, chosen: list[Chosen], reason: str) -> Iterator[Record]:
             yield Released(fingerprint=fingerprint)
 
 
-def _all_but(kept: Chosen, reason: str) -> Record:
+def _all_but(kept: Chosen | None, reason: str) -> list[Command]:
     """The others are wrong, and so is what attempts before the kept one said too late."""
-    return Invalidated(fingerprint=kept.fingerprint, keep=kept.token, reason=reason)
+    return [Invalidated(fingerprint=kept.fingerprint, keep=kept.token, reason=reason)] if kept else []
 
 
-def _of_no_execution(client: Client, user: User, which: Which, verb: str) -> Record:
+def _apart_from(kept: Chosen | None, chosen: list[Chosen]) -> list[Chosen]:
+    """Those of other work than the kept one's, which one command judges."""
+    return [one for one in chosen if kept is None or one.fingerprint != kept.fingerprint]
+
+
+def _left_alone(chosen: list[Chosen], commands: list[Command]) -> list[Chosen]:
+    """Those that no command is about: never shared, or to be invalidated and without an output to be wrong."""
+    judged = {one.token if isinstance(one, Invalidated) and one.token else one.fingerprint for one in commands}
+    return [one for one in chosen if not judged & {one.token, one.fingerprint}]
+
+
+def _of_no_execution(client: Client, user: User, which: Which, verb: str) -> Released:
     """Work of which nothing is left may still be released: its lost nodes are forgotten. Refused else."""
     task = queries.task(client.rows, user.uuid, which.task) if which.task else None
     fingerprint = task.fingerprint if task else which.fingerprint
@@ -202,8 +215,16 @@ def _tell(session: Session, chosen: list[Chosen], reached: Spread) -> None:
         session.say(pictures.safe(f"job {job.root} of {job.owner}: {job.state}"))
 
 
-def _end(session: Session, chosen: list[Chosen], reached: Spread, commands: int, how: How) -> None:
+def _end(session: Session, chosen: list[Chosen], reached: Spread, commands: list[Command], how: How) -> None:
+    left = _left_alone(chosen, commands)
     if session.as_json:
-        session.result({"executions": chosen, "reached": reached, "commands": commands, "done": how.yes})
+        done = {"commands": len(commands), "left_alone": [one.token for one in left], "done": how.yes}
+        session.result({"executions": chosen, "reached": reached, **done})
     counts = f"{len(chosen)} executions, {len(reached.tasks)} tasks, {len(reached.jobs)} jobs"
     session.say(f"{counts}: {'done' if how.yes else 'nothing was done; repeat it with --yes'}")
+    if left:
+        running = sum(one.status in ("granted", "running") for one in left)
+        session.say(
+            f"{len(left)} of the executions {'were' if how.yes else 'would be'} left alone, {running} of them still "
+            "running: only shared work that is done is invalidated; quarantine takes running work out of use too"
+        )

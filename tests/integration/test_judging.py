@@ -70,6 +70,18 @@ def test_quarantine_takes_out_of_use_until_it_is_released(crunch: Crunch, tmp_pa
     assert submitted(crunch, file).state == "copied"
 
 
+def test_what_no_command_is_about_is_counted(crunch: Crunch, tmp_path: Path) -> None:
+    file = tmp_path / "job.json"
+    file.write_text('{"command": "echo mine > $TASK_OUTPUT/x", "is_pure": false}')
+    mine, shared = submitted(crunch, file), submitted(crunch, job(tmp_path, f"shared {tmp_path}"))
+    [node] = {e["node"] for e in judge(crunch, "invalidate", shared.task)["executions"]}
+    shown = judge(crunch, "invalidate", "--node", node)
+    assert mine.token in shown["left_alone"]
+    assert shared.token not in shown["left_alone"]
+    assert shown["commands"] + len(shown["left_alone"]) == len(shown["executions"])
+    assert "left alone, 0 of them still running" in crunch.run("invalidate", "--node", node, "--as", "boss").out
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -77,6 +89,7 @@ def test_quarantine_takes_out_of_use_until_it_is_released(crunch: Crunch, tmp_pa
         (["quarantine", "--as", "boss"], "say which executions"),
         (["invalidate", "--node", "n1", "--since", "120", "--as", "boss"], "--since: '120' is no time"),
         (["invalidate", "--keep", "zzzzz-8i9sb-aaaaaaaaaaaaaaa", "--as", "boss"], "--keep: there is no execution"),
+        (["invalidate", "--keep", "zzzzz-8i9sb-aaaaaaaaaaaaaaa", "--node", "n1", "--as", "boss"], "leave the rest out"),
         (["quarantine", "--script", "x.py", "--commits", "a..b", "--as", "boss"], "name the --repository"),
         (["release", "--node", "n1"], "is no admin"),
     ],
