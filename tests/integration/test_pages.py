@@ -214,7 +214,7 @@ def _running(api_site: Site) -> str:
 
 
 def test_a_job_is_cancelled_by_its_owner_alone(api_site: Site, window: Any) -> None:
-    root, pia, eve = _running(api_site), window(api_site.person("pia")), window(api_site.person("eve"))
+    root, pia, eve = _running(api_site), window(api_site.person("pia")), window(api_site.person("noa"))
     answered = eve.post(f"/jobs/{root}/cancel", mark=_any_mark(api_site, eve))
     assert answered.status_code == 404
     answered = pia.post(f"/jobs/{root}/cancel", mark=pia.mark(f"/jobs/{root}"))
@@ -233,7 +233,7 @@ def _any_mark(api_site: Site, one: Window) -> str:
 
 
 def test_only_an_operator_judges(api_site: Site, window: Any, done: str) -> None:
-    pia, eve = window(api_site.person("pia")), window(api_site.person("eve"))
+    pia, eve = window(api_site.person("pia")), window(api_site.person("noa"))
     fingerprint = tasks_of(pia, done)[0]["fingerprint"]
     assert pia.post(f"/fingerprints/{fingerprint}/quarantine", mark=_any_mark(api_site, pia)).status_code == 403
     assert eve.post(f"/fingerprints/{fingerprint}/quarantine", mark=_any_mark(api_site, eve)).status_code == 404
@@ -276,7 +276,7 @@ def test_programs_read_the_json_by_token(api_site: Site, window: Any, done: str)
 
 
 def test_what_is_somebody_elses_is_not_there(api_site: Site, window: Any, done: str) -> None:
-    pia, eve = window(api_site.person("pia")), window(api_site.person("eve"))
+    pia, eve = window(api_site.person("pia")), window(api_site.person("noa"))
     task = tasks_of(pia, done)[1]
     paths = [
         f"/jobs/{done}",
