@@ -104,8 +104,17 @@ def await_decided(log: Log, number: int) -> None:
     raise AssertionError(f"f{number} is not decided within {SOON} s")
 
 
+def await_floor(log: Log) -> None:
+    """Wait until all that was asked is known to be answered: the floor follows the last answer."""
+    until = time.monotonic() + SOON
+    while (floor := log.floor("claims-machine", CLAIMS)) is None or floor.offset < log.end(CLAIMS):
+        assert time.monotonic() < until, f"the floor stands at {floor}"
+        log.wait({FACTS: log.end(FACTS)}, 0.05)
+
+
 def check(log: Log, folder: Path) -> None:
-    """Everything is said as it follows from the log, and whatever snapshot was written before a kill holds that state."""
+    """Everything is said as it follows from the log, and what snapshots were written before a kill hold that state."""
+    await_floor(log)
     report = verify(log, [Claims], kept_in_folder(folder / "shared"), checkers={})
     assert (report.differences, report.undecided) == ([], 0)
 
