@@ -7,7 +7,7 @@ from gateway.client import Client
 from gateway.content import store_of
 from gateway.problems import Refused
 from gateway.session import Session
-from gateway.until import until
+from gateway.until import time_of
 from readmodel import cache
 from readmodel.cache import Asked, Entry
 from schemas.claims import Invalidated
@@ -16,6 +16,7 @@ from store.collections import CollectionStore
 from store.errors import StoreError
 
 REMOVED = "its owner removed it from the cache"
+NO_AGE = "no age: write 10m, 2h or 90d, or a time"
 
 
 class Old(NamedTuple):
@@ -47,8 +48,8 @@ def rm(session: Session, as_user: str | None, old: Old, *, yes: bool) -> None:
         asked = Asked(
             of_owner=None if user.is_admin else user.uuid,
             task=old.task,
-            made_before=_moment("--older-than", old.older),
-            used_before=_moment("--unused-for", old.unused),
+            made_before=time_of("--older-than", old.older, NO_AGE),
+            used_before=time_of("--unused-for", old.unused, NO_AGE),
         )
         found = cache.entries(client.rows, user.uuid, asked)
         for entry in found if yes else ():
@@ -74,15 +75,6 @@ def stats(session: Session, as_user: str | None) -> None:
     mine, others = pictures.seconds(found.given_ms), pictures.seconds(found.taken_ms)
     session.say(f"your jobs were given {found.given} outputs ({size} bytes): {mine} of execution saved")
     session.say(f"others were given your outputs {found.taken} times: {others} of execution saved")
-
-
-def _moment(option: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    moment = until(text).moment
-    if moment is None:
-        raise Refused(f"{option}: {text[:40]!r} is no age: write 10m, 2h or 90d, or a time")
-    return moment
 
 
 def _line(entry: Entry) -> str:

@@ -11,7 +11,8 @@ from gateway.folders import APP
 from gateway.problems import Refused
 from gateway.reach import registry_of
 from gateway.session import Session
-from gateway.until import until
+from gateway.until import time_of
+from gateway.which import Which
 from readmodel import queries, registry, spread
 from readmodel.rows import User
 from readmodel.spread import Chosen, Selection, Spread
@@ -20,21 +21,8 @@ from schemas.topics import Topic
 
 Command = Invalidated | Quarantined | Released
 MOST_COMMITS = 10_000
+NO_TIME = "no time: write 2030-01-31T12:00:00, or how long ago (10m, 2h, 3d)"
 SHOWN = 50  # tasks that are listed; --json has all
-
-
-class Which(NamedTuple):
-    """The options that say which executions are meant, as they were given. `commits`: `A..B`, or one."""
-
-    task: str | None
-    fingerprint: str | None
-    node: str | None
-    script: str | None
-    repository: str | None
-    commits: str | None
-    image: str | None
-    since: str | None
-    until: str | None
 
 
 class How(NamedTuple):
@@ -99,8 +87,8 @@ def _chosen(session: Session, client: Client, which: Which) -> list[Chosen]:
         script=which.script,
         commits=_commits(session, which),
         image=which.image,
-        since=_moment("--since", which.since),
-        until=_moment("--until", which.until),
+        since=time_of("--since", which.since, NO_TIME),
+        until=time_of("--until", which.until, NO_TIME),
     )
     return spread.chosen(client.rows, selection)
 
@@ -131,15 +119,6 @@ def _commits(session: Session, which: Which) -> tuple[str, ...] | None:
     place, cache = known.get(which.repository, which.repository), session.folders.cache / "repositories"
     with git.open_repository(place, cache, which.commits) as repository:
         return tuple(git.commits_of(repository, which.commits, MOST_COMMITS))
-
-
-def _moment(option: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    moment = until(text).moment
-    if moment is None:
-        raise Refused(f"{option}: {text[:40]!r} is no time: write 2030-01-31T12:00:00, or how long ago (10m, 2h, 3d)")
-    return moment
 
 
 def _with_downstream(client: Client, chosen: list[Chosen], reached: Spread) -> list[Chosen]:

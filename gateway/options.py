@@ -57,10 +57,12 @@ def command(group: typer.Typer, name: str, *more: inspect.Parameter) -> Callable
 
     def register(function: Callable[..., int | None]) -> None:
         _, *own = inspect.signature(function).parameters.values()
+        overriding = {one.name: _OVERRIDES[one.name] for one in (*more, *_SHARED) if one.name in _OVERRIDES}
 
         @functools.wraps(function)
         def run(ctx: typer.Context, **values: Any) -> None:
-            raise typer.Exit(function(_session(ctx, values), **values) or 0)
+            options = {key: values.pop(name) for name, key in overriding.items()}
+            raise typer.Exit(function(_session(ctx, values, options), **values) or 0)
 
         run.__signature__ = inspect.Signature([_CONTEXT, *own, *more, *_SHARED])  # type: ignore[attr-defined]
         group.command(name)(run)
@@ -91,12 +93,11 @@ _OVERRIDES = {
 }
 
 
-def _session(ctx: typer.Context, values: dict[str, Any]) -> Session:
-    """Take the shared options, and those that override the configuration, out of `values`."""
+def _session(ctx: typer.Context, values: dict[str, Any], options: dict[str, Any]) -> Session:
+    """Take the shared options out of `values`. `options`: what overrides the configuration, by its key there."""
     root = ctx.find_root().obj
     values.pop("debug")
     data_dir = values.pop("data_dir") or root["data_dir"]
     config_file = values.pop("config_file") or root["config_file"]
-    options = {key: values.pop(name) for name, key in _OVERRIDES.items() if name in values}
     options["data.dir"] = str(data_dir) if data_dir else None
     return Session(config_file, options, values.pop("as_json"))

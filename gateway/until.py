@@ -42,5 +42,15 @@ def until(text: str | None) -> Until:
         ) from error
 
 
+def time_of(option: str, text: str | None, otherwise: str) -> int | None:
+    """The time that `option` was given, ms since 1970; None where it was not. A record is refused as `otherwise`."""
+    if text is None:
+        return None
+    moment = until(text).moment
+    if moment is None:
+        raise Refused(f"{option}: {text[:40]!r} is {otherwise}")
+    return moment
+
+
 def _now() -> int:
     return time.time_ns() // 1_000_000

@@ -79,16 +79,16 @@ def test_told_to_stop_it_cancels_the_job(ada: Person, scripts: Scripts, tmp_path
 def test_a_job_that_somebody_else_drives_is_left_alone_unless_forced(
     api_site: Site, ada: Person, scripts: Scripts, tmp_path: Path
 ) -> None:
-    root = api_site.person("root", is_admin=True)
+    driver = api_site.person("driver", is_admin=True)
     pipe = scripts.pipe("both slots")
     busy = [scripts.job(ada, {"wait": str(pipe), "number": number})["uuid"] for number in range(2)]
     for uuid in busy:
         scripts.running_task(ada, uuid)
     job = scripts.job(ada, {"write": "y"})["uuid"]
-    root.post(f"jobs/{job}/lock")
+    driver.post(f"jobs/{job}/lock")
     refused = crunch_job(ada, tmp_path, "--job", job)
     assert refused.code == 75
-    assert refused.err.startswith(f"crunch-job: job {job} is locked by {root.uuid}: --force-unlock ")
+    assert refused.err.startswith(f"crunch-job: job {job} is locked by {driver.uuid}: --force-unlock ")
     with start(ada, tmp_path, "--job", job, "--force-unlock") as process:
         assert process.stderr
         assert process.stderr.readline() == f"{job} job queued\n"

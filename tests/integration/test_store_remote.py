@@ -29,9 +29,9 @@ def block(person: Person, verb: str, name: str, **options: object) -> requests.R
 
 
 def test_a_token_of_scope_store_opens_all_blocks_and_nothing_else(far_site: Site) -> None:
-    far_site.person("root", is_admin=True)
+    far_site.person("operator", is_admin=True)
     far_site.person("ada")
-    machine = token_for(far_site, "root", "store")
+    machine = token_for(far_site, "operator", "store")
     signed = block(machine, "PUT", FOO, data=b"foo").text.strip()
     assert signed.startswith(f"{FOO}+3+A")
     assert block(machine, "GET", f"{FOO}+3").content == b"foo"
@@ -39,13 +39,13 @@ def test_a_token_of_scope_store_opens_all_blocks_and_nothing_else(far_site: Site
     assert machine.ask("GET", "keep_services/accessible").status_code == 200
     for path in ("jobs", "users/current", "collections", f"collections/{FOO}+3"):
         assert machine.ask("GET", path).status_code == 403, path
-    for other in (token_for(far_site, "ada", "store"), far_site.person("root")):
+    for other in (token_for(far_site, "ada", "store"), far_site.person("operator")):
         assert block(other, "GET", f"{FOO}+3").status_code == 403
     machine.session.close()
 
 
 def test_it_runs_tasks_on_inputs_that_it_has_from_there(far_site: Site, tmp_path: Path) -> None:
-    machine = token_for(far_site, "root", "store")
+    machine = token_for(far_site, "operator", "store")
     (tmp_path / "token").write_text(machine.token)
     settings = {
         "postgres.dsn": far_site.dsn,
