@@ -62,8 +62,7 @@ def _late(claim: Claim, record: Exited) -> Said:
         return [*_noted(claim, record), fenced(record.fingerprint)]
     if entry.output in (record.output, entry.named_output):
         return [nothing(record.fingerprint, Reason.ALREADY)]
-    told = f"it completed with {entry.output}, not {record.output}"
-    return [refused(record.fingerprint, Reason.OTHER_OUTPUT, told)]
+    return [refused(record.fingerprint, Reason.OTHER_OUTPUT, f"it completed with {entry.output}, not {record.output}")]
 
 
 def _noted(claim: Claim, record: Exited) -> Outputs:
@@ -204,6 +203,7 @@ def _fail(ctx: Context, claim: Claim, execution: Execution, record: Exited, reas
             exit_code=record.exit_code,
             detail=record.reason,
             log=record.log,
+            output=execution.named_output,
         )
         yield Output(TASKS, failed)
     yield from settle_waiters(ctx, claim, execution)

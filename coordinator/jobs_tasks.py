@@ -52,8 +52,17 @@ def task_copied(tree: Tree, record: t.TaskCopied) -> Outputs:
 
 def task_failed(tree: Tree, record: t.TaskFailed) -> Outputs:
     """It failed for good, and its job with it."""
-    details = {"failure": record.failure, "exit_code": record.exit_code, "detail": record.detail, "log": record.log}
-    yield from _ended(tree, record, "fail", reason=record.reason, **details)
+    yield from _ended(
+        tree,
+        record,
+        "fail",
+        reason=record.reason,
+        failure=record.failure,
+        exit_code=record.exit_code,
+        detail=record.detail,
+        log=record.log,
+        output=record.output,
+    )
 
 
 def _ended(tree: Tree, record: Any, event: str, **details: Any) -> Outputs:

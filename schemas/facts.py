@@ -103,6 +103,21 @@ class Disagreed(Record, frozen=True, tag="disagreed", kw_only=True):
     outputs: Annotated[tuple[Locator, Locator], Meta(description="their portable data hashes")]
 
 
+MOST_BESIDE = 16
+
+
+class Doubled(Record, frozen=True, tag="doubled", kw_only=True):
+    """An alert: an execution was granted although its owner could have waited on another. It should never be said."""
+
+    fingerprint: Annotated[Fingerprint, Meta(description="of all of them")]
+    token: Annotated[Token, Meta(description="the execution that was just granted")]
+    beside: Annotated[
+        tuple[Token, ...],
+        Meta(max_length=MOST_BESIDE, description="live executions that would have done, the earliest first, not all"),
+    ]
+    live: Annotated[Count, Meta(description="how many its owner could be served by now, its own among them")]
+
+
 ExecutionStatus = Literal[
     "granted", "running", "done", "failed", "lost", "superseded", "cancelled", "missing", "invalidated", "impure"
 ]
@@ -174,7 +189,7 @@ class TaskChanged(Record, frozen=True, tag="task_changed", kw_only=True):
     ineligible: Annotated[Text, Meta(description="why it can't be reused although declared pure")] = ""
     token: Annotated[MaybeToken, Meta(description="execution whose output it has, or that runs for it")] = ""
     source: Annotated[MaybeUuid, Meta(description="copied: the task it came from")] = ""
-    output: Annotated[Locator, Meta(description="portable data hash, when complete or copied")] = ""
+    output: Annotated[Locator, Meta(description="portable data hash; of a failed task: what it had named before")] = ""
     log: Annotated[Locator, Meta(description="portable data hash of the log")] = ""
     children: Annotated[Count, Meta(description="tasks it queued")] = 0
     progress: Annotated[Count, Meta(description="permille")] = 0
@@ -197,6 +212,7 @@ FactRecord = (
     Genesis
     | Answered
     | Granted
+    | Doubled
     | Waiting
     | Promoted
     | Reused

@@ -146,7 +146,7 @@ class TaskCopied(Record, frozen=True, tag="task_copied", kw_only=True):
 
 
 class TaskFailed(Record, frozen=True, tag="task_failed", kw_only=True):
-    """The task ended without an output. First terminal record wins."""
+    """The task failed. What it had named as its output stays its own: nobody is given it. First terminal record wins."""
 
     root: Annotated[Uuid, Meta(description="its primary job")]
     task: Annotated[Uuid, Meta(description="the task")]
@@ -155,6 +155,7 @@ class TaskFailed(Record, frozen=True, tag="task_failed", kw_only=True):
     exit_code: Annotated[int, Meta(description="exit code of the last execution, -1 if none")] = -1
     detail: Annotated[Text, Meta(description="one line for people")] = ""
     log: Annotated[Locator, Meta(description="portable data hash of the last execution's log")] = ""
+    output: Annotated[Locator, Meta(description="what the last execution named as its output before it failed")] = ""
 
 
 class TaskUnclaimed(Record, frozen=True, tag="task_unclaimed", kw_only=True):

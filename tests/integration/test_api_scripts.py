@@ -85,6 +85,7 @@ def test_trees_of_tasks_run_level_by_level_and_their_output_is_in_tree_order(ada
         ("says nothing", "Failed", 1, {}),
         ("says it failed", "Failed", 1, {}),
         ("says it succeeded, exits with 1", "Complete", 1, {"left.txt": "all of it\n"}),
+        ("leaves a part, then fails", "Failed", 1, {"left.txt": "a part\n"}),
         ("queues and fails once", "Complete", 2, {}),
         ("Keep fails once", "Complete", 2, {}),
     ],

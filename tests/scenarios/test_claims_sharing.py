@@ -91,6 +91,23 @@ def test_children_of_a_failed_attempt_are_dropped():
     assert len(s.all(TaskCreated)) == 1
 
 
+def test_what_a_failed_execution_had_named_as_its_output_is_its_own_tasks_and_nobody_elses():
+    s = scene().asks("ada", "t1").asks("ada", "t2")
+    s.when(c.Reported(fingerprint=FP, token=s.tokens["t1"], output="partial")).exits("t1", 1)
+    assert [(b.task, b.output) for b in s.all(TaskFailed)] == [("t1", "partial")]
+    assert s.fate("t2") == "granted"
+    s.exits("t2", 1)
+    assert [b.output for b in s.all(TaskFailed)] == [""]
+    s.asks("ada", "t3")
+    assert s.fate("t3") == "granted"
+
+
+def test_what_an_attempt_named_counts_no_more_when_there_is_another():
+    s = scene().asks("ada", "t1")
+    s.when(c.Reported(fingerprint=FP, token=s.tokens["t1"], output="partial")).exits("t1", 111).exits("t1", 1)
+    assert [b.output for b in s.all(TaskFailed)] == [""]
+
+
 def test_a_permanent_failure_fails_its_own_task_and_the_waiters_are_decided_anew_in_order():
     s = scene().asks("ada", "t1").asks("ada", "t2").asks("ada", "t3").exits("t1", 1)
     assert s.fate("t1") == "failed"

@@ -320,6 +320,13 @@ def test_a_record_for_an_unknown_job_or_task_is_an_answer_not_an_error():
     h.jobs.answered(Outcome.REFUSED, Reason.UNKNOWN)
 
 
+def test_what_a_failed_task_had_named_as_its_output_stands_with_it():
+    h = House()
+    first = h.submit("j1")
+    h.tell(t.TaskFailed(root="j1", task=first, reason=Reason.PERMANENT_FAILURE, output="partial"))
+    assert [fact.output for fact in h.facts if fact.state == "failed"] == ["partial"]
+
+
 def test_the_machine_is_the_same_after_any_restart():
     h = House()
     first = h.submit("j1", parameters={"genome": "hg19"})

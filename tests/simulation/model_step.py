@@ -231,7 +231,13 @@ class Step:
         run = self.failed
         if run is not None and record.task == run.task and not self.told:
             self._own_failure(run, record)
-        elif self.pending is not None and self.pending.task == record.task:
+        else:
+            self._failure_without_a_run(record)
+        self.fired[f"failed: {record.reason}"] += 1
+
+    def _failure_without_a_run(self, record: t.TaskFailed) -> None:
+        self.must(2, not record.output, f"{record.task} had no execution of its own, and was given an output")
+        if self.pending is not None and self.pending.task == record.task:
             want = self.decided(record.task)
             self.must(6, self._may_be_refused(want, record.reason), f"{record.task} failed as {record.reason}")
         else:
@@ -239,7 +245,6 @@ class Step:
             known = [code for run, code in self.claim.failures if may_see(self.sight, want.owner, run)]
             enough = known.count(record.exit_code) >= self.model.config["failure_quorum"]
             self.must(6, record.reason is Reason.FAILURE_QUORUM and enough, f"{record.task} failed without a quorum")
-        self.fired[f"failed: {record.reason}"] += 1
 
     def _may_be_refused(self, want: Want, reason: Reason) -> bool:
         """Too many lost nodes, or waiters, of executions that its owner may know of."""
@@ -260,6 +265,7 @@ class Step:
             expected = Reason.FITS_NO_NODE
         self.must(4, record.reason is expected, f"{record.task} failed as {record.reason}, not as {expected}")
         self.must(4, last or expected is not Reason.ATTEMPTS_EXHAUSTED, f"{record.task} had attempts left")
+        self.must(4, record.output == run.named, f"{record.task} failed with {record.output}, it had named {run.named}")
         self.told = True
 
     def promoted_to(self, fact: f.Promoted) -> None:
