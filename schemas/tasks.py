@@ -146,7 +146,7 @@ class TaskCopied(Record, frozen=True, tag="task_copied", kw_only=True):
 
 
 class TaskFailed(Record, frozen=True, tag="task_failed", kw_only=True):
-    """The task failed. What it had named as its output stays its own: nobody is given it. First terminal record wins."""
+    """The task failed. What it had named as its output is its own and nobody else's. First terminal record wins."""
 
     root: Annotated[Uuid, Meta(description="its primary job")]
     task: Annotated[Uuid, Meta(description="the task")]
