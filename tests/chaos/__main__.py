@@ -1,4 +1,7 @@
-"""`./run chaos --minutes N [--seed S] [--runner docker] [--keep DIR] [--mutant NAME] [--only NEMESIS ...]`."""
+"""`./run chaos --minutes N [--seed S] [--runner docker] [--keep DIR] [--mutant NAME] [--only NEMESIS ...]`.
+
+`./run chaos --mutants [NAME ...]`: does it see anything? Each simpler rule has to be caught, the real ones not.
+"""
 
 import argparse
 import secrets
@@ -6,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.chaos.mutants import try_all
 from tests.chaos.nemeses import NEMESES, ON_CONTAINERS
 from tests.chaos.ruin import SAYS
 from tests.chaos.run import SETTLE, Run
@@ -18,6 +22,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="of the storm and of the order of the nemeses")
     parser.add_argument("--keep", type=Path, default=None, help="where the history goes; made new")
     parser.add_argument("--mutant", choices=sorted(MUTATIONS), default="", help="let all processes keep a simpler rule")
+    parser.add_argument(
+        "--mutants", nargs="*", choices=sorted(MUTATIONS), metavar="NAME", help="those of a name, or all"
+    )
     parser.add_argument("--runner", choices=("bubblewrap", "docker"), default="bubblewrap", help="of the tasks")
     parser.add_argument("--settle", type=float, default=SETTLE, help="seconds within which everything has to end")
     known = sorted([*NEMESES, *ON_CONTAINERS, *SAYS])
@@ -27,6 +34,8 @@ def main() -> int:
     folder = options.keep or Path(tempfile.mkdtemp(prefix="crunch-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
     print(f"chaos: seed {seed}; history in {folder}", file=sys.stderr, flush=True)
+    if options.mutants is not None:
+        return 0 if try_all(options.mutants or list(MUTATIONS), folder, seed, options.runner) else 1
     run = Run(
         folder,
         seed,

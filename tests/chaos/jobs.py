@@ -1,6 +1,7 @@
 """What the users of the storm ask for: few kinds of work, so that jobs are the same or overlap."""
 
 import json
+import shlex
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,10 +24,26 @@ def leaf(number: int) -> dict[str, Any]:
 
 def tree(number: int) -> dict[str, Any]:
     """Queues leaves, of which others queue some too."""
-    lines = [json.dumps(leaf(number + n) | {"is_pure": True}) for n in range(2)]
-    queue = "; ".join(f"echo {json.dumps(line)}" for line in lines)
-    command = f"({queue}) | crunch-task queue && crunch-task report --progress 0.5"
-    return {"command": f"{command}; echo tree > $TASK_OUTPUT/tree-{number}", "name": f"tree {number}"}
+    queue = _queue(*(leaf(number + n) | {"is_pure": True} for n in range(2)))
+    command = f"{queue} && crunch-task report --progress 0.5; echo tree > $TASK_OUTPUT/tree-{number}"
+    return {"command": command, "name": f"tree {number}"}
+
+
+def bound(number: int) -> dict[str, Any]:
+    """The same work in jobs that differ in a parameter, which the leaf that it queues depends on."""
+    command = f"sleep 0.3; echo leaf of $JOB_PARAMETER_GENOME > $TASK_OUTPUT/bound-{number // 2}"
+    child = {"command": command, "job_parameters": ["genome"], "is_pure": True}
+    genome = {"parameters": {"genome": f"hg{18 + number % 2}"}, "job_parameters": []}
+    return genome | {"command": _queue(child), "name": f"bound {number}"}
+
+
+def ring(number: int) -> dict[str, Any]:
+    """Queues itself."""
+    return {"command": f"{_queue({'is_pure': True})}; echo {number}", "name": f"ring {number}"}
+
+
+def _queue(*tasks: dict[str, Any]) -> str:
+    return f"printf '%s\\n' {' '.join(shlex.quote(json.dumps(task)) for task in tasks)} | crunch-task queue"
 
 
 def slow(number: int) -> dict[str, Any]:
@@ -57,7 +74,7 @@ def impure(number: int) -> dict[str, Any]:
     return leaf(number) | {"is_pure": False, "name": f"impure {number}"}
 
 
-KINDS = [*[leaf] * 4, *[tree] * 4, slow, slow, fails, again, odd, impure]
+KINDS = [*[leaf] * 4, *[tree] * 4, bound, bound, slow, slow, fails, again, odd, impure, ring]
 
 
 class Catalogue:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.machines import machines
 from schemas import assignments as a
@@ -22,6 +22,7 @@ from streams.audit import Report, verify
 from streams.kept import KeptStates, kept_in_folder
 from streams.log import Log, Place, Stored
 from streams.replaying import places_of
+from tests.chaos.signs import Signs
 from tests.chaos.town import BROKER_JUMP
 from tests.simulation.model import Model
 
@@ -44,6 +45,7 @@ class Judge:
         places = [place for topic in Topic for place in places_of(log, topic)]
         trimmed = [str(place) for place in places if log.start(place)]
         assert not trimmed, f"{trimmed} were trimmed: the model has to see all"
+        self._signs = Signs()
         self.model = Model({place: log.read(place, 0, 1)[0] for place in places})
         self._next = dict.fromkeys(places, 1)
         self._began = min(first.time for first in (log.read(place, 0, 1)[0] for place in places))
@@ -59,12 +61,13 @@ class Judge:
         count = 0
         places = {part.log_id: part.place for part in self.model.parts.values()}
         for place, stored in in_order(log, self._next, places, self._began):
-            self._note(place, stored)
+            body = self._note(place, stored)
             self.model.landed(place, stored)
+            self._signs.landed(body)
             count += 1
         return count
 
-    def _note(self, place: Place, stored: Stored) -> None:
+    def _note(self, place: Place, stored: Stored) -> Any:
         body = getattr(decode(place.topic, stored.value), "body", None)
         at = true_time(stored.time, self._began) / 1000
         self.counts[f"{place.topic} {type(body).__name__}"] += 1
@@ -78,6 +81,7 @@ class Judge:
             self.spans.append((self._granted.get(body.token, at), at))
             if body.status == "done":
                 self._done.add(body.token)
+        return body
 
     def in_flight(self, begin: float, end: float) -> bool:
         """Whether an execution was granted and had not ended at any moment between these."""

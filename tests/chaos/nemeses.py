@@ -7,7 +7,7 @@ import threading
 import time
 from typing import NamedTuple
 
-from tests.chaos import strikes, strikes_broker, strikes_engine
+from tests.chaos import strikes, strikes_broker, strikes_engine, strikes_node
 from tests.chaos.field import Field
 from tests.chaos.strikes import LEASE, SESSION, freeze, kill
 from tests.chaos.town import KINDS
@@ -29,6 +29,7 @@ NEMESES: dict[str, strikes.Strike] = {
     "kill watchdog": strikes.kill_watchdog,
     "freeze executor": freeze("executor", LEASE + 3),
     "freeze node": strikes.freeze_node,
+    "deaf node": strikes_node.deaf,
     "freeze coordinator": freeze("coordinator", SESSION + 3),
     "freeze standby": freeze("standby", SESSION + 3),
     "freeze projector": freeze("projector", SESSION + 1),

@@ -19,7 +19,7 @@ from tests.chaos.judge import Judge, audited
 from tests.chaos.nemeses import Nemeses, names
 from tests.chaos.report import ChaosReport, as_json
 from tests.chaos.ruin import SAYS, Ruin
-from tests.chaos.storm import Storm
+from tests.chaos.storm import EVEN, Mood, Storm
 from tests.chaos.town import Town
 from tests.chaos.watch import Watch
 from tests.simulation.sight import Broken
@@ -35,7 +35,7 @@ class Run:
     """`folder`: where the town stands and its history stays.
 
     `nemeses`: names of those that strike; None: all, and one of the ruins. `settle`: seconds within which everything
-    has to end after the last strike.
+    has to end after the last strike. `mood`: of those who ask.
     """
 
     def __init__(
@@ -48,13 +48,15 @@ class Run:
         mutant: str = "",
         settle: float = SETTLE,
         nemeses: list[str] | None = None,
+        mood: Mood = EVEN,
     ) -> None:
         self.report = ChaosReport(seed=seed, minutes=seconds / 60, runner=runner, mutant=mutant)
         self._town = Town(folder, runner, mutant)
         self._seconds = seconds
         self._settled = settle
+        self._mood = mood
         self._field = Field(self._town, seed)
-        named = nemeses or [*names(runner), list(SAYS)[seed % len(SAYS)]]
+        named = [*names(runner), list(SAYS)[seed % len(SAYS)]] if nemeses is None else nemeses
         self._ruins = [name for name in named if name in SAYS][:1]  # there is only one end
         self._nemeses = Nemeses(self._field, PAUSE, [name for name in named if name not in SAYS])
         self._history = folder / "history"
@@ -81,11 +83,12 @@ class Run:
         town = self._town
         watch = Watch(town.log)
         catalogue = Catalogue(town.store(), town.folder / "office", town.image)
-        storm = Storm(town.log, catalogue, watch, self.report.seed)
+        storm = Storm(town.log, catalogue, watch, self.report.seed, self._mood)
         try:
             storm.introduce()
             storm.start()
-            self._rage(storm, watch)
+            with self._noting():
+                self._rage(storm, watch)
             with self._noting():
                 self._settle(storm, watch)
             self._verdict(storm, watch)
@@ -96,7 +99,14 @@ class Run:
             storm.close()
 
     def _rage(self, storm: Storm, watch: Watch) -> None:
-        assert watch.until_first_output(START), f"no job is complete within {START:g} s, and nothing had struck yet"
+        patience = min(START, self._settled)
+        try:
+            assert watch.until_first_output(patience), f"invariant 10: before any strike no job ends in {patience:g} s"
+            self._strike()
+        finally:
+            storm.stop()
+
+    def _strike(self) -> None:
         self._nemeses.start()
         end = time.monotonic() + self._seconds
         try:
@@ -105,7 +115,6 @@ class Run:
                 self._archive()
         finally:
             self._nemeses.stop()
-            storm.stop()
 
     def _settle(self, storm: Storm, watch: Watch) -> None:
         """No waiter waits for ever: every job ends, every execution too."""

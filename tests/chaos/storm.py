@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from random import Random
+from typing import NamedTuple
 
 from coordinator import ids
 from gateway.people import group_uuid, user_set
@@ -21,17 +22,31 @@ from tests.chaos.watch import Watch
 NAMES = ("ada", "ben", "cyd", "dan")
 OPEN = 24  # jobs that have not ended, at which nobody asks for more
 SLOW = 4  # jobs
-REVOCATIONS = 0.25  # of what happens to permissions
+
+
+class Mood(NamedTuple):
+    """What share of all that happens is a grant or its end, and a cancel; how many of the grants are an end."""
+
+    permits: float = 0.15
+    cancels: float = 0.10
+    revocations: float = 0.25
+
+
+EVEN = Mood()
+FICKLE = Mood(permits=0.25, cancels=0.25, revocations=0.5)
 
 
 class Storm:
     """One thread that asks. `acknowledged`: place and offset of each append that was. `jobs`: all, in order."""
 
-    def __init__(self, opened: Callable[[], Log], catalogue: Catalogue, watch: Watch, seed: int) -> None:
+    def __init__(
+        self, opened: Callable[[], Log], catalogue: Catalogue, watch: Watch, seed: int, mood: Mood = EVEN
+    ) -> None:
         self._opened = opened
         self._catalogue = catalogue
         self._watch = watch
         self._random = Random(seed)
+        self._mood = mood
         self._log: Log | None = None
         self._stopping = threading.Event()
         self._breath = threading.Event()  # never set
@@ -86,12 +101,12 @@ class Storm:
 
     def _happen(self) -> None:
         drawn = self._random.random()
-        if drawn < 0.75:
-            self._burst()
-        elif drawn < 0.9:
-            self._permit()
-        elif self.jobs:
+        if drawn < self._mood.cancels:
             self._cancel()
+        elif drawn < self._mood.cancels + self._mood.permits:
+            self._permit()
+        else:
+            self._burst()
 
     def _burst(self) -> None:
         """Several ask for the same at the same moment."""
@@ -107,7 +122,7 @@ class Storm:
         self.say(Topic.TASKS, JobSubmitted(root=root, owner=owner, request=root, spec=spec))
 
     def _permit(self) -> None:
-        if self._granted and self._random.random() < REVOCATIONS:
+        if self._granted and self._random.random() < self._mood.revocations:
             subject, thing = self._granted.pop(self._random.randrange(len(self._granted)))
             self.say(Topic.SETTINGS, GrantRemoved(subject=subject, object=thing))
         else:

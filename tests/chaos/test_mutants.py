@@ -1,0 +1,32 @@
+"""Which mutations are tried, and what counts as caught."""
+
+import pytest
+
+from tests.chaos.mutants import LEFT_OUT, TRIALS, TRIED_IN, Verdict
+from tests.chaos.nemeses import NEMESES
+from tests.support.mutations import MUTATIONS
+
+
+def test_each_mutation_is_tried_or_left_out_for_a_reason() -> None:
+    assert sorted([*TRIED_IN, *LEFT_OUT]) == sorted(MUTATIONS)
+    assert set(TRIED_IN.values()) == set(TRIALS)
+    assert {name for trial in TRIALS.values() for name in trial.nemeses} <= NEMESES.keys()
+
+
+@pytest.mark.parametrize(
+    ("mutant", "wrong", "is_right", "said"),
+    [
+        ("gaps", ["audit: claims/0 7: not there"], True, "caught"),
+        ("gaps", ["standby stopped: unexpected", "invariant 10: 1 job has not ended"], True, "caught"),
+        ("gaps", ["standby stopped: unexpected"], False, "NOT CAUGHT"),
+        ("gaps", [], False, "NOT CAUGHT"),
+        ("", [], True, "clean"),
+        ("", ["standby stopped: unexpected"], False, "NOT CLEAN"),
+    ],
+)
+def test_only_what_the_topics_say_counts_against_a_mutation_and_anything_against_the_real_rules(
+    mutant: str, wrong: list[str], is_right: bool, said: str
+) -> None:
+    verdict = Verdict("deaf node", mutant, wrong, 61.0)
+    assert verdict.is_right is is_right
+    assert verdict.line().startswith(said)
