@@ -129,6 +129,11 @@ def _needless(model: Model, fact: f.Granted, want: c.Requested) -> Problems:
             yield 1, f"{fact.task} was granted {fact.token} although a visible execution is {execution.status}"
 
 
+def doubled(_model: Model, fact: f.Doubled) -> Problems:
+    """The machine itself found that the grant before this was one too many."""
+    yield 1, f"{fact.token} was granted beside {', '.join(fact.beside)}: the log itself says that one would have done"
+
+
 def _retried(model: Model, fact: f.Granted) -> Problems:
     old = model.held.get(fact.replaces)
     if old is None or old.status in (*LIVE, "done") or old.task != fact.task:
@@ -202,6 +207,7 @@ def _follow(model: Model, fact: f.ExecutionChanged, execution: Held) -> None:
 
 REPORTS: dict[type, Callable[[Model, Any], Problems]] = {
     f.Granted: granted,
+    f.Doubled: doubled,
     f.Waiting: giving.waiting,
     f.Promoted: giving.promoted,
     f.Reused: giving.reused,

@@ -18,6 +18,7 @@ import msgspec
 from coordinator import claims_entry, claims_exit, claims_import, claims_life
 from coordinator.claims_decide import decide
 from coordinator.claims_give import Context, Outputs, Said
+from coordinator.claims_proof import with_alerts
 from coordinator.claims_state import Claim, has_request
 from coordinator.config import Config, apply
 from coordinator.fingerprint import is_impure
@@ -104,10 +105,10 @@ class Claims:
             return self._lazily(said, fingerprint, claim)
         if not claim.executions:
             self._forget(fingerprint, claim)
-        return said
+        return list(with_alerts(ctx.view, claim, said)) if ctx.grants and len(claim.executions) > 1 else said
 
     def _lazily(self, said: Outputs, fingerprint: str, claim: Claim) -> Outputs:
-        yield from said
+        yield from with_alerts(self.state.view, claim, said)
         if not claim.executions:
             self._forget(fingerprint, claim)
 

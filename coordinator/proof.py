@@ -1,38 +1,21 @@
-"""The promise that nothing runs twice, looked at while it is kept: what else whoever was just granted an execution saw.
+"""The claims machine for a process that counts its grants, and those that should not have been."""
 
-The machine decides by `decide`; this looks at what stands there afterwards, and needs no word of how it came about.
-"""
-
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from coordinator.claims import Claims
 from coordinator.claims_give import Outputs
-from coordinator.claims_state import Claim, can_wait, visible
 from coordinator.machine import RULES_VERSION, Output, Seen
-from coordinator.visibility import View
-from schemas.facts import Granted
+from schemas.facts import Doubled, Granted
 from schemas.topics import Topic
 
-ON_PURPOSE = frozenset({"refresh", "conflict", "quarantined", "retry"})  # granted beside others, or in their place
-
-Heard = Callable[[Granted, int], None]
-"""Hears of each grant, and of how many live executions its owner could be served by then: 1, its own."""
-
-
-def live_in_view(view: View, claim: Claim, granted: Granted) -> int:
-    """Live executions that the owner of a fresh grant may see and wait on, its own and those granted before it."""
-    own = claim.executions.get(granted.token)
-    if own is None or own.status == "done" or granted.why in ON_PURPOSE:
-        return 1
-    seen = visible(view, own.owner, claim)
-    earlier = seen[: seen.index(own)] if own in seen else []
-    return 1 + sum(can_wait(execution, own.want) for execution in earlier)
+Heard = Callable[[Granted | Doubled], None]
+"""Hears of each grant, and after it, if there was something beside it that would have done, of that."""
 
 
 class WatchedClaims(Claims):
     """The machine of `claims`, which tells of its grants. Its steps and its state are the machine's own."""
 
-    heard: Heard = staticmethod(lambda _granted, _live: None)
+    heard: Heard = staticmethod(lambda _: None)
 
     def step(self, seen: Seen) -> Outputs:
         """What follows from one record."""
@@ -44,16 +27,14 @@ class WatchedClaims(Claims):
                 self._tell(output)
         return said
 
-    def _lazily_told(self, said: Outputs) -> Outputs:
+    def _lazily_told(self, said: Outputs) -> Iterator[Output]:
         for output in said:
             self._tell(output)
             yield output
 
     def _tell(self, output: Output) -> None:
-        fact = output.body
-        if type(fact) is Granted:
-            claim = self.rows.get(fact.fingerprint)
-            self.heard(fact, live_in_view(self.state.view, claim, fact) if claim else 1)
+        if isinstance(output.body, Granted | Doubled):
+            self.heard(output.body)
 
 
 class WatchedClaimsType:

@@ -5,12 +5,14 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 import msgspec
 
-from gateway import runtime, wiring
+from gateway import reach, runtime, wiring
 from gateway.problems import FAILED, Problem, one_line
 from gateway.session import Session
+from readmodel import queries
 from readmodel.connection import ReadModelError, connect
 
 LEAST_SPACE = 2**30  # bytes
@@ -109,6 +111,18 @@ def _git(_session: Session) -> Iterator[Finding]:
 def _running(session: Session) -> Iterator[Finding]:
     held = runtime.is_held(session.folders)
     yield Finding(what="up", status="ok", detail="running" if held else "not running")
+    if held:
+        with connect(reach.find(session).dsn) as connection:
+            yield nothing_twice(*queries.doubled(connection))
+
+
+def nothing_twice(number: int, latest: int | None) -> Finding:
+    """What the log itself says of grants beside others that would have done; `latest`: ms since 1970."""
+    if latest is None:
+        return Finding(what="nothing runs twice", status="ok", detail="the log has no alert")
+    last = datetime.fromtimestamp(latest / 1000).astimezone().isoformat(" ", "seconds")
+    alerts = f"{number} executions were granted although another would have done, the last one at {last}"
+    return Finding(what="nothing runs twice", status="problem", detail=f"{alerts}: run audit verify, and report it")
 
 
 CHECKS = (_python, _configuration, _data_folder, _postgres, _runners, _task_python, _git, _running)

@@ -29,6 +29,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "execution_granted": ("tasks", "token"),
     "execution_held": ("tasks", "token"),
     "execution_changed": ("tasks", "token"),
+    "doubled": ("doubled", "token"),
     "disagreed": ("disagreements", "earlier", "later"),
     "claim_changed": ("claims", "fingerprint"),
     "answered": ("answers", "cause_log_id", "cause_offset"),

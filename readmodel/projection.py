@@ -177,6 +177,7 @@ def _setting_changed(fact: f.SettingChanged) -> Statements:
 PROJECTIONS: dict[type, Callable[[Any], Statements]] = {
     f.Answered: _only("answered"),
     f.Granted: _granted,
+    f.Doubled: _only("doubled"),
     f.Waiting: _waiting,
     f.Promoted: _promoted,
     f.Reused: _reused,

@@ -131,6 +131,15 @@ def rules_at(connection: Connection, moment: int) -> int:
     return int(row["version"])
 
 
+def doubled(connection: Connection) -> tuple[int, int | None]:
+    """How many executions were granted although another would have done, and when the last one, ms since 1970.
+
+    For operators. It should be none: `audit verify` says which.
+    """
+    [row] = fetch(connection, "doubled", None, {})
+    return row["number"], row["latest"]
+
+
 def assembling(connection: Connection) -> list[r.Assembling]:
     """Jobs whose outputs are to be joined. For the assembler."""
     found = fetch(connection, "assembling", None, {})

@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from coordinator.dispatch import Dispatch
 from coordinator.dispatch_state import Node, Pool
-from schemas.facts import Granted
+from schemas.facts import Doubled, Granted
 from streams.loop import Runner
 
 LOGGER = logging.getLogger(__name__)
@@ -35,14 +35,19 @@ class GrantMetrics:
         )
         self._highest = 0
 
-    def heard(self, granted: Granted, live: int) -> None:
-        """A grant, and how many live executions its owner could be served by then."""
-        self._grants.labels(granted.why).inc()
-        if live > 1:
-            LOGGER.error(
-                "fingerprint %s was granted under %s although %d live executions would have done: run `audit verify`",
-                *(granted.fingerprint, granted.token, live - 1),
-            )
+    def heard(self, fact: Granted | Doubled) -> None:
+        """A grant, or that there was something beside the last one that would have done."""
+        if isinstance(fact, Granted):
+            self._grants.labels(fact.why).inc()
+            self._reach(1)
+            return
+        LOGGER.error(
+            "fingerprint %s was granted under %s although %d live executions would have done: run `audit verify`",
+            *(fact.fingerprint, fact.token, fact.live - 1),
+        )
+        self._reach(fact.live)
+
+    def _reach(self, live: int) -> None:
         if live > self._highest:
             self._highest = live
             self._most.set(live)

@@ -190,6 +190,12 @@ from json_to_recordset(%s::json) as f (
 )
 on conflict (earlier, later) do nothing
 
+-- name: doubled
+insert into rm.doubled (token, fingerprint, beside, live, told_at)
+select f.token, f.fingerprint, f.beside, f.live, f.time
+from json_to_recordset(%s::json) as f (token text, fingerprint text, beside text[], live bigint, time bigint)
+on conflict (token) do nothing
+
 -- name: claim_changed
 insert into rm.claims (fingerprint, quarantined, reason, changed_at)
 select f.fingerprint, f.quarantined, f.reason, f.time

@@ -193,6 +193,14 @@ select outcome, reason, about, detail, answered_at
 from rm.answers
 where log_id = %(log_id)s and command_offset = %(offset)s
 
+-- name: answers
+select a.log_id, a.command_offset, a.outcome, a.reason, a.about, a.detail, a.answered_at
+from unnest(%(log_ids)s::text[], %(offsets)s::bigint[]) as c (log_id, command_offset)
+join rm.answers a using (log_id, command_offset)
+
+-- name: doubled
+select count(*) as number, max(d.told_at) as latest from rm.doubled d
+
 -- name: assembling
 select j.root, j.owner, j.task_count from rm.jobs j where j.state = 'assembling' order by j.root
 

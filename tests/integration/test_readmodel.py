@@ -1,5 +1,7 @@
 """What people are told, and what they are not."""
 
+from coordinator import claims_decide
+from gateway import doctor
 from readmodel import queries
 from readmodel.explain import explain
 from readmodel.story import job_log
@@ -216,3 +218,17 @@ def test_settings_are_there_to_be_read(model):
     assert (ada.uuid, ada.is_admin, ada.is_active) == ("ada", False, True)
     assert model.ask(queries.user_named, "nobody") is None
     assert [user.name for user in model.ask(queries.users)] == ["ada", "ben", "eve", "root"]
+
+
+def test_an_alert_is_kept_and_doctor_says_so(model, monkeypatch):
+    assert model.ask(queries.doubled) == (0, None)
+    assert doctor.nothing_twice(0, None).status == "ok"
+    monkeypatch.setattr(claims_decide, "can_wait", lambda _execution, _want: False)
+    for root in ("job-1", "job-2", "job-3"):
+        model.office.submit("ada", root, spec("same"))
+    model.office.settle()
+    number, latest = model.ask(queries.doubled)
+    assert number == 2
+    found = doctor.nothing_twice(number, latest)
+    assert found.status == "problem"
+    assert "2 executions were granted although another would have done, the last one at " in found.detail

@@ -2,6 +2,7 @@
 
 import pytest
 
+from coordinator import claims_decide
 from coordinator.audit_claims import ClaimsChecker
 from coordinator.audit_jobs import JobsChecker
 from schemas import facts as f
@@ -67,6 +68,19 @@ def test_a_machine_that_gives_across_a_border_is_caught(mutation, then):
     assert happen() == []
     with mutation():
         assert 6 in happen()
+
+
+def test_a_grant_beside_another_is_found_and_so_is_what_the_machine_said_of_it(monkeypatch):
+    monkeypatch.setattr(claims_decide, "can_wait", lambda _execution, _want: False)
+    office = Office()
+    office.user("ada")
+    for root in ("job-1", "job-2"):
+        office.submit("ada", root, spec("same"))
+        office.settle()
+    said = list(violations(office))
+    assert [violation.invariant for violation in said] == [1, 1]
+    assert "although a visible execution is granted" in said[0].text
+    assert "the log itself says that one would have done" in said[1].text
 
 
 def violations(office):

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message
 
 from consumers.executor.service import Executor, Offer
 from consumers.metrics import ExecutorMetrics, ProjectorMetrics
+from coordinator import claims_decide
 from coordinator.dispatch import Dispatch
 from coordinator.proof import WatchedClaimsType
 from gateway.api.metrics import RequestMetrics
@@ -181,11 +182,15 @@ def test_a_machine_says_how_far_it_is_and_how_long_it_takes() -> None:
     assert "crunch_reuse_machine_position claims 0" not in samples(made.registry), "it runs no more"
 
 
-def test_two_live_executions_that_one_would_do_for_are_an_alert(caplog: pytest.LogCaptureFixture) -> None:
+def test_two_live_executions_that_one_would_do_for_are_an_alert(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = instruments()
     grants = made.grants()
-    story = Given(WatchedClaimsType(lambda fact, _: grants.heard(fact, 2))())
-    story.having(Requested(fingerprint="f" * 64, task="t", root="job", owner="ada"))
+    monkeypatch.setattr(claims_decide, "can_wait", lambda _execution, _want: False)
+    story = Given(WatchedClaimsType(grants.heard)())
+    for task in ("t1", "t2"):
+        story.having(Requested(fingerprint="f" * 64, task=task, root="job", owner="ada"))
     assert samples(made.registry)["crunch_reuse_live_executions_per_view_max"] == 2
     assert "although 1 live executions would have done" in caplog.text
 

@@ -11,7 +11,7 @@ from coordinator.jobs import Jobs
 from coordinator.proof import WatchedClaims
 from coordinator.settings import Settings
 from schemas.codec import encode
-from schemas.facts import Granted
+from schemas.facts import Doubled, Granted
 from schemas.fields import Record
 from schemas.partition import partition_of
 from schemas.topics import Topic, key_of
@@ -33,8 +33,8 @@ class ProvenClaims(WatchedClaims):
     """Claims of which no grant is made beside another that would do."""
 
     @staticmethod
-    def heard(granted: Granted, live: int) -> None:
-        assert live == 1, f"{granted.task} was granted beside {live - 1} that it could wait on ({granted.why})"
+    def heard(fact: Granted | Doubled) -> None:
+        assert type(fact) is Granted, f"{fact.token} was granted beside {fact.beside}, which would have done"
 
 
 MACHINES: dict[Topic, Any] = {
