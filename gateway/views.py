@@ -5,11 +5,13 @@ from contextlib import closing
 
 from gateway import pictures, reach
 from gateway.client import Client
+from gateway.pages.fleet import LONGEST, Fleet, heard_at
 from gateway.problems import FAILED, Refused
 from gateway.session import Session
 from readmodel import explain as explanations
 from readmodel import queries, registry, story, telling
 from readmodel.rows import Job, User
+from streams.log import LogError
 
 
 def jobs(session: Session, as_user: str | None, limit: int) -> None:
@@ -93,6 +95,7 @@ def explain(session: Session, as_user: str | None, task: str) -> None:
         found = explanations.explain(client.rows, user.uuid, task)
         if found is None:
             raise _unknown_task(user, task)
+        found = explanations.with_signs_of_life(found, lambda node: _heard(session, client, node))
         log = story.job_log(client.rows, user.uuid, found.task.root, task=task)
     with closing(reach.registry_of(session)) as rows:
         marks = registry.marks_of(rows, found.task.root, task)
@@ -102,6 +105,15 @@ def explain(session: Session, as_user: str | None, task: str) -> None:
         session.say(pictures.safe(line))
     for said in log:
         session.say(f"  [dim]{pictures.clock(said.said_at)}  {pictures.safe(said.text)}[/dim]")
+
+
+def _heard(session: Session, client: Client, node: str) -> int | None:
+    """When the node gave its last sign of life, as far as the end of the log says."""
+    try:
+        return heard_at(Fleet(newest=LONGEST).look(client.log), node)
+    except LogError as error:
+        session.note(f"when {node} was last heard of can't be read: {error}")
+        return None
 
 
 def compare(session: Session, as_user: str | None, task: str, other: str) -> None:

@@ -14,7 +14,7 @@ from readmodel.differences import Difference, differences
 from readmodel.nearest import Nearest, Work, nearest_to
 from readmodel.rows import Execution, Named, Row, Task
 from readmodel.sight import sight
-from readmodel.waiting import Wait, wait_of
+from readmodel.waiting import Heard, Wait, wait_of, with_life
 from schemas.spec import TaskSpec
 
 How = Literal["todo", "requested", "waiting", "running", "executed", "reused", "refused", "failed", "cancelled"]
@@ -78,6 +78,13 @@ def explain(connection: Connection, viewer: str, uuid: str) -> Explanation | Non
     why = reasons(task, tuple(known[:own]), own_access(known[own:], task))
     nearest = () if own else nearest_to(connection, sight(connection, viewer), work_of(task))
     return msgspec.structs.replace(told, why_executed=why, earlier=tuple(known[:own]), nearest=nearest)
+
+
+def with_signs_of_life(told: Explanation, heard: Heard) -> Explanation:
+    """The same with the last sign of life of the node that the task waits for, if it waits for one."""
+    if told.waiting is None:
+        return told
+    return msgspec.structs.replace(told, waiting=with_life(told.waiting, heard))
 
 
 def compare(connection: Connection, viewer: str, uuid: str, other: str) -> Compared | None:

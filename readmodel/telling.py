@@ -54,6 +54,8 @@ def _of_wait(wait: Wait) -> str:
     parts = [f"it is {wait.owner}'s, {_STANDS.get(wait.status, wait.status)}"]
     if wait.status == "running" and wait.running_at is not None:
         parts.append(f"on {wait.node} since {_moment(wait.running_at)}")
+    if wait.alive_at is not None:
+        parts.append(f"whose last sign of life was at {_moment(wait.alive_at)}")
     if wait.progress:
         parts.append(f"at {wait.progress / 10:.0f} %")
     parts.append(f"number {wait.position} of those that wait and that you can see")

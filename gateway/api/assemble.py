@@ -13,7 +13,9 @@ from gateway.api.service import Service, TaskRules
 from gateway.api.tls import certificate
 from gateway.content import blocks_of
 from gateway.folders import Folders
-from gateway.pages.web import Pages
+from gateway.pages.fleet import heard_at
+from gateway.pages.scout import Scout
+from gateway.pages.web import Pages, probes
 from gateway.resolve import ImageResolver
 from store.collections import CollectionStore
 from streams.log import Log
@@ -40,9 +42,10 @@ class Api:
         self.address = address_of(listening)
         made, key = certificate(folders.api, str(listening.getsockname()[0]))
         blocks = blocks_of(folders)
-        self.service = Service(log, dsn, CollectionStore(blocks), folders.cache, images, tasks)
+        self.service = Service(log, dsn, CollectionStore(blocks), folders.cache, images, tasks, self._heard)
+        self._scout = Scout(log, probes(folders.checkpoints))
         dispatcher = Dispatcher(self.service, RESOURCES, HANDLERS)
-        self._pages = Pages(self.service, log, folders.checkpoints)
+        self._pages = Pages(self.service, self._scout)
         routes = [*self._pages.routes(), *keep.Keep(dispatcher, blocks).routes()]
         app = application(dispatcher, self.address, DEFAULT_PREFIX, *routes)
         self._server = Server(metrics.around(app) if metrics else app, listening, made, key)
@@ -55,5 +58,8 @@ class Api:
 
     def close(self) -> None:
         """Let go of connections and threads."""
-        self._pages.close()
+        self._scout.close()
         self.service.close()
+
+    def _heard(self, node: str) -> int | None:
+        return heard_at(self._scout.latest("nodes").value, node)

@@ -28,6 +28,7 @@ def _explained(caller: Caller, uuid: str) -> Object:
         if found is None:
             raise not_found()
         marks = [_plain(one) for one in registry.marks_of(connection, found.task.root, found.task.task)]
+    found = explain.with_signs_of_life(found, caller.service.heard)
     return {"kind": "arvados#explanation", **_plain(found), "marks": marks, "text": telling.sentences(found)}
 
 

@@ -25,6 +25,7 @@ from readmodel.connection import Connection, ReadModelUnreachable, configure
 from readmodel.registry import Token
 from readmodel.rows import Answer
 from readmodel.sight import Sight, sight, user_standing, view
+from readmodel.waiting import Heard
 from schemas.fields import Record
 from schemas.reasons import Outcome
 from schemas.topics import Topic
@@ -45,16 +46,24 @@ class TaskRules(NamedTuple):
 
 class Service:
     """One API process's parts. `cache`: a folder for git's copies; `images`: resolves names of images.
-    `tasks`: how running tasks are known.
+    `tasks`: how running tasks are known. `heard`: when a node last gave a sign of life.
 
     Raises ReadModelError, LogError when made where the servers are not there.
     """
 
     def __init__(
-        self, log: Log, dsn: str, store: CollectionStore, cache: Path, images: ImageResolver, tasks: TaskRules
+        self,
+        log: Log,
+        dsn: str,
+        store: CollectionStore,
+        cache: Path,
+        images: ImageResolver,
+        tasks: TaskRules,
+        heard: Heard,
     ) -> None:
         self.store = store
         self.cache, self.images, self.tasks = cache, images, tasks
+        self.heard = heard
         self.pool = ConnectionPool(
             dsn,
             connection_class=Connection,

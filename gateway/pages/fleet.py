@@ -42,9 +42,11 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fleet:
-    """Follows the topic `work`, a part of it in each look."""
+    """Follows the topic `work`, a part of it in each look. `newest`: begins with so many records at each partition's
+    end; None: with all there are."""
 
-    def __init__(self) -> None:
+    def __init__(self, newest: int | None = None) -> None:
+        self._newest = newest
         self._nodes: dict[tuple[str, str], Node] = {}
         self._positions: dict[int, int] = {}
 
@@ -56,7 +58,7 @@ class Fleet:
 
     def _follow(self, log: Log, number: int) -> int:
         place = Place(Topic.WORK, number)
-        position = max(self._positions.get(number, 0), log.start(place))
+        position = max(self._positions.get(number, self._first(log, place)), log.start(place))
         read = 0
         while read < LONGEST and (batch := log.read(place, position, BATCH)):
             for stored in batch:
@@ -64,6 +66,9 @@ class Fleet:
             position, read = batch[-1].offset + 1, read + len(batch)
         self._positions[number] = position
         return max(log.end(place) - position, 0)
+
+    def _first(self, log: Log, place: Place) -> int:
+        return 0 if self._newest is None else log.end(place) - self._newest
 
     def _hear(self, time: int, value: bytes) -> None:
         envelope = decode(Topic.WORK, value)
@@ -95,6 +100,11 @@ class Fleet:
         if node is None:
             node = self._nodes[key] = Node(name=body.node, pool=body.pool, incarnation=body.incarnation)
         return node
+
+
+def heard_at(seen: Seen | None, name: str) -> int | None:
+    """When the node gave its last sign of life, ms since 1970; None where nothing is known of it."""
+    return max((node.alive_at for node in (seen.nodes if seen else ()) if node.name == name), default=None)
 
 
 def _joined(time: int, body: Joined) -> Node:

@@ -68,6 +68,7 @@ def task(look: Look) -> Data:
         lines = story.job_log(connection, look.viewer, found.root, task=found.task, limit=LINES)
         queued = board.children(connection, look.viewer, found.root, found.task, PAGE + 1, look.offset)
         its_job = board.job(connection, look.viewer, found.root)
+    explained = explain.with_signs_of_life(explained, look.service.heard)
     spec = msgspec.json.decode(found.spec, type=TaskSpec)
     return paged(look, queued) | {
         "task": found,

@@ -22,10 +22,9 @@ from gateway.pages.limit import Limit
 from gateway.pages.live import Stream, Streams
 from gateway.pages.look import Data, Look, View
 from gateway.pages.partitions import Partitions
-from gateway.pages.scout import Scout
+from gateway.pages.scout import Probe, Scout
 from gateway.pages.session import COOKIE, SESSION_SECONDS, Session, Sessions
 from readmodel.sight import sight
-from streams.log import Log
 
 VIEWS = (*views.VIEWS, *operating.VIEWS)
 STATIC = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -36,17 +35,20 @@ LIVE_TROUBLE = "the page can't be made anew now"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class Pages:
-    """The dashboard over a service. `checkpoints`: the folder of states; `taken_within`: see `Stream`."""
+def probes(checkpoints: Path) -> dict[str, Probe]:
+    """What pages show of the log itself. `checkpoints`: the folder of states."""
+    return {age.FACTS: age.ends_of_facts, "nodes": Fleet().look, "partitions": Partitions(checkpoints).look}
 
-    def __init__(self, service: Service, log: Log, checkpoints: Path) -> None:
+
+class Pages:
+    """The dashboard over a service. `scout`: reads what `probes` says, for the pages."""
+
+    def __init__(self, service: Service, scout: Scout) -> None:
         self._service = service
         self._sessions = Sessions(service)
         self._limit = Limit(TRIES, EVERY)
         self._streams = Streams()
-        self._scout = Scout(
-            log, {age.FACTS: age.ends_of_facts, "nodes": Fleet().look, "partitions": Partitions(checkpoints).look}
-        )
+        self._scout = scout
 
     def routes(self) -> list[Route]:
         """All of them; those of the API come after."""
@@ -68,10 +70,6 @@ class Pages:
     def end(self) -> None:
         """Let live pages end, from any thread."""
         self._service.commands.news.end()
-
-    def close(self) -> None:
-        """End the thread."""
-        self._scout.close()
 
     # --- A page in its three forms ------------------------------------------------------------------------------------
 

@@ -41,3 +41,26 @@ def test_a_task_and_its_job_are_explained_and_compared(ada: Person, scripts: Scr
     for path in (f"jobs/{one}/explain", f"job_tasks/{first_task(ada, one)}/explain"):
         assert ben.ask("GET", path).json()["errors"] == absent.json()["errors"]
     assert ben.ask("GET", f"jobs/{three}/explain?diff={one}").json()["errors"] == absent.json()["errors"]
+
+
+def test_who_waits_is_told_of_the_node_and_its_last_sign_of_life(scripts: Scripts, api_site: Site) -> None:
+    una = api_site.person("una")
+    pipe = scripts.pipe("una")
+    body = scripts.body({"mark": "waited for", "wait": str(pipe)}, is_pure=True, job_parameters=["all"])
+    first = una.post("jobs", **body)["uuid"]
+    scripts.running_task(una, first)
+    second = una.post("jobs", **body)["uuid"]
+
+    def waits(_: object) -> object:
+        told = una.get(f"jobs/{second}/explain")
+        return told if told["how"] == "waiting" and told["waiting"]["alive_at"] else None
+
+    told = api_site.crunch.until(waits)
+    assert told["waiting"]["owner"] == "una"
+    assert "whose last sign of life was at " in told["text"][1]
+    page = una.session.get(f"https://{una.address}/tasks/{first_task(una, second)}.json").json()
+    assert page["explained"]["waiting"]["alive_at"] >= told["waiting"]["alive_at"]
+    said = api_site.crunch.run("explain", first_task(una, second), "--as", "una", "--json")
+    assert said.json["explanation"]["waiting"]["alive_at"] >= told["waiting"]["alive_at"]
+    pipe.open("w").close()
+    assert scripts.ended(una, second)["output"] == scripts.ended(una, first)["output"]

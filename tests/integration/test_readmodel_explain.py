@@ -5,7 +5,7 @@ import pytest
 
 from coordinator.taskspec import build
 from readmodel import queries, registry
-from readmodel.explain import compare, explain
+from readmodel.explain import compare, explain, with_signs_of_life
 from readmodel.telling import comparison, sentences
 from schemas import claims as c
 from schemas.reasons import Failure
@@ -346,6 +346,11 @@ def test_waiting_looks_like_waiting(model):
     line = sentences(model.explained("ben", "job-4"))[-1]
     assert line.startswith("it is ada's, running, on n1 since ")
     assert line.endswith("number 2 of those that wait and that you can see, earlier runs of this program took 2.0 s")
+    moments = {"n1": wait.running_at + 5_000}
+    alive = with_signs_of_life(model.explained("ben", "job-4"), moments.get)
+    assert alive.waiting.alive_at == moments["n1"]
+    assert "on n1 since" in sentences(alive)[-1].split(", whose last sign of life was at ")[0]
+    assert with_signs_of_life(model.explained("ada", "job-1"), moments.get).waiting is None
     office.may_not_read("ben", "ada")
     office.settle()
     told = model.explained("ben", "job-4")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.api.news import News
 from gateway.pages import plots
 from gateway.pages.content import plain
-from gateway.pages.fleet import Fleet
+from gateway.pages.fleet import Fleet, heard_at
 from gateway.pages.limit import ADDRESSES, Limit
 from gateway.pages.lineage_picture import BOX_HEIGHT, picture
 from gateway.pages.live import Stream, Streams
@@ -258,3 +258,7 @@ def test_nodes_are_as_they_said_last() -> None:
     seen = fleet.look(log)
     assert [(node.is_paused, node.is_draining) for node in seen.nodes] == [(True, False), (False, False)]
     assert seen.behind == 0
+    latest = Fleet(newest=1).look(log)
+    assert [node.name for node in latest.nodes] == ["n2"]
+    assert heard_at(latest, "n2") == latest.nodes[0].alive_at > 0
+    assert heard_at(latest, "n1") is heard_at(None, "n2") is None
