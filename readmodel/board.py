@@ -16,7 +16,9 @@ from readmodel.sql import statements
 
 SQL = statements("board.sql")
 Shown = Literal["all", "active", "complete", "failed", "cancelled"]
-LATEST = 20_000  # copies that are looked at for the work that is copied most
+STATES: dict[Shown, list[str] | None] = {"all": None, "active": ["queued", "running", "assembling"]}
+LATEST = 10_000  # copies that are looked at for the work that is copied most
+MOST_WAITERS = 1_000  # that are counted
 HOUR = 3_600_000  # ms
 T = TypeVar("T", bound=r.Row)
 
@@ -50,7 +52,7 @@ class Job(r.Row, frozen=True):
 
 
 class Flight(r.Row, frozen=True):
-    """An execution that is granted or runs. `waiters`: tasks that the viewer sees wait on it."""
+    """An execution that is granted or runs. `waiters`: tasks that the viewer sees wait on it, up to MOST_WAITERS."""
 
     token: str
     fingerprint: str
@@ -122,13 +124,13 @@ class Projected(r.Row, frozen=True):
 
 def jobs(connection: Connection, viewer: str, shown: Shown, limit: int, offset: int) -> list[Job]:
     """Jobs, newest first."""
-    asked = {"root": None, "shown": shown, "limit": limit, "offset": offset}
+    asked = {"root": None, "states": STATES.get(shown, [shown]), "limit": limit, "offset": offset}
     return _all(Job, _select(connection, "jobs", sight(connection, viewer), asked))
 
 
 def job(connection: Connection, viewer: str, root: str) -> Job | None:
     """One job, or None."""
-    asked = {"root": root, "shown": "all", "limit": 1, "offset": 0}
+    asked = {"root": root, "states": None, "limit": 1, "offset": 0}
     found = _all(Job, _select(connection, "jobs", sight(connection, viewer), asked))
     return found[0] if found else None
 
@@ -158,7 +160,7 @@ def in_flight(
     connection: Connection, viewer: str, limit: int, offset: int = 0, node: str | None = None
 ) -> list[Flight]:
     """Executions of the viewer's sight that are granted or run, longest first: all, or those on a node."""
-    asked = {"limit": limit, "offset": offset, "node": node}
+    asked = {"limit": limit, "offset": offset, "node": node, "most": MOST_WAITERS}
     return _all(Flight, _select(connection, "in_flight", sight(connection, viewer), asked))
 
 
@@ -176,15 +178,18 @@ def conflicts(
     connection: Connection, viewer: str, limit: int, offset: int = 0, fingerprint: str | None = None
 ) -> list[Conflict]:
     """Disagreements both sides of which the viewer sees, open ones first."""
+    seen = sight(connection, viewer)
     asked = {"limit": limit, "offset": offset, "fingerprint": fingerprint}
-    found = _select(connection, "conflicts", sight(connection, viewer), asked)
+    found = _select(connection, "conflicts", seen, asked)
+    tokens = sorted({row[side] for row in found for side in ("earlier", "later")})
+    rows = queries.masked(_select(connection, "sides", seen, {"tokens": tokens}))
+    sides = {row["token"]: msgspec.convert(row, r.Execution) for row in rows}
     made = []
     for row in found:
-        earlier = queries.execution(connection, viewer, row["earlier"])
-        later = queries.execution(connection, viewer, row["later"])
-        if earlier is not None and later is not None:
+        if row["earlier"] in sides and row["later"] in sides:
             told = row["quarantined"] and queries.quarantine(connection, viewer, row["fingerprint"]) is not None
-            made.append(Conflict(**row | {"earlier": earlier, "later": later, "quarantined": told}))
+            pair = {"earlier": sides[row["earlier"]], "later": sides[row["later"]], "quarantined": told}
+            made.append(Conflict(**row | pair))
     return made
 
 
