@@ -7,6 +7,8 @@ sandboxes that were really started, which the system did not write.
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
+from itertools import takewhile
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,11 +58,15 @@ class Judge:
         self.spans: list[tuple[float, float]] = []  # of executions, from grant to end
         self.counts: Counter[str] = Counter()
 
-    def read(self, log: Log) -> int:
-        """Take in what is new; how many records."""
+    def read(self, log: Log, until: float = inf) -> int:
+        """Take in what is new; how many records.
+
+        `until` (seconds since 1970): before what is here was read off the log. What came while it was read may be here
+        in one topic and not yet in another that it rests on, as an executor's records name no cause.
+        """
         count = 0
         places = {part.log_id: part.place for part in self.model.parts.values()}
-        for place, stored in in_order(log, self._next, places, self._began):
+        for place, stored in in_order(log, self._next, places, self._began, until):
             body = self._note(place, stored)
             self.model.landed(place, stored)
             self._signs.landed(body)
@@ -120,13 +126,17 @@ def true_time(time: int, began: int) -> int:
 
 
 def in_order(
-    log: Log, positions: dict[Place, int], places: dict[str, Place], began: int
+    log: Log, positions: dict[Place, int], places: dict[str, Place], began: int, until: float = inf
 ) -> Iterator[tuple[Place, Stored]]:
     """Records from these positions on, which advance: no effect before its cause, else by time of append.
 
-    What has a cause that is not there yet is left for the next time. `began`: time of the first record of all.
+    What has a cause that is not there yet is left for the next time, and all that came after `until` (seconds since
+    1970). `began`: time of the first record of all.
     """
-    heads: dict[Place, Iterator[Stored]] = {place: _records(log, place, at) for place, at in positions.items()}
+    heads: dict[Place, Iterator[Stored]] = {
+        place: takewhile(lambda stored: true_time(stored.time, began) < until * 1000, _records(log, place, at))
+        for place, at in positions.items()
+    }
     waiting: dict[Place, Stored] = {}
     for place in heads:
         _advance(heads, waiting, place)

@@ -15,7 +15,7 @@ from streams.log import LogError
 from streams.past import replay
 from tests.chaos.field import Field
 from tests.chaos.jobs import Catalogue
-from tests.chaos.judge import Judge, audited
+from tests.chaos.judge import CLOCK, Judge, audited
 from tests.chaos.nemeses import Nemeses, names
 from tests.chaos.report import ChaosReport, as_json
 from tests.chaos.ruin import SAYS, Ruin
@@ -131,13 +131,14 @@ class Run:
         self.report.settled_in = time.monotonic() - began
 
     def _read(self) -> Judge:
-        end = time.monotonic() + REACHED
+        end, begun = time.monotonic() + REACHED, time.time()
         while not self._archive():
+            begun = time.time()
             assert time.monotonic() < end, f"the log can't be read {REACHED:g} s after all was over"
         log = ArchiveLog(self._history)
         if self._judge is None:
             self._judge = Judge(log)
-        self._judge.read(log)
+        self._judge.read(log, begun - CLOCK)
         return self._judge
 
     def _archive(self) -> bool:

@@ -59,6 +59,14 @@ def test_records_are_judged_in_the_order_in_which_they_were_appended(broker: Bro
     assert [place for place, _ in in_order(broker, positions, {}, NOON)] == said
 
 
+def test_what_came_while_the_log_was_read_off_is_left_for_the_next_time(broker: Broker) -> None:
+    early = broker.say(Topic.SETTINGS, user_set("ada"), NOON + 10)
+    late = broker.say(Topic.TASKS, JobCancelled(root="zzzzz-8i9sb-000000000000000"), NOON + 20 + BROKER_JUMP * 1000)
+    positions = dict.fromkeys((early, late), 1)
+    assert [place for place, _ in in_order(broker, positions, {}, NOON, (NOON + 20) / 1000)] == [early]
+    assert [place for place, _ in in_order(broker, positions, {}, NOON, (NOON + 21) / 1000)] == [late]
+
+
 def test_a_start_without_a_grant_is_found(broker: Broker, tmp_path: Path) -> None:
     (tmp_path / "starts").write_text("node-a.0123456789abcdef zzzzz-ot0gb-000000000000000 1795000000.5\n")
     with pytest.raises(AssertionError, match=r"invariant 11: .*0123456789abcdef.* has no grant in the log"):
