@@ -331,6 +331,14 @@ def test_names_and_units_are_as_they_are_everywhere(everything: list[Metric]) ->
         assert not metric.name.endswith(("_ms", "_milliseconds", "_kb", "_mb")), "seconds and bytes"
 
 
+def test_the_page_of_all_figures_names_each_with_what_it_is(everything: list[Metric]) -> None:
+    ours = sorted((one for one in everything if one.name.startswith("crunch_reuse_")), key=lambda one: one.name)
+    endings = {"counter": "_total", "info": "_info"}
+    table = [f"| `{one.name}{endings.get(one.type, '')}` | {one.type} | {one.documentation} |" for one in ours]
+    page = (CHECKOUT / "docs/metrics.md").read_text("utf-8")
+    assert [line for line in page.splitlines() if line.startswith("| `")] == table
+
+
 def test_every_panel_of_the_dashboard_asks_for_something() -> None:
     board = json.loads((CHECKOUT / "dashboards/grafana.json").read_text("utf-8"))
     panels = [panel for panel in board["panels"] if panel["type"] != "row"]
