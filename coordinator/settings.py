@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import msgspec
 
+from coordinator.config import NUMBERS
 from coordinator.machine import RULES_VERSION, Output, Seen, answered, check_rules, nothing, refused
 from coordinator.visibility import View
 from schemas.codec import Undecodable
@@ -31,7 +32,6 @@ from schemas.settings import (
 from schemas.topics import Topic
 
 FORWARDED_TO = (Topic.TASKS, Topic.CLAIMS, Topic.WORK)
-LEAST = {"lease": 1, "ack_ticks": 1, "tick": 1, "max_step": 1, "max_attempts": 1, "failure_quorum": 1}
 
 
 class State(msgspec.Struct):
@@ -145,8 +145,9 @@ def object_to(state: State, change: Any) -> Objection | None:
             missing = thing not in state.view.grants.get(subject, {})
             return Objection(Reason.UNKNOWN, "there is no such grant", is_refusal=False) if missing else None
         case ConfigSet(name=name, value=value):
-            least = LEAST.get(name, 0)
-            return Objection(Reason.OUT_OF_RANGE, f"{name} must be at least {least}") if value < least else None
+            _, least, most = NUMBERS[name]
+            is_good = least <= value <= most
+            return None if is_good else Objection(Reason.OUT_OF_RANGE, f"{name}: from {least} to {most}, not {value}")
         case RulesSet(version=version):
             return _object_to_rules(state, version)
         case PureAssumed():

@@ -18,6 +18,7 @@ import gateway.cli_api
 import gateway.cli_judging
 import gateway.cli_people
 import gateway.cli_processes
+import gateway.cli_settings
 import gateway.cli_store
 import gateway.cli_topics  # noqa: F401 # these register their commands
 from gateway.folders import APP

@@ -25,13 +25,15 @@ config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
 user_app = typer.Typer(help="Users made on this machine.", no_args_is_help=True)
 group_app = typer.Typer(help="Groups: what a group owns, its readers may see.", no_args_is_help=True)
 grant_app = typer.Typer(help="Who may read what another owns.", no_args_is_help=True)
+setting_app = typer.Typer(help="Numbers that all decisions depend on.", no_args_is_help=True)
 token_app = typer.Typer(help="Who may use the API.", no_args_is_help=True)
 repository_app = typer.Typer(help="Git repositories, by the name that jobs give.", no_args_is_help=True)
 store_app = typer.Typer(help="The content store that machines share.", no_args_is_help=True)
 cache_app = typer.Typer(help="Outputs that can be given again, and what that saved.", no_args_is_help=True)
 for _name, _group in (
     ("audit", audit_app), ("config", config_app), ("user", user_app), ("group", group_app), ("grant", grant_app),
-    ("store", store_app), ("cache", cache_app), ("token", token_app), ("repository", repository_app),
+    ("store", store_app), ("cache", cache_app), ("setting", setting_app), ("token", token_app),
+    ("repository", repository_app),
 ):  # fmt: skip
     app.add_typer(_group, name=_name)
 

@@ -130,6 +130,7 @@ def _parts(
         yield parts_of.machine_part(log, machine, range(log.partitions(machine.topic)), make, metrics)
     yield parts_of.assembler_part(folders, dsn, log, stack)
     yield parts_of.janitor_part(config, folders, log)
+    yield parts_of.retention_part(dsn, log)
 
 
 # --- What other commands ask ----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from consumers.janitor import Behind, Janitor
 from consumers.metrics import ExecutorMetrics as ExecutorMetrics
 from consumers.metrics import ProjectorMetrics as ProjectorMetrics
 from consumers.projector import Projector
+from consumers.retention import Retention
 from consumers.runners.relay import Target
 from coordinator.dispatch import Dispatch
 from gateway import tokens
@@ -40,6 +41,7 @@ if TYPE_CHECKING:  # for processes that are watched over
     from streams.machine_metrics import MachineMetrics
 
 JANITOR_PAUSE = 60.0  # seconds
+RETENTION_PAUSE = 600.0  # seconds: what is counted in days need not go at once
 ASSIGNMENTS_KEPT = 100_000  # records of each partition
 MINUTE = 60_000  # ms
 
@@ -186,6 +188,12 @@ def janitor_part(config: Config, folders: Folders, log: Log) -> Part:
 
     janitor = Janitor(own, interval=config.janitor.verified_for * MINUTE, safe=safe)
     return until_stopped("janitor", lambda stop: janitor.run(stop, JANITOR_PAUSE))
+
+
+def retention_part(dsn: str, log: Log) -> Part:
+    """Takes entries out of reuse whose time is over."""
+    retention = Retention(log.clone(), dsn)
+    return until_stopped("retention", lambda stop: retention.run(stop, RETENTION_PAUSE))
 
 
 # --- The read model anew ----------------------------------------------------------------------------------------------

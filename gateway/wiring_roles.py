@@ -195,6 +195,7 @@ def _projector_plan(
         if FIRST_FACTS in places:
             yield Duty("assembler", lambda stack: parts_of.assembler_part(folders, dsn, log, stack))
             yield Duty("janitor", lambda _: parts_of.janitor_part(config, folders, log))
+            yield Duty("retention", lambda _: parts_of.retention_part(dsn, log))
 
     return plan
 

@@ -30,6 +30,14 @@ class Entry(Row, frozen=True):
     took: int
 
 
+class Due(Row, frozen=True):
+    """An entry whose time is over. `is_old`: it was made too long ago, else only not used for too long."""
+
+    token: str
+    fingerprint: str
+    is_old: bool
+
+
 class Asked(Row, frozen=True):
     """Which entries: those that meet all that is given. Times in ms since 1970."""
 
@@ -55,6 +63,15 @@ def entries(connection: Connection, viewer: str, asked: Asked) -> list[Entry]:
     seen = sight(connection, viewer)
     found = select(connection, SQL["entries"], seen, msgspec.structs.asdict(asked))
     return msgspec.convert(found, list[Entry])
+
+
+def due(connection: Connection, made_before: int, used_before: int, limit: int) -> list[Due]:
+    """Entries of anybody that were made, or last given to anybody, before these times (ms since 1970), oldest first.
+
+    Raises ReadModelError.
+    """
+    asked = {"made_before": made_before, "used_before": used_before, "limit": limit}
+    return msgspec.convert(select(connection, SQL["due"], None, asked), list[Due])
 
 
 def savings(connection: Connection, user: str) -> Savings:

@@ -181,7 +181,7 @@ USELESS = {
     "lost": "was lost with its node",
     "superseded": "was replaced by another attempt",
     "missing": "has lost its output: blocks are gone from the store",
-    "invalidated": "was declared wrong by an operator",
+    "invalidated": "was taken out of use for good",
     "impure": "turned out not to be pure",
     "private": "ran under the {runner} runner, whose outputs are shared with nobody else",
 }

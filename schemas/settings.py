@@ -54,6 +54,8 @@ ConfigName = Literal[
     "max_step",
     "unplaceable",
     "starve",
+    "keep_days",
+    "keep_unused_days",
 ]
 
 

@@ -19,6 +19,18 @@ where (%(everything)s or e.owner = any(%(owners)s))
 order by used_at, e.token
 limit %(limit)s
 
+-- name: due
+-- Entries of an earlier time than these, by when they were made and by when they were last given to anybody.
+select e.token, e.fingerprint, coalesce(e.ended_at, e.granted_at) < %(made_before)s as is_old
+from rm.entries e
+cross join lateral (
+    select max(x.finished_at) as last from rm.job_tasks x where x.token = e.token and x.token <> '' and x.state = 'copied'
+) c
+where coalesce(e.ended_at, e.granted_at) < %(made_before)s
+    or greatest(e.ended_at, e.granted_at, c.last) < %(used_before)s
+order by coalesce(e.ended_at, e.granted_at), e.token
+limit %(limit)s
+
 -- name: savings
 -- `given`: copies that this user's jobs were given; `taken`: copies that others were given of this user's executions.
 select

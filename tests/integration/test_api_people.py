@@ -75,3 +75,16 @@ def test_the_same_by_command(api_site: Site) -> None:
     refused = run("user", "disable", "nobody")
     assert refused.code == 3
     assert "nobody" in refused.err
+
+
+def test_a_number_that_decisions_depend_on_is_set_by_command(api_site: Site) -> None:
+    run = api_site.crunch.run
+    told = {one["name"]: one for one in run("setting", "list", "--json").json}
+    assert told["max_depth"]["about"] == "generations of tasks below a job's first"
+    assert run("setting", "set", "max_depth", "31").code == 0
+    api_site.crunch.until(lambda _: "max_depth = 31 (default: 32)" in run("setting", "list").out or None)
+    assert run("setting", "set", "max_depth", str(told["max_depth"]["value"])).code == 0
+    refused = run("setting", "set", "verify_rate", "10001")
+    assert (refused.code, "verify_rate is from 0 to 10000, not 10001" in refused.err) == (2, True)
+    unknown = run("setting", "set", "speed", "1")
+    assert (unknown.code, "there is no 'speed'" in unknown.err) == (2, True)

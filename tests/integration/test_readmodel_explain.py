@@ -89,7 +89,7 @@ def test_explain_an_entry_that_lost_its_output(model):
     office.run()
     explained = model.explained("ada", "job-2")
     assert [why.code for why in explained.why_executed] == ["invalidated"]
-    assert "declared wrong by an operator (wrong reference)" in explained.why_executed[0].text
+    assert "taken out of use for good (wrong reference)" in explained.why_executed[0].text
 
 
 def test_explain_a_disagreement_and_show_both_sides(model):

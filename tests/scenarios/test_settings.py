@@ -69,6 +69,7 @@ def test_positions_rise_strictly_although_refused_changes_lie_between():
          Reason.ALREADY),
         ([ADA, BOB], GrantRemoved(subject="ada", object="bob"), Outcome.NOTHING, Reason.UNKNOWN),
         ([], ConfigSet(name="max_step", value=0), Outcome.REFUSED, Reason.OUT_OF_RANGE),
+        ([], ConfigSet(name="verify_rate", value=10_001), Outcome.REFUSED, Reason.OUT_OF_RANGE),
         ([], RulesSet(version=1), Outcome.NOTHING, Reason.ALREADY),
         ([], RulesSet(version=0), Outcome.REFUSED, Reason.OUT_OF_RANGE),
         ([], Undecodable(Reason.UNDECODABLE, "no JSON"), Outcome.REFUSED, Reason.UNDECODABLE),

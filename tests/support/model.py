@@ -11,8 +11,8 @@ from tests.support.office import Office
 class Model:
     """An office and the read model of it. Questions are asked as a user, of what the office has in its log then."""
 
-    def __init__(self, dsn):
-        self.office = Office()
+    def __init__(self, dsn, office=None):
+        self.office = office or Office()
         for name in ("ada", "ben", "eve"):
             self.office.user(name)
         self.office.user("root", is_admin=True)

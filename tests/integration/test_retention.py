@@ -1,0 +1,122 @@
+"""Entries go by themselves, after the days that the settings say; and what the log then has of it."""
+
+from contextlib import closing
+from threading import Event
+
+import pytest
+
+from consumers.retention import DAY, Retention
+from readmodel.cache import Asked, entries
+from schemas.claims import Invalidated
+from schemas.topics import Topic
+from streams.log import LogUnreachable, Place
+from streams.memory import MemoryLog
+from tests.support.model import Model
+from tests.support.office import Office, spec
+
+
+class Clock:
+    """Append times that rise by a millisecond a call, and by whole days where a test says so."""
+
+    def __init__(self):
+        self.time = 1_700_000_000_000
+
+    def __call__(self):
+        self.time += 1
+        return self.time
+
+
+class Unsteady(MemoryLog):
+    """`answers`: what comes of the next appends, an error or a call beside it."""
+
+    answers = ()
+
+    def append(self, records):
+        answer, self.answers = (self.answers[0], self.answers[1:]) if self.answers else (None, ())
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is not None:
+            answer()
+        return super().append(records)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def model(dsn, clock):
+    with closing(Model(dsn, Office(Unsteady(now=clock)))) as made:
+        yield made
+
+
+def taken_out(model, dsn, clock):
+    """The reasons of what a look takes out now."""
+    model.projector.catch_up()
+    retention = Retention(model.office.log, dsn, now=lambda: clock.time + 1)
+    before = len(reasons(model.office))
+    number = retention.step()
+    assert retention.step() == 0, "what was said is not said again"
+    model.office.settle()
+    said = reasons(model.office)[before:]
+    assert len(said) == number
+    return said
+
+
+def reasons(office):
+    bodies = [body for number in range(2) for body in office.read(Place(Topic.CLAIMS, number))]
+    return [body.reason for body in bodies if isinstance(body, Invalidated)]
+
+
+def two_entries(model):
+    office = model.office
+    office.submit("ada", "job-1", spec("one"))
+    office.submit("ada", "job-2", spec("other", inputs="b"))
+    office.run()
+
+
+def test_entries_stay_for_ever_where_nobody_said_otherwise(model, dsn, clock):
+    two_entries(model)
+    clock.time += 99_999 * DAY
+    assert taken_out(model, dsn, clock) == []
+
+
+def test_an_entry_goes_after_its_days_and_who_asks_next_is_told_why_it_runs(model, dsn, clock):
+    model.office.number("keep_days", 30)
+    two_entries(model)
+    clock.time += 29 * DAY
+    assert taken_out(model, dsn, clock) == []
+    clock.time += DAY
+    assert taken_out(model, dsn, clock) == ["it is more than 30 days old, and is kept no longer"] * 2
+    assert model.ask(entries, "root", Asked()) == []
+    model.office.submit("ada", "job-3", spec("again"))
+    model.office.run()
+    explained = model.explained("ada", "job-3")
+    assert (explained.how, [why.code for why in explained.why_executed]) == ("executed", ["invalidated"])
+    assert "(it is more than 30 days old, and is kept no longer)" in explained.why_executed[0].text
+
+
+def test_an_entry_that_is_used_stays(model, dsn, clock):
+    model.office.number("keep_unused_days", 10)
+    two_entries(model)
+    clock.time += 5 * DAY
+    model.office.submit("ada", "job-3", spec("again"))
+    model.office.run()
+    clock.time += 6 * DAY
+    assert taken_out(model, dsn, clock) == ["it was not used for 10 days, and is kept no longer"]
+    assert [one.name for one in model.ask(entries, "root", Asked())] == ["one"]
+    clock.time += 5 * DAY
+    assert len(taken_out(model, dsn, clock)) == 1
+
+
+def test_where_the_log_is_away_it_looks_again_the_next_time(model, dsn, clock, caplog):
+    model.office.number("keep_days", 1)
+    two_entries(model)
+    model.projector.catch_up()
+    clock.time += 2 * DAY
+    stop, log = Event(), model.office.log
+    log.answers = [LogUnreachable("the log does not answer"), stop.set]
+    Retention(log, dsn, now=lambda: clock.time).run(stop, 0.001)
+    assert "entries whose time is over stay until it is back" in caplog.text
+    assert len(reasons(model.office)) == 2
