@@ -45,10 +45,13 @@ class PurityTakenBack(Record, frozen=True, tag="purity_taken_back", kw_only=True
 
 
 class JobAssembled(Record, frozen=True, tag="job_assembled", kw_only=True):
-    """The outputs of a job's tasks were joined in tree order and saved, and its log. Written by the assembler."""
+    """The outputs of a job's tasks were joined in tree order and saved, and its log; of a cancelled job the log alone.
+
+    Written by the assembler.
+    """
 
     root: Annotated[Uuid, Meta(description="the primary job")]
-    output: Annotated[Locator, Meta(description="portable data hash of the joined output; empty: they can't be joined")]
+    output: Annotated[Locator, Meta(description="portable data hash of the joined output; empty: there is none")]
     detail: Annotated[Text, Meta(description="why they can't be joined, in one line; then the job fails")] = ""
     log: Annotated[Locator, Meta(description="portable data hash of the job's log; empty: none was kept")] = ""
 
