@@ -12,6 +12,7 @@ killed leaves a whole commit, and a machine that loses its power leaves an older
 import logging
 import shutil
 from collections.abc import Callable, Generator, Iterable
+from errno import EACCES, EDQUOT, EIO, EMFILE, ENFILE, ENOSPC, EROFS
 from itertools import islice
 from pathlib import Path
 from threading import Lock
@@ -36,6 +37,7 @@ BLOCK_CACHE = 32 << 20
 FILLED_AT_ONCE = 10_000
 HEADER, ROW = b"!", b"="
 DAMAGED = "DAMAGED"  # a file that says so
+OUT_OF_REACH = [f"(os error {code})" for code in (ENOSPC, EDQUOT, EROFS, EACCES, EIO, EMFILE, ENFILE)]
 Failure = Exception  # RocksDB's binding raises nothing more special
 
 RowsRead = Generator[EncodedRow, None, None]
@@ -221,15 +223,21 @@ class LocalState:
             self._set_aside("a part of it could not be read")
         try:
             return self._made()
+        except LogError:
+            raise
         except Failure as error:
-            if _is_of_the_disk(error):
-                raise self._trouble("open", error) from error
             self._set_aside(str(error))
             return self._made()
 
     def _made(self) -> Rdict:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        return Rdict(str(self._path), _options(self._cache))
+        """Raises LogError where the disk is in the way, whatever RocksDB raises for what it can't use."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return Rdict(str(self._path), _options(self._cache))
+        except Failure as error:
+            if _is_of_the_disk(error):
+                raise self._trouble("open", error) from error
+            raise
 
     def _set_aside(self, why: str) -> None:
         """Keep it for who wants to know, out of the way; the one that was set aside before is removed."""
@@ -318,9 +326,10 @@ def _options(cache: Cache) -> Options:
 
 
 def _is_of_the_disk(error: Exception) -> bool:
-    """Whether what is there may be whole, but can't be reached."""
+    """Whether what is there may be whole, but can't be reached: as RocksDB says it, as its binding does, as Python."""
     said = str(error)
-    return said.startswith("IO error") and "No such file" not in said
+    told = said.startswith("IO error") or isinstance(error, OSError) or any(code in said for code in OUT_OF_REACH)
+    return told and "No such file" not in said
 
 
 def _nothing() -> None:

@@ -359,10 +359,15 @@ def test_one_process_at_a_time(local: LocalStore, tmp_path: Path) -> None:
         LocalStore(tmp_path / "local")
 
 
-def test_no_room_is_said(local: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("said", ["IO error: No space left on device", "No space left on device (os error 28)"])
+def test_no_room_is_said_and_nothing_is_set_aside_for_it(
+    said: str, local: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full_disk(*_: object) -> None:
-        raise Exception("IO error: No space left on device")
+        raise Exception(said)
 
+    local.open(PLACE).close()
     monkeypatch.setattr(localstore, "Rdict", full_disk)
     with pytest.raises(LogError, match=r"^can't open the local state in .*claims-0: .*; make room, or remove the fol"):
         local.open(PLACE)
+    assert [path.name for path in (tmp_path / "local").iterdir() if path.is_dir()] == ["claims-0"]
