@@ -3,13 +3,15 @@
 The numbers are those of the projects' own issue trackers.
 """
 
+import msgspec
 import pytest
 
+from readmodel.differences import differences
 from schemas import claims as c
 from schemas.facts import Granted, Promoted, Redecided, Waiting
 from schemas.tasks import TaskCopied
 from tests.support import mutations
-from tests.support.scene import FP, Scene
+from tests.support.scene import FP, Scene, digest, task_spec
 
 
 def fails_under(mutation, story) -> None:
@@ -24,7 +26,10 @@ def scene(**config: int) -> Scene:
 
 
 def test_a_hit_whose_output_is_gone_is_no_hit():
-    """Flyte 4672, Prefect 8892, bazel-remote 106: the entry is there, what it points to is not, and the job fails."""
+    """Flyte 4672 and 5918, Prefect 8892, bazel-remote 106: the entry is there, what it points to is not, the job fails.
+
+    bazel-remote 54, of which no more than its number could be read, is taken for the same.
+    """
 
     def story() -> None:
         s = scene().asks("ada", "t1").exits("t1").when(c.Aged(before=1000)).asks("ada", "t2")
@@ -41,13 +46,17 @@ def test_a_hit_whose_output_is_gone_is_no_hit():
 
 def test_a_task_that_waits_on_another_says_so():
     """Flyte 5096: a task is pending because another is computing the same, and looks like any that is queued."""
-    s = scene().asks("ada", "t1").asks("ada", "t2")
-    [waiting] = s.all(Waiting)
-    assert (waiting.task, waiting.token, waiting.kind) == ("t2", s.tokens["t1"], "execution")
+
+    def story() -> None:
+        s = scene().asks("ada", "t1").asks("ada", "t2")
+        told = [(waiting.task, waiting.token, waiting.kind) for waiting in s.all(Waiting)]
+        assert told == [("t2", s.tokens["t1"], "execution")]
+
+    fails_under(mutations.waiting_in_silence, story)
 
 
 def test_two_that_ask_at_the_same_moment_run_once():
-    """Flyte 872: tasks with the same inputs that start together all run."""
+    """Flyte 872, Prefect 9970, Buildfarm 2556: tasks with the same inputs that start together all run."""
 
     def story() -> None:
         s = scene().asks("ada", "t1").asks("ada", "t2").asks("ada", "t3")
@@ -59,7 +68,10 @@ def test_two_that_ask_at_the_same_moment_run_once():
 
 
 def test_who_was_merged_into_an_execution_keeps_it_when_its_first_asker_leaves():
-    """Buildfarm 2072: requests merged into one execution lose it when that ends for whoever asked first."""
+    """Buildfarm 2072: requests merged into one execution lose it when that ends for whoever asked first.
+
+    BuildBuddy 5866, of which no more than its number could be read, is taken for the same.
+    """
 
     def story() -> None:
         s = scene().asks("ada", "t1").starts("t1").asks("ada", "t2").asks("ada", "t3").withdraws("t1")
@@ -71,13 +83,45 @@ def test_who_was_merged_into_an_execution_keeps_it_when_its_first_asker_leaves()
 
 
 def test_a_bad_output_is_taken_out_of_use_without_touching_the_workflow():
-    """Arvados, "Preventing container reuse": a container that exited well with a bad output is reused for ever."""
+    """Arvados 15002: a container that exited well with a bad output is reused for ever."""
 
-    s = scene().asks("ada", "t1").exits("t1", output="bad")
-    s.when(c.Invalidated(fingerprint=FP, token=s.tokens["t1"], reason="bad disk")).asks("ada", "t2")
-    assert s.fate("t2") == "granted"
-    s.exits("t2", output="good").asks("ada", "t3")
-    assert [b.output for b in s.all(TaskCopied)] == ["good"]
+    def story() -> None:
+        s = scene().asks("ada", "t1").exits("t1", output="bad")
+        s.when(c.Invalidated(fingerprint=FP, token=s.tokens["t1"], reason="bad disk")).asks("ada", "t2")
+        assert s.fate("t2") == "granted"
+        s.exits("t2", output="good").asks("ada", "t3")
+        assert [b.output for b in s.all(TaskCopied)] == ["good"]
+
+    fails_under(mutations.judgements_ignored, story)
+
+
+def test_what_was_done_with_less_memory_is_not_done_again():
+    """Arvados 13102: a step that succeeded runs again because the request now names more memory."""
+
+    def story() -> None:
+        s = scene().asks("ada", "t1", memory=1_000).exits("t1").asks("ada", "t2", memory=2_000)
+        assert s.fate("t2") == "copied"
+
+    fails_under(mutations.resources_must_match, story)
+
+
+def test_what_keeps_a_task_from_reuse_is_named():
+    """Cromwell 1990, Nextflow 4894: a task that should have been reused runs again, and nothing says what differs."""
+
+    def story() -> None:
+        mine = text_of("1", b'{"k":21,"ref":{"build":38}}')
+        earlier = text_of("2", b'{"k":21,"ref":{"build":37}}')
+        [told] = differences(mine, "{}", earlier, "{}")
+        assert (told.component, told.path, told.mine, told.other) == ("parameters", "ref.build", "38", "37")
+
+    fails_under(mutations.only_digests_told, story)
+
+
+def text_of(letter: str, parameters: bytes) -> str:
+    """A task's description as the read model has it, with these parameters and their digest."""
+    components = msgspec.structs.replace(task_spec().components, parameters=digest(letter))
+    spec = task_spec(parameters=msgspec.Raw(parameters))
+    return msgspec.json.encode(msgspec.structs.replace(spec, components=components)).decode()
 
 
 def test_a_fresh_execution_can_be_asked_for_and_counts_from_then_on():

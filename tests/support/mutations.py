@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import consumers.executor.core as core
+import coordinator.claims as claims
 import coordinator.claims_decide as claims_decide
 import coordinator.claims_entry as claims_entry
 import coordinator.claims_exit as claims_exit
@@ -18,16 +19,22 @@ import coordinator.dispatch as dispatch
 import coordinator.dispatch_nodes as dispatch_nodes
 import coordinator.jobs_levels as jobs_levels
 import coordinator.jobs_state as jobs_state
+import readmodel.differences as differences
 import streams.loop as loop
 from coordinator.claims_give import copy
 from coordinator.claims_state import Claim, Execution
+from coordinator.machine import nothing
 from coordinator.visibility import View
+from schemas.claims import Invalidated
+from schemas.facts import Waiting
+from schemas.reasons import Reason
 from schemas.tasks import TaskCreated
 from schemas.work import Alive
 from streams.faults import FaultyLog
 from streams.log import LogUnreachable
 
 _SUCCEED = claims_exit._succeed
+_WAIT, _DECIDE_AMONG = claims_decide._wait, claims_decide._decide_among
 _BIND = jobs_state.bind
 _BOUND: dict[str, Any] = {}
 _BEGIN = loop.Runner._begin
@@ -68,6 +75,38 @@ def entries_never_looked_at() -> AbstractContextManager[Any]:
 def nobody_waits() -> AbstractContextManager[Any]:
     """Only what is done is reused."""
     return _patched((claims_decide, "can_wait", lambda execution, want: False))
+
+
+def _wait_silently(ctx: Any, execution: Execution, want: Any) -> list[Any]:
+    return [output for output in _WAIT(ctx, execution, want) if not isinstance(output.body, Waiting)]
+
+
+def waiting_in_silence() -> AbstractContextManager[Any]:
+    """Who waits on another's work is told no more than that it is queued."""
+    return _patched((claims_decide, "_wait", _wait_silently))
+
+
+def _decide_among_equals(ctx: Any, claim: Claim, want: Any, why: str, proof: str) -> list[Any]:
+    sizes = {(one.cores, one.memory, one.scratch) for one in (want, *(e.want for e in claim.executions.values()))}
+    return (
+        _DECIDE_AMONG(ctx, claim, want, why, proof) if len(sizes) == 1 else claims_decide.grant(ctx, claim, want, why)
+    )
+
+
+def resources_must_match() -> AbstractContextManager[Any]:
+    """What was done with other resources is other work."""
+    return _patched((claims_decide, "_decide_among", _decide_among_equals))
+
+
+def judgements_ignored() -> AbstractContextManager[Any]:
+    """What ended well is good for ever."""
+    ignored = lambda ctx, claim, record: [nothing(record.fingerprint, Reason.UNKNOWN)]  # noqa: E731
+    return _patched_item(claims.HANDLERS, Invalidated, ignored)
+
+
+def only_digests_told() -> AbstractContextManager[Any]:
+    """Of two tasks it is known that they are not the same, and not what differs."""
+    return _patched((differences, "_within", lambda component, mine, other: iter(())))
 
 
 def work_is_its_first_askers() -> AbstractContextManager[Any]:
