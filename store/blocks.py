@@ -40,6 +40,20 @@ _SHARD_NAME = re.compile(r"[0-9a-f]{3}")
 Data = bytes | bytearray | memoryview
 
 
+def checked(data: Data, md5: str) -> Locator:
+    """The locator of a block that is to be put. `md5`: what its sender says it is; empty: nothing.
+
+    Raises BlockTooLarge, BlockCorrupt.
+    """
+    size = memoryview(data).nbytes
+    if size > MAX_BLOCK_BYTES:
+        raise BlockTooLarge(size, MAX_BLOCK_BYTES)
+    locator = locator_of(data)
+    if md5 and md5 != locator.md5:
+        raise BlockCorrupt(md5, str(locator))
+    return locator
+
+
 class Incoming:
     """A block that arrives in parts; made by `BlockStore.receive`, and good for one `finish` or `drop`."""
 
@@ -87,12 +101,7 @@ class BlockStore:
         (BlockCollision), its time renewed so that garbage collection sees it in use, and a damaged one replaced.
         At most MAX_BLOCK_BYTES (BlockTooLarge). StoreFull leaves nothing behind.
         """
-        size = memoryview(data).nbytes
-        if size > MAX_BLOCK_BYTES:
-            raise BlockTooLarge(size, MAX_BLOCK_BYTES)
-        locator = locator_of(data)
-        if md5 and md5 != locator.md5:
-            raise BlockCorrupt(md5, str(locator))
+        locator = checked(data, md5)
         if locator.size:
             with self._faults():
                 if not self._renew(locator, lambda file: _same(file, memoryview(data))):

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import orjson
 import urllib3
 
-from store.blocks import MAX_BLOCK_BYTES
-from store.errors import BlockCorrupt, BlockMissing, BlockTooLarge, StoreFull, StoreUnreachable
+from store.blocks import checked
+from store.errors import BlockCorrupt, BlockMissing, StoreFull, StoreUnreachable
 from store.locator import EMPTY_BLOCK, Locator, locator_of, parse_locator, strip_hints
 from store.port import Data
 
@@ -67,12 +67,7 @@ class KeepBlocks:
 
     def put(self, data: Data, *, md5: str = "") -> str:
         """See `Blocks`."""
-        size = memoryview(data).nbytes
-        if size > MAX_BLOCK_BYTES:
-            raise BlockTooLarge(size, MAX_BLOCK_BYTES)
-        locator = locator_of(data)
-        if md5 and md5 != locator.md5:
-            raise BlockCorrupt(md5, str(locator))
+        locator = checked(data, md5)
         if locator.size:
             self._store(locator, bytes(data))
         return locator.stripped

@@ -328,7 +328,7 @@ def test_store_full_is_never_taken_for_missing() -> None:
 # --- A part at a time ------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(parts=st.lists(st.binary(max_size=100), max_size=5))
 def test_parts_are_one_block(tmp_path_factory: pytest.TempPathFactory, parts: list[bytes]) -> None:
     store = BlockStore.create(tmp_path_factory.getbasetemp() / "parts-store")
