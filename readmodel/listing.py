@@ -3,17 +3,21 @@
 Names of columns come from the API's table of attributes, values are parameters: nothing that a caller sent becomes SQL.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from readmodel import long
 from readmodel.connection import Connection, translated
+from readmodel.long import Long
 from readmodel.sight import Sight
 from readmodel.sql import statements
 
 SQL = statements("listing.sql")
 PARENTS = {"jobs": b"parent_job_uuid", "job_tasks": b"job_uuid"}  # a resource, and its column with the job's uuid
+KEPT = 500  # statements of pages
 Rows = list[dict[str, Any]]
 _ARRAYS = {"integer": "bigint[]", "datetime": "bigint[]", "boolean": "boolean[]", "float": "double precision[]"}
 
@@ -43,38 +47,21 @@ class Asked(NamedTuple):
 
 
 def page(connection: Connection, source: str, seen: Sight, viewer: str, asked: Asked) -> tuple[Rows, int | None]:
-    """Rows of the page, and how many there are in all if that was asked. Raises ReadModelError.
-
-    What a row shows is made for those of the page alone: it is chosen by uuid first.
-    """
-    values: dict[str, Any] = {**seen._asdict(), "viewer": viewer}
-    where = sql.SQL(" and ").join([sql.SQL("true"), *(_condition(term, values) for term in asked.terms)])
-    columns = sql.SQL(", ").join([_direction(*one) for one in asked.order or [("uuid", False)]])
-    order = sql.SQL(" order by {}").format(columns).as_bytes(connection)
-    limits = sql.SQL(" limit {} offset {}").format(asked.limit, asked.offset).as_bytes(connection)
-    rows_of = b" from (" + SQL[source] + b") r "
-    chosen = rows_of + _parent(source, asked.terms) + b" where " + where.as_bytes(connection)
-    page_of = b"where r.uuid = any (array(select r.uuid" + chosen + order + limits + b"))"
-    with translated(), connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(b"select r.*" + rows_of + page_of + order, values).fetchall()
-        if not asked.counted:
-            return rows, None
-        [total] = cursor.execute(b"select count(*) as total" + chosen, values).fetchall()
+    """Rows of the page, and how many there are in all if that was asked. Raises ReadModelError."""
+    chosen = _Chosen(source, seen.everything, tuple(_shape(term) for term in asked.terms))
+    order = tuple(asked.order or [("uuid", False)])
+    values = {**seen._asdict(), "viewer": viewer, **{f"v{n}": _operand(term) for n, term in enumerate(asked.terms)}}
+    rows = long.fetch(connection, _page(chosen, order, asked.limit, asked.offset), values)
+    if not asked.counted:
+        return rows, None
+    [total] = long.fetch(connection, _count(chosen), values)
     return rows, total["total"]
-
-
-def _parent(source: str, terms: list[Term]) -> bytes:
-    """The row's job beside it, where a term asks about that."""
-    if source not in PARENTS or all(term.table == "r" for term in terms):
-        return b""
-    return b"left join (" + SQL["jobs"] + b") p on p.uuid = r." + PARENTS[source]
 
 
 def one(connection: Connection, source: str, seen: Sight, viewer: str, uuid: str) -> dict[str, Any] | None:
     """The row of this uuid that the viewer may see, or None. Raises ReadModelError."""
-    text = b"select r.* from (" + SQL[source] + b") r where r.uuid = %(uuid)s limit 1"
-    with translated(), connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(text, {**seen._asdict(), "viewer": viewer, "uuid": uuid}).fetchone()
+    found = long.fetch(connection, _one(source, seen.everything), {**seen._asdict(), "viewer": viewer, "uuid": uuid})
+    return found[0] if found else None
 
 
 def is_content_seen(connection: Connection, seen: Sight, pdh: str) -> bool:
@@ -111,43 +98,105 @@ def queue_size(connection: Connection, seen: Sight) -> int:
     return int(row[0]) if row else 0
 
 
+# --- Statements -------------------------------------------------------------------------------------------------------
+
+
+class _Shape(NamedTuple):
+    """What the SQL of a condition depends on: all but the operand's value."""
+
+    column: str
+    operator: str
+    kind: str
+    table: str
+    is_null: bool
+    names_null: bool
+
+
+def _shape(term: Term) -> _Shape:
+    is_list = isinstance(term.operand, list)
+    return _Shape(*term[:2], term.kind, term.table, term.operand is None, is_list and None in term.operand)
+
+
+def _operand(term: Term) -> Any:
+    is_list = isinstance(term.operand, list)
+    return [value for value in term.operand if value is not None] if is_list else term.operand
+
+
+class _Chosen(NamedTuple):
+    """What the SQL of a page's rows depends on. `everything`: whether the viewer may see all."""
+
+    source: str
+    everything: bool
+    shapes: tuple[_Shape, ...]
+
+
+@lru_cache(KEPT)
+def _page(chosen: _Chosen, order: tuple[tuple[str, bool], ...], limit: int, offset: int) -> Long:
+    """What a row shows is made for those of the page alone: it is chosen by uuid first."""
+    ordered = sql.SQL(" order by {}").format(sql.SQL(", ").join(_direction(*one) for one in order)).as_bytes()
+    limited = sql.SQL(" limit {} offset {}").format(limit, offset).as_bytes()
+    page_of = b"where r.uuid = any (array(select r.uuid" + _rows(chosen) + ordered + limited + b"))"
+    return Long.of(b"select r.*" + _source(chosen.source, chosen.everything) + page_of + ordered)
+
+
+@lru_cache(KEPT)
+def _count(chosen: _Chosen) -> Long:
+    return Long.of(b"select count(*) as total" + _rows(chosen))
+
+
+@lru_cache(KEPT)
+def _one(source: str, everything: bool) -> Long:
+    return Long.of(b"select r.*" + _source(source, everything) + b"where r.uuid = %(uuid)s limit 1")
+
+
+def _rows(chosen: _Chosen) -> bytes:
+    conditions = (_condition(one, f"v{n}") for n, one in enumerate(chosen.shapes))
+    where = b" where " + sql.SQL(" and ").join([sql.SQL("true"), *conditions]).as_bytes()
+    return _source(chosen.source, chosen.everything) + _parent(*chosen) + where
+
+
+def _source(source: str, everything: bool) -> bytes:
+    return b" from (" + _in_sight(source, everything) + b") r "
+
+
+def _in_sight(source: str, everything: bool) -> bytes:
+    """The select of a resource. Whether all is in sight is said in its text: as a parameter it would keep Postgres from
+    looking up owners in a plan that it makes once."""
+    return SQL[source].replace(b"%(everything)s", b"true" if everything else b"false")
+
+
+def _parent(source: str, everything: bool, shapes: tuple[_Shape, ...]) -> bytes:
+    """The row's job beside it, where a term asks about that."""
+    if source not in PARENTS or all(shape.table == "r" for shape in shapes):
+        return b""
+    return b"left join (" + _in_sight("jobs", everything) + b") p on p.uuid = r." + PARENTS[source]
+
+
 def _direction(column: str, descending: bool) -> sql.Composed:
     return sql.Identifier("r", column) + sql.SQL(" desc" if descending else " asc")
 
 
-def _condition(term: Term, values: dict[str, Any]) -> sql.Composable:
-    if term.operator == "never":
+def _condition(shape: _Shape, name: str) -> sql.Composable:
+    if shape.operator == "never":
         return sql.SQL("false")
-    column: sql.Composable = sql.Identifier(term.table, term.column)
-    if term.operand is None:
-        return sql.SQL("({} is null)" if term.operator == "=" else "({} is not null)").format(column)
-    if term.kind == "datetime":
+    column: sql.Composable = sql.Identifier(shape.table, shape.column)
+    if shape.is_null:
+        return sql.SQL("({} is null)" if shape.operator == "=" else "({} is not null)").format(column)
+    if shape.kind == "datetime":
         column = sql.SQL("({} * 1000)").format(column)
-    name = f"v{len(values)}"
-    if term.operator in ("in", "not in"):
-        return _among(term, column, name, values)
-    values[name] = term.operand
-    text = "({} {} {} or {} is null)" if term.operator == "<>" else "({} {} {})"
-    return sql.SQL(text).format(column, _OPERATORS[term.operator], sql.Placeholder(name), column)
+    if shape.operator in ("in", "not in"):
+        return _among(shape, column, name)
+    text = "({} {} {} or {} is null)" if shape.operator == "<>" else "({} {} {})"
+    return sql.SQL(text).format(column, _OPERATORS[shape.operator], sql.Placeholder(name), column)
 
 
-_OPERATORS = {
-    "=": sql.SQL("="),
-    "<>": sql.SQL("<>"),
-    "<": sql.SQL("<"),
-    "<=": sql.SQL("<="),
-    ">": sql.SQL(">"),
-    ">=": sql.SQL(">="),
-    "like": sql.SQL("like"),
-    "ilike": sql.SQL("ilike"),
-}
+_OPERATORS = {name: sql.SQL(name) for name in ("=", "<>", "<", "<=", ">", ">=", "like", "ilike")}
 
 
-def _among(term: Term, column: sql.Composable, name: str, values: dict[str, Any]) -> sql.Composable:
+def _among(shape: _Shape, column: sql.Composable, name: str) -> sql.Composable:
     """`in` finds no null; `not in` finds null unless the list names it, as Arvados."""
-    values[name] = [value for value in term.operand if value is not None]
-    listed = sql.SQL("{}::" + _ARRAYS.get(term.kind, "text[]")).format(sql.Placeholder(name))
-    if term.operator == "in":
+    listed = sql.SQL("{}::" + _ARRAYS.get(shape.kind, "text[]")).format(sql.Placeholder(name))
+    if shape.operator == "in":
         return sql.SQL("({} = any({}))").format(column, listed)
-    text = "({c} <> all({l}) and {c} is not null)" if None in term.operand else "({c} <> all({l}) or {c} is null)"
+    text = "({c} <> all({l}) and {c} is not null)" if shape.names_null else "({c} <> all({l}) or {c} is null)"
     return sql.SQL(text).format(c=column, l=listed)

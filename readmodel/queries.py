@@ -110,6 +110,13 @@ def answer(connection: Connection, log_id: str, offset: int) -> r.Answer | None:
     return _first(r.Answer, fetch(connection, "answer", None, {"log_id": log_id, "offset": offset}))
 
 
+def answers(connection: Connection, commands: list[tuple[str, int]]) -> dict[tuple[str, int], r.Answer]:
+    """As `answer`, for many commands (log id, offset): of those that are projected."""
+    log_ids, offsets = zip(*commands, strict=True)
+    found = fetch(connection, "answers", None, {"log_ids": list(log_ids), "offsets": list(offsets)})
+    return {(row.pop("log_id"), row.pop("command_offset")): msgspec.convert(row, r.Answer) for row in found}
+
+
 def user_named(connection: Connection, name: str) -> r.User | None:
     """The user with this login name, or None."""
     return _first(r.User, fetch(connection, "user_named", None, {"name": name}))

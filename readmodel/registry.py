@@ -69,6 +69,12 @@ def token_of(connection: Connection, secret: str) -> Token | None:
     return _token(found[0]) if found else None
 
 
+def token_shown(connection: Connection, secret: str, settings: str) -> tuple[Token | None, str | None]:
+    """As `token_of`, and the mark of the settings (their log id is given) at this moment."""
+    found = fetch(connection, "token_shown", {"digest": digest_of(secret), "settings": settings})
+    return (_token(found[0]), found[0]["settings_mark"]) if found else (None, None)
+
+
 def token_named(connection: Connection, uuid: str) -> Token | None:
     """The token of this uuid, good or not, or None."""
     found = fetch(connection, "token_named", {"uuid": uuid})

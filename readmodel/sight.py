@@ -24,17 +24,24 @@ class Sight(NamedTuple):
 
 def view(connection: Connection) -> View:
     """Users, groups and grants as the settings have them now. Raises ReadModelError."""
+    return marked_view(connection, NOBODY)[1]
+
+
+def marked_view(connection: Connection, settings: str) -> tuple[str | None, View]:
+    """As `view`, with the mark at which it is so. `settings`: log id of the topic. Raises ReadModelError."""
     with translated():
-        rows = connection.execute(SQL["view"]).fetchall()
-    made = View(users={}, groups={}, grants={})
+        rows = connection.execute(SQL["view"], {"settings": settings}).fetchall()
+    mark, made = None, View(users={}, groups={}, grants={})
     for kind, uuid, other, is_admin, is_active in rows:
         if kind == "user":
             made.users[uuid] = Standing(is_admin, is_active)
         elif kind == "group":
             made.groups[uuid] = other
-        else:
+        elif kind == "grant":
             made.grants.setdefault(uuid, {})[other] = None
-    return made
+        else:
+            mark = other
+    return mark, made
 
 
 def user_standing(connection: Connection, user: str) -> Standing | None:
@@ -46,6 +53,10 @@ def user_standing(connection: Connection, user: str) -> Standing | None:
 
 def sight(connection: Connection, viewer: str) -> Sight:
     """What the user with this uuid may see; a user nobody knows sees their own. Raises ReadModelError."""
-    known = view(connection)
+    return sight_in(view(connection), viewer)
+
+
+def sight_in(known: View, viewer: str) -> Sight:
+    """What the user with this uuid may see by these users, groups and grants."""
     owners = sorted({viewer, *known.users, *known.groups})
     return Sight(known.can_read(viewer, NOBODY), [owner for owner in owners if known.can_read(viewer, owner)])

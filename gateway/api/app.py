@@ -5,19 +5,22 @@ import logging
 import re
 import traceback
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api import discovery, request
 from gateway.api.dispatch import Dispatcher
 from gateway.api.errors import ApiError, not_found, translated
 
+API = "/arvados/v1/"
+THREADS = 40  # requests that are answered at one time
 MAX_BODY = 4 * 2**20
 LARGEST = {"collections": 32 * 2**20}  # bytes of a body, for what may be more: manifests
 MAX_DRAINED = 128 * 2**20  # what a client that sends too much may still send, so that it hears why
@@ -29,44 +32,62 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _log = logging.getLogger(__name__)
 
 
-def application(dispatcher: Dispatcher, host: str, prefix: str, *more: Route) -> Starlette:
-    """The application. `host`: what it is called where a request doesn't say; `more`: routes of Keep."""
+def application(dispatcher: Dispatcher, host: str, prefix: str, *more: Route) -> ASGIApp:
+    """The application. `host`: what it is called where a request doesn't say; `more`: routes of Keep and of pages.
 
-    large = asyncio.Semaphore(1)
+    Requests of the API itself don't go through the framework: each of its layers costs as much as a query.
+    """
 
     async def discover(asked: Request) -> Response:
         return reply(200, discovery.document(dispatcher.resources, f"https://{_host(asked, host)}/", prefix))
 
-    async def api(asked: Request) -> Response:
-        path = asked.scope["path"]
-        most = LARGEST.get(path.split("/")[3] if path.count("/") > 2 else "", MAX_BODY)
-        if not _is_small(asked):
-            await run_in_threadpool(dispatcher.service.caller, token_of(asked))
-        raw = await body_of(asked, most)
-        headers = {name.lower(): value for name, value in asked.headers.items()}
-        more = {"token": token_of(asked), "host": _host(asked, host)}
-
-        def answer() -> Response:
-            call = request.call(asked.method, path, asked.scope["query_string"], headers, raw, **more)
-            return reply(200, dispatcher.answer(call))
-
-        if len(raw) <= MAX_BODY:
-            return await run_in_threadpool(answer)
-        async with large:  # what is made of it is several times as large
-            return await run_in_threadpool(answer)
-
     async def nothing(_: Request) -> Response:
         raise not_found()
 
-    return Starlette(
+    others = Starlette(
         routes=[
             Route("/discovery/v1/apis/arvados/v1/rest", answering(discover)),
-            Route("/arvados/v1/{rest:path}", answering(api), methods=ANY),
             *more,
             Route("/{rest:path}", answering(nothing), methods=ANY),
         ],
         exception_handlers=dict.fromkeys((404, 405), _unknown),
     )
+    api = answering(_Api(dispatcher, host))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(API):
+            response = await api(Request(scope, receive))
+            await response(scope, receive, send)
+        else:
+            await others(scope, receive, send)
+
+    return app
+
+
+class _Api:
+    """The endpoint of all resources. Threads of its own answer: most of the time they wait."""
+
+    def __init__(self, dispatcher: Dispatcher, host: str) -> None:
+        self._dispatcher = dispatcher
+        self._host = host
+        self._threads = ThreadPoolExecutor(THREADS, "api")
+        self._large = asyncio.Semaphore(1)
+
+    async def __call__(self, asked: Request) -> Response:
+        loop, token, path = asyncio.get_running_loop(), token_of(asked), asked.scope["path"]
+        if not _is_small(asked):
+            await loop.run_in_executor(self._threads, self._dispatcher.service.caller, token)
+        raw = await body_of(asked, LARGEST.get(path.split("/")[3], MAX_BODY))
+        more = {"token": token, "host": _host(asked, self._host)}
+
+        def answer() -> Response:
+            call = request.call(asked.method, path, asked.scope["query_string"], dict(asked.headers), raw, **more)
+            return reply(200, self._dispatcher.answer(call))
+
+        if len(raw) <= MAX_BODY:
+            return await loop.run_in_executor(self._threads, answer)
+        async with self._large:  # what is made of it is several times as large
+            return await loop.run_in_executor(self._threads, answer)
 
 
 def answering(endpoint: Endpoint) -> Endpoint:

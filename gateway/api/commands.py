@@ -34,6 +34,7 @@ class Commands:
         self._waiting: dict[Command, Future[Answer]] = {}
         self._appending = threading.Lock()
         self._lock = threading.Lock()
+        self._rounds = 0  # in which answers were handed out
         self._closed = threading.Event()
         self._ended: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="projected answers", daemon=True)
@@ -49,19 +50,25 @@ class Commands:
             raise LogError(str(self._ended)) from self._ended
         key = key_of(body)
         place = self._routes.place(topic, key)
+        record, before = Append(place, key, encode(body)), self._rounds
         with self._appending:
-            [offset] = self._log.append([Append(place, key, encode(body))])
+            [offset] = self._log.append([record])
         command = (self._routes.log_ids[str(place)], offset)
         waiting: Future[Answer] = Future()
         with self._lock:
             self._waiting[command] = waiting
+            has_missed_one = self._rounds != before
         try:
-            return look(command) or waiting.result(PATIENCE)
+            return (look(command) if has_missed_one else None) or waiting.result(PATIENCE)
         except TimeoutError:
             raise NoAnswer(f"no answer to {place} offset {offset} within {PATIENCE:g} s: is `up` running?") from None
         finally:
             with self._lock:
                 self._waiting.pop(command, None)
+
+    def log_id_of(self, topic: Topic) -> str:
+        """Of the topic's first partition."""
+        return self._routes.log_ids[str(self._routes.places[topic][0])]
 
     def close(self) -> None:
         """End the thread; who still waits gets a LogError."""
@@ -104,11 +111,13 @@ class Commands:
 
     def _hand_out(self) -> None:
         with self._lock:
-            waiting = list(self._waiting.items())
-        for command, waiter in waiting:
-            answer = queries.answer(self._listening, *command)
-            if answer is not None and not waiter.done():
-                waiter.set_result(answer)
+            self._rounds += 1
+            waiting = dict(self._waiting)
+        if not waiting:
+            return
+        for command, answer in queries.answers(self._listening, list(waiting)).items():
+            if not waiting[command].done():
+                waiting[command].set_result(answer)
 
     def _give_up(self, error: Exception) -> None:
         with self._lock:

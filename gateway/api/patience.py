@@ -1,22 +1,25 @@
 """How long a client is waited for: who is silent, or stops reading, takes no place from others for ever.
 
 uvicorn bounds the pause after a reply, and nothing else: a connection that never says what it wants, says it a byte at
-a time, or does not read what it asked for would stay. Bodies have bounds of their own where they are read.
+a time or without end, or does not read what it asked for would stay. Bodies have bounds of their own where they are
+read.
 """
 
 import asyncio
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
-class Patient(H11Protocol):
+class Patient(HttpToolsProtocol):
     """HTTP with an end to waiting. `head`: seconds for a request's head to come whole, from the connection or from its
-    first byte on; `unread`: seconds for a client to read on, where a reply waits for that."""
+    first byte on; `most`: its bytes; `unread`: seconds for a client to read on, where a reply waits for that."""
 
     head = 20.0
+    most = 2**16
     unread = 60.0
     _waiting: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
+    _said: int | None = None  # bytes of a head that is not whole, less those of the packet that it began in
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """It is expected to say something."""
@@ -25,13 +28,29 @@ class Patient(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Wait for more while that is not yet a request."""
+        said = self._said
         super().data_received(data)
+        if said is not None and self._said is not None:
+            self._said = said + len(data)
+            if self._said > self.most:
+                self.give_up()
+                return
         is_asked = bool(self.cycle) and not self.cycle.response_complete  # there is none before the first request
         if is_asked and self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
         elif not is_asked and self._waiting is None:
             self._waiting = self.loop.call_later(self.head, self.give_up)
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        super().on_message_begin()
+        self._said = 0
+
+    def on_headers_complete(self) -> None:
+        """It is whole."""
+        self._said = None
+        super().on_headers_complete()
 
     def on_response_complete(self) -> None:
         """From here on uvicorn waits, until there is a byte of the next request."""

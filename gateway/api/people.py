@@ -11,9 +11,7 @@ from gateway.api.request import Call
 from gateway.api.schema import GROUPS, LINKS, USERS
 from gateway.api.service import Caller
 from gateway.people import user_set
-from readmodel.sight import user_standing
 from schemas.settings import GrantRemoved, GrantSet, GroupSet, UserSet
-from schemas.topics import Topic
 
 LONGEST_NAME = 255
 
@@ -28,11 +26,9 @@ def create_user(caller: Caller, call: Call, _: str) -> Object:
     given = call.attributes(USERS, "create")
     _require_admin(caller)
     change = user_set(given.get("username") or "", is_admin=bool(given.get("is_admin")))
-    with caller.service.rows() as connection:
-        if user_standing(connection, change.user) is not None:
-            raise invalid("username: there is a user of this name")
-    caller.service.ask(Topic.SETTINGS, _with_activity(change, given))
-    return get(USERS, caller, call, change.user)
+    if caller.people.standing(change.user) is not None:
+        raise invalid("username: there is a user of this name")
+    return get(USERS, caller.change_settings(_with_activity(change, given)), call, change.user)
 
 
 def update_user(caller: Caller, call: Call, uuid: str) -> Object:
@@ -42,8 +38,7 @@ def update_user(caller: Caller, call: Call, uuid: str) -> Object:
     _require_admin(caller)
     is_admin = row["is_admin"] if given.get("is_admin") is None else given["is_admin"]
     change = UserSet(user=uuid, name=row["username"], is_admin=is_admin, is_active=row["is_active"])
-    caller.service.ask(Topic.SETTINGS, _with_activity(change, given))
-    return get(USERS, caller, call, uuid)
+    return get(USERS, caller.change_settings(_with_activity(change, given)), call, uuid)
 
 
 def _with_activity(change: UserSet, given: dict[str, Any]) -> UserSet:
@@ -64,8 +59,7 @@ def create_group(caller: Caller, call: Call, _: str) -> Object:
     if not caller.may_write(owner):
         raise forbidden("owner_uuid: this is not yours to give things to")
     made = caller.new_uuid(call, GROUPS.infix)
-    caller.service.ask(Topic.SETTINGS, GroupSet(group=made, name=name, owner=owner))
-    return get(GROUPS, caller, call, made)
+    return get(GROUPS, caller.change_settings(GroupSet(group=made, name=name, owner=owner)), call, made)
 
 
 def update_group(caller: Caller, call: Call, uuid: str) -> Object:
@@ -74,8 +68,8 @@ def update_group(caller: Caller, call: Call, uuid: str) -> Object:
     if not caller.may_write(row["owner_uuid"]):
         raise forbidden("only its owner may change it")
     given = {"name": row["name"]} | call.attributes(GROUPS, "update")
-    caller.service.ask(Topic.SETTINGS, GroupSet(group=uuid, name=_group_name(given), owner=row["owner_uuid"]))
-    return get(GROUPS, caller, call, uuid)
+    change = GroupSet(group=uuid, name=_group_name(given), owner=row["owner_uuid"])
+    return get(GROUPS, caller.change_settings(change), call, uuid)
 
 
 def _group_name(given: dict[str, Any]) -> str:
@@ -95,8 +89,7 @@ def create_link(caller: Caller, call: Call, _: str) -> Object:
         raise invalid("tail_uuid and head_uuid: both must be given")
     if not caller.may_write(head):
         raise forbidden("head_uuid: only its owner may let others read it")
-    caller.service.ask(Topic.SETTINGS, GrantSet(subject=tail, object=head))
-    return get(LINKS, caller, call, link_uuid(tail, head))
+    return get(LINKS, caller.change_settings(GrantSet(subject=tail, object=head)), call, link_uuid(tail, head))
 
 
 def delete_link(caller: Caller, call: Call, uuid: str) -> Object:
@@ -105,7 +98,7 @@ def delete_link(caller: Caller, call: Call, uuid: str) -> Object:
     if not caller.may_write(row["head_uuid"]):
         raise forbidden("only the owner of what it opens may take it back")
     shown = get(LINKS, caller, call, uuid)
-    caller.service.ask(Topic.SETTINGS, GrantRemoved(subject=row["tail_uuid"], object=row["head_uuid"]))
+    caller.change_settings(GrantRemoved(subject=row["tail_uuid"], object=row["head_uuid"]))
     return shown
 
 

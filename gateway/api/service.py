@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -21,13 +21,15 @@ from gateway.api.signing import SIGNED_FOR, Signer
 from gateway.api.taskcaller import Mode, TaskStanding, decide, looks_like_one, request_of, standing
 from gateway.resolve import ImageResolver
 from readmodel import queries, registry
+from readmodel.census import Census, People
 from readmodel.connection import Connection, ReadModelUnreachable, configure
 from readmodel.registry import Token
 from readmodel.rows import Answer
-from readmodel.sight import Sight, sight, user_standing, view
+from readmodel.sight import Sight
 from readmodel.waiting import Heard
 from schemas.fields import Record
 from schemas.reasons import Outcome
+from schemas.settings import Change
 from schemas.topics import Topic
 from store.collections import CollectionStore
 from streams.log import Log
@@ -75,6 +77,7 @@ class Service:
             open=True,
         )
         self.commands = Commands(log, dsn)
+        self.census = Census(self.commands.log_id_of(Topic.SETTINGS))
         with self.rows() as connection:
             registry.prepare(connection)
             self.signing_key = registry.signing_key(connection)
@@ -94,22 +97,24 @@ class Service:
             raise unauthorized()
         with self.rows() as connection:
             if looks_like_one(secret):
-                token, task = standing(connection, secret, self.tasks.key)
-                return Caller(self, token, is_admin=False, task=task)
-            return self._user(connection, registry.token_of(connection, secret))
+                people = self.census.now(connection)
+                token, task = standing(connection, people, secret, self.tasks.key)
+                return Caller(self, token, people, is_admin=False, task=task)
+            found, mark = registry.token_shown(connection, secret, self.census.settings)
+            return self._user(found, self.census.at(connection, mark))
 
     def caller_of(self, token: str) -> "Caller":
         """Whose token has this uuid: a user. ApiError 401 if it is not good, or not any more."""
         with self.rows() as connection:
-            return self._user(connection, registry.token_named(connection, token))
+            return self._user(registry.token_named(connection, token), self.census.now(connection))
 
-    def _user(self, connection: Connection, found: Token | None) -> "Caller":
+    def _user(self, found: Token | None, people: People) -> "Caller":
         if found is None or not found.is_good(registry.now_ms()):
             raise unauthorized()
-        user = user_standing(connection, found.user_uuid)
+        user = people.standing(found.user_uuid)
         if user is None or not user.is_active:
             raise unauthorized()
-        return Caller(self, found, user.is_admin)
+        return Caller(self, found, people, user.is_admin)
 
     def ask(self, topic: Topic, body: Record) -> Answer:
         """Append a command; its answer, once what it says can be read. ApiError 422 where it is refused."""
@@ -130,10 +135,11 @@ class Service:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, by which token."""
+    """Who asks, by which token. `people`: users, groups and grants as they were when the request came."""
 
     service: Service
     token: Token
+    people: People
     is_admin: bool
     task: TaskStanding | None = None
 
@@ -168,9 +174,8 @@ class Caller:
 
     @cached_property
     def sight(self) -> Sight:
-        """Whose things they may be shown, as it is when it is first asked in this request."""
-        with self.service.rows() as connection:
-            seen = sight(connection, self.uuid)
+        """Whose things they may be shown."""
+        seen = self.people.sight(self.uuid)
         return seen._replace(own=[self.task.scope.task, self.task.scope.job]) if self.task else seen
 
     @cached_property
@@ -182,10 +187,14 @@ class Caller:
         """Whether they may make or change what `owner` owns: themselves, or a group that is theirs."""
         if self.is_admin or owner == self.uuid:
             return True
-        with self.service.rows() as connection:
-            groups = view(connection).groups
         seen: set[str] = set()
-        while owner in groups and owner not in seen:
+        while owner not in seen and (above := self.people.owner_of(owner)) is not None:
             seen.add(owner)
-            owner = groups[owner]
+            owner = above
         return owner == self.uuid
+
+    def change_settings(self, change: Change) -> "Caller":
+        """Append a change of settings; the caller as who they are after it. ApiError 422 where it is refused."""
+        self.service.ask(Topic.SETTINGS, change)
+        with self.service.rows() as connection:
+            return replace(self, people=self.service.census.now(connection))

@@ -11,9 +11,9 @@ from gateway.api.errors import forbidden, unauthorized
 from gateway.api.request import Call
 from gateway.api.schema import Resource
 from readmodel import registry
+from readmodel.census import People
 from readmodel.connection import Connection
 from readmodel.registry import Token
-from readmodel.sight import user_standing
 from schemas.claims import PurityLost
 from schemas.spec import TaskSpec
 
@@ -48,7 +48,7 @@ def looks_like_one(secret: str) -> bool:
     return secret.count(".") == 2
 
 
-def standing(connection: Connection, secret: str, key: bytes) -> tuple[Token, TaskStanding]:
+def standing(connection: Connection, people: People, secret: str, key: bytes) -> tuple[Token, TaskStanding]:
     """Whom a task's token speaks for. ApiError 401 where it is none, its execution is over, or its user shut out."""
     now = int(time.time())
     try:
@@ -56,7 +56,7 @@ def standing(connection: Connection, secret: str, key: bytes) -> tuple[Token, Ta
         row = registry.execution(connection, claims.job, claims.task, claims.execution)
         if row is None:
             raise unauthorized()
-        user = user_standing(connection, row["grantee"])
+        user = people.standing(row["grantee"])
         if user is not None and not user.is_active:  # None: a group
             raise unauthorized()
         bound = msgspec.Raw(row["bound"].encode())

@@ -146,7 +146,7 @@ join rm.jobs j on j.root = t.root
 left join api.reports w on w.task = t.task and w.token = t.running_token and t.state = 'running'
 where t.created_at is not null and j.created_at is not null and (%(everything)s or j.owner = any(%(owners)s))
     and (t.task = any(%(own)s) or t.task not in (select n.uuid from api.notes n where n.is_deleted))
-    and (t.root = any(%(own)s) or t.root not in (select n.uuid from api.notes n where n.is_deleted))
+    and (j.root = any(%(own)s) or j.root not in (select n.uuid from api.notes n where n.is_deleted))
 
 -- name: repositories
 select
@@ -190,15 +190,20 @@ from (
 ) x
 
 -- name: task_counts
-select
-    t.root,
-    count(*) filter (where t.state in ('todo', 'claimed')) as todo,
-    count(*) filter (where t.state = 'running') as running,
-    count(*) filter (where t.state in ('complete', 'copied')) as done,
-    count(*) filter (where t.state in ('failed', 'cancelled')) as failed
-from rm.job_tasks t
-where t.root = any(%(roots)s) and t.created_at is not null
-group by t.root
+-- From what is counted as it happens: a job may have tens of thousands of tasks, of which few run.
+select x.root, x.created - x.done - x.failed - x.running as todo, x.running, x.done, x.failed
+from (
+    select
+        h.root, sum(h.created)::bigint as created, sum(h.executed + h.copied)::bigint as done,
+        sum(h.failed + h.cancelled)::bigint as failed,
+        (
+            select count(*) from rm.job_tasks t
+            where t.root = h.root and t.state = 'running' and t.created_at is not null
+        ) as running
+    from rm.hours h
+    where h.root = any(%(roots)s)
+    group by h.root
+) x
 
 -- name: queue_size
 select count(*) from rm.jobs j

@@ -6,11 +6,16 @@
 select uuid, name, is_admin, is_active from rm.users order by uuid
 
 -- name: view
--- All at one moment, in one round trip: it is asked for each request.
+-- All at one moment, in one round trip. `mark`: how far the settings are projected; all facts of theirs are in partition 0.
 select 'user' as kind, uuid, '' as other, is_admin, is_active from rm.users
 union all select 'group', uuid, owner, false, false from rm.groups
 union all select 'grant', subject, object, false, false from rm.grants
+union all select 'mark', source_log_id, cause_offset || '.' || cause_index, false, false from rm.marks
+    where partition = 0 and source_log_id = %(settings)s
 order by kind, uuid, other
+
+-- name: settings_mark
+select cause_offset || '.' || cause_index from rm.marks where partition = 0 and source_log_id = %(settings)s
 
 -- name: standing
 select is_admin, is_active from rm.users where uuid = %(user)s
@@ -192,6 +197,14 @@ limit %(limit)s
 select outcome, reason, about, detail, answered_at
 from rm.answers
 where log_id = %(log_id)s and command_offset = %(offset)s
+
+-- name: answers
+select a.log_id, a.command_offset, a.outcome, a.reason, a.about, a.detail, a.answered_at
+from unnest(%(log_ids)s::text[], %(offsets)s::bigint[]) as c (log_id, command_offset)
+join rm.answers a using (log_id, command_offset)
+
+-- name: doubled
+select count(*) as number, max(d.told_at) as latest from rm.doubled d
 
 -- name: answers
 select a.log_id, a.command_offset, a.outcome, a.reason, a.about, a.detail, a.answered_at

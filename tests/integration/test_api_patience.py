@@ -1,5 +1,6 @@
 """Clients that are silent, slow or many: they get an end, and take no place from others."""
 
+import re
 import resource
 import socket
 import ssl
@@ -36,6 +37,12 @@ class Hasty(Patient):
         self.gave_up.set()
 
 
+class Terse(Patient):
+    """It hears no long heads."""
+
+    most = 2**12
+
+
 async def _hello(_: Request) -> PlainTextResponse:
     return PlainTextResponse("hello")
 
@@ -45,12 +52,12 @@ async def _large(_: Request) -> StreamingResponse:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[int, ssl.SSLContext]]:
-    """A server that is soon out of patience: its port, and what trusts it."""
+def serving(folder: Path, protocol: type[Patient] = Hasty) -> Iterator[tuple[int, ssl.SSLContext]]:
+    """A server, soon out of patience if nothing else is said: its port, and what trusts it."""
     listening = bound("127.0.0.1", 0)
     made, key = certificate(folder, "127.0.0.1")
     app = Starlette(routes=[Route("/", _hello), Route("/large", _large)])
-    server = Server(app, listening, made, key, Hasty)
+    server = Server(app, listening, made, key, protocol)
     port = int(address_of(listening).rpartition(":")[2])
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -104,6 +111,23 @@ def test_who_does_not_read_is_hung_up_on(talk: ssl.SSLSocket) -> None:
     talk.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
     assert Hasty.gave_up.wait(PATIENCE)
     assert 0 < len(read_to_the_end(talk)) < LARGE
+
+
+def test_who_says_a_head_without_end_is_hung_up_on(tmp_path: Path) -> None:
+    line = b"X-More: " + b"y" * 1000 + b"\r\n"
+    with serving(tmp_path, Terse) as (port, trusting), connected(port, trusting) as talk:
+        talk.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n" + line + line + b"\r\n")
+        assert talk.recv(1_000).startswith(b"HTTP/1.1 200")
+        talk.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            talk.sendall(line * 10_000)
+
+
+def test_what_is_asked_at_once_is_answered_in_order(tmp_path: Path) -> None:
+    with serving(tmp_path, Patient) as (port, trusting), connected(port, trusting) as talk:
+        talk.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2 + b"GET /no HTTP/1.1\r\nConnection: close\r\n\r\n")
+        said = read_to_the_end(talk)
+    assert re.findall(rb"HTTP/1.1 (\d+)", said) == [b"200", b"200", b"404"]
 
 
 def test_thousands_who_say_nothing_take_no_place_from_others(api_site: Site) -> None:
