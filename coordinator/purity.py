@@ -8,19 +8,22 @@ Two ways to hold it to that: `enforce` denies the rest; `monitor` answers it, af
 the log. An impure task's token is bound by its user's rights alone, which are not looked at here.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import md5
 from typing import Any, Literal
 
 import msgspec
 
-from coordinator.locators import is_manifest, split_reference, strip_hints
+from coordinator.locators import SIZED_DIGEST, is_manifest, strip_hints
 from schemas.spec import TaskSpec
 
 Verdict = Literal["allow", "deny", "degrade"]
 Mode = Literal["enforce", "monitor"]
 Action = Literal["read", "list", "create", "update", "delete", "other"]
 Kind = Literal["task", "job", "collection", "block", "discovery", "other"]
+
+_CONTENT = re.compile(rf"(?<![0-9A-Za-z]){SIZED_DIGEST}(?![0-9])")
 
 REPORTED = frozenset({"progress", "success", "output"})
 TELLING = frozenset({"name", "owner_uuid"})  # of a new collection: whether they are taken depends on what others did
@@ -87,6 +90,31 @@ def hashes_of(spec: TaskSpec, bound: msgspec.Raw) -> frozenset[str]:
     return frozenset(named)
 
 
+def collections_of(spec: TaskSpec, bound: msgspec.Raw) -> dict[str, str]:
+    """Portable data hashes that a task's parameters name, anywhere in a text, each with the parameter's name, in order.
+
+    Blocks may be among them, but for those of a manifest that is spelled out, as a text or as a list of its words.
+    """
+    named: dict[str, str] = {}
+    for parameters in (spec.parameters, bound):
+        for parameter, value in msgspec.json.decode(parameters).items():
+            for text in _unspelled(value):
+                for pdh in _CONTENT.findall(text):
+                    named.setdefault(pdh, parameter)
+    return named
+
+
+def _unspelled(value: Any) -> Iterator[str]:
+    """As `texts`, without those that are manifests."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value) and is_manifest(" ".join(value)):
+        return
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _unspelled(item)
+    elif isinstance(value, str) and not is_manifest(value):
+        yield value
+
+
 def texts(value: Any) -> Iterator[str]:
     """All text in a value of JSON, at any depth, the names of members too."""
     if isinstance(value, str):
@@ -101,11 +129,7 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def _named_by(text: str) -> Iterator[str]:
-    if reference := split_reference(text):
-        yield reference[0]
-    elif is_manifest(text):
+    if is_manifest(text):
         plain = strip_hints(text).encode()
         yield f"{md5(plain, usedforsecurity=False).hexdigest()}+{len(plain)}"
-        for word in strip_hints(text).split():
-            if reference := split_reference(word):
-                yield reference[0]
+    yield from _CONTENT.findall(text)

@@ -144,6 +144,9 @@ class Executor(Section, frozen=True):
         str, Meta(description="host:port of the API that tasks judged by their own record speak to; empty: none")
     ] = ""
     keep: Annotated[str, Meta(description="host:port of Keep, for the same tasks; empty: the API says")] = ""
+    keep_mount: Annotated[
+        Count, Meta(description="MiB, together, of the collections named in parameters that a task finds by their hash")
+    ] = 4096
     token_key: Annotated[
         str,
         Meta(description="file with the key of tasks' tokens, the same for API and nodes; empty: in the data folder"),

@@ -113,6 +113,7 @@ def executor_of(
         drain=config.executor.drain * 1_000,
         logins=config.executor.registry_logins,
         way=way_of(config, api),
+        mounted=config.executor.keep_mount,
     )
     return Executor(log, store_of(folders), root, offer, trouble)
 

@@ -18,23 +18,25 @@ from consumers.executor.capture import captured, save_log, stored
 from consumers.executor.environment import parameters_file, task_environment
 from consumers.executor.inputs import extract
 from consumers.executor.keeperrors import KeepErrors
+from consumers.executor.keepmount import Sight
 from consumers.executor.left import Left, boot, name_of, remember
 from consumers.executor.pulse import milliseconds
 from consumers.executor.requests import TaskRequests
 from consumers.executor.site import Site, mark_of
 from consumers.executor.steps import Step, outcome_of_trouble
 from consumers.executor.tasksocket import TaskSocket
-from consumers.executor.way import TaskWay
+from consumers.executor.way import TaskWay, speaks_to_api, token_of
 from consumers.runners.port import MIB, CannotRun, Command, Folders, Limits, Outcome, Places, Runner, Running
 from consumers.runners.space import Space
 from consumers.runners.supervise import Supervision
+from coordinator import purity
 from coordinator.canonical import digest
 from schemas.claims import Exited
 from schemas.reasons import Failure
 from schemas.spec import TaskSpec
 from schemas.work import Ready
 from store.environment import host_identity, host_summary
-from store.errors import PathRefused, StoreError
+from store.errors import ExtractFailed, PathRefused, StoreError
 from store.locator import portable_data_hash_of
 from store.paths import split_path
 
@@ -63,6 +65,7 @@ class Attempt:
         space = Space(limits, self._root / "out", self._root / "scratch")
         self._supervision = Supervision(limits, space, site.grace_seconds)
         self._handed_over = False
+        self._sight = left.sight if left else Sight()
 
     def stop(self, grace: bool) -> None:
         """End it; `run` returns soon."""
@@ -95,7 +98,7 @@ class Attempt:
         try:
             with self._prepared() as (runner, folders):
                 self._step = Step.RUN
-                outcome = self._run(runner, folders, log, started_at)
+                outcome = self._with_unseen(self._run(runner, folders, log, started_at))
                 if outcome.failure not in _CAPTURED:
                     return outcome, ""
                 self._step = Step.CAPTURE
@@ -117,6 +120,8 @@ class Attempt:
     def _prepared(self) -> Iterator[tuple[Runner, Folders]]:
         _check_names(self._spec)
         runner = self._runner()
+        if self._left is None:
+            self._sight = self._named_sight()
         with ExitStack() as stack:
             folders = self._folders(runner, stack)
             if self._left is None:
@@ -124,6 +129,23 @@ class Attempt:
             requests = TaskRequests(self.ready, self._spec, self._site.collections, self._site.answers)
             stack.enter_context(TaskSocket(folders.run / "socket", requests))
             yield runner, folders
+
+    def _named_sight(self) -> Sight:
+        """What it is to see of what its parameters name: where it speaks to the API, which says what it may."""
+        way, named = self._site.way, purity.collections_of(self._spec, self.ready.bound)
+        for declared in self._spec.inputs.values():
+            named.pop(declared, None)
+        if way is None or not named or not speaks_to_api(self._spec):
+            return Sight()
+        token = token_of(way, self.ready, self._spec, self._root)
+        return self._site.keep_mount.sight(way, token, named, lambda: self._supervision.was_stopped)
+
+    def _with_unseen(self, outcome: Outcome) -> Outcome:
+        """It may have failed for what it could not see."""
+        if outcome.failure is not Failure.EXIT or not self._sight.unseen:
+            return outcome
+        reason = "; ".join((outcome.reason, *self._sight.unseen))
+        return msgspec.structs.replace(outcome, reason=reason)
 
     def _fill(self, folders: Folders, places: Places) -> None:
         parameters = folders.run / "parameters.json"
@@ -158,13 +180,21 @@ class Attempt:
             collections={
                 pdh: self._shown(runner, stack, pdh, root / "keep" / pdh, executable=False)
                 for pdh in dict.fromkeys(self._spec.inputs.values())
-            },
+            }
+            | {pdh: self._named(runner, stack, pdh, parameter) for pdh, parameter in self._sight.shown.items()},
             links=root / "links",
             output=root / "out",
             scratch=root / "scratch",
             run=run,
             bin=self._site.bin,
         )
+
+    def _named(self, runner: Runner, stack: ExitStack, pdh: str, parameter: str) -> Path:
+        try:
+            return self._shown(runner, stack, pdh, self._root / "keep" / pdh, executable=False)
+        except StoreError as error:
+            failure = Failure.NODE if isinstance(error, ExtractFailed) else Failure.STORE
+            raise CannotRun(failure, f"parameter {parameter}: {error}") from error
 
     def _shown(self, runner: Runner, stack: ExitStack, pdh: str, own: Path, executable: bool) -> Path:
         if runner.isolates:
@@ -214,6 +244,7 @@ class Attempt:
                 began=milliseconds(),
                 started_at=started_at,
                 container=running.hold.container,
+                sight=self._sight,
             )
             remember(self._root, began)
         return running

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from consumers.executor.keepmount import Sight
 from consumers.executor.until import Until
 from schemas.work import Ready
 
@@ -26,6 +27,7 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
     began: int  # ms of the monotonic clock
     started_at: int  # ms since 1970, for people
     container: str = ""  # its id
+    sight: Sight = Sight()
 
     @property
     def name(self) -> str:

@@ -22,6 +22,7 @@ from consumers.executor.core import ExecutorCore
 from consumers.executor.guard import Guard, end_former
 from consumers.executor.heart import Heart
 from consumers.executor.incarnation import Incarnation
+from consumers.executor.keepmount import MOUNTED
 from consumers.executor.lazyanswers import LazyAnswers
 from consumers.executor.lease import Timing
 from consumers.executor.leasesetting import LeaseSetting
@@ -71,6 +72,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     logins: str = ""
     way: Way | None = None
     drain: int = 30_000
+    mounted: int = MOUNTED
 
 
 class Replaced(Exception):
@@ -134,6 +136,7 @@ class Executor:
                 left=left.values(),
                 way=self.offer.way,
                 outcomes=self.outcomes,
+                mounted=self.offer.mounted,
             )
             stack.callback(site.close)
             owed = stack.enter_context(closing(Owed(self._runners, self._key, site.attempts)))

@@ -15,11 +15,12 @@ import consumers
 from consumers.executor.broom import Broom
 from consumers.executor.guard import Guard
 from consumers.executor.inputs import InputCache, remove_tree, shown_as
+from consumers.executor.keepmount import MOUNTED, KeepMount
 from consumers.executor.left import Left
 from consumers.executor.requests import Asks
 from consumers.executor.way import Way
 from consumers.runners.choose import Runners
-from consumers.runners.port import MAX_PROCESSES
+from consumers.runners.port import MAX_PROCESSES, MIB
 from consumers.runners.supervise import GRACE_SECONDS
 from schemas.spec import TaskSpec
 from store.collections import CollectionStore
@@ -42,7 +43,7 @@ class Site:
     `node`: the node's name. `key`: tells this node and folder from any other on the machine; what its tasks leave is
     found by it. `way`: how tasks reach the API; None: there is none. `left`: what a former executor left running, and
     whose folders stay as they are. `moment`: the file in which the present incarnation's deadline stands. `outcomes`:
-    counts how executions ended here.
+    counts how executions ended here. `mounted`: MiB of what one task's parameters name that it is shown.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Site:
         way: Way | None = None,
         left: Collection[Left] = (),
         outcomes: Counter[str] | None = None,
+        mounted: int = MOUNTED,
     ) -> None:
         self.node = node
         self.key = site_key(node, root)
@@ -75,6 +77,7 @@ class Site:
         self.moment = self.moments / "none"
         self._clear({name for one in left for name in (one.name, Path(one.moment).name)})
         self.broom = Broom()
+        self.keep_mount = KeepMount(collections, mounted * MIB)
         self.inputs = InputCache(collections, root / "inputs", spare={name for one in left for name in _shown_to(one)})
 
     def close(self) -> None:
@@ -102,7 +105,7 @@ class Site:
 def _shown_to(left: Left) -> Iterator[str]:
     """Entries of the input cache that it has before it."""
     spec = msgspec.json.decode(left.ready.spec, type=TaskSpec)
-    yield from (shown_as(pdh, executable=False) for pdh in spec.inputs.values())
+    yield from (shown_as(pdh, executable=False) for pdh in (*spec.inputs.values(), *left.sight.shown))
     if spec.code:
         yield shown_as(spec.code, executable=True)
 

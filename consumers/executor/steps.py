@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from consumers.executor.capture import BadOutput, StoreTrouble
+from consumers.executor.keepmount import NoWord
 from consumers.runners.port import CannotRun, Outcome
 from consumers.runners.supervise import TEMPORARY_EXIT
 from schemas.reasons import Failure
@@ -60,6 +61,7 @@ class Trouble(NamedTuple):
 TROUBLES = (
     Trouble(Step.PREPARE, ExtractFailed, Failure.NODE),
     Trouble(Step.PREPARE, StoreError, Failure.STORE),
+    Trouble(Step.PREPARE, NoWord, Failure.NODE),
     Trouble(Step.PREPARE, OSError, Failure.NODE),
     Trouble(Step.RUN, OSError, Failure.NODE),
     Trouble(Step.CAPTURE, BadOutput, Failure.OUTPUT),

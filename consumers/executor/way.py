@@ -51,7 +51,7 @@ class TaskWay:
         self._run = folders.run
         self._places = places
         self._isolated = isolated
-        self._token = _kept(folders.root / "token", lambda: _token(way, ready, spec)) if way else ""
+        self._token = token_of(way, ready, spec, folders.root) if way else ""
 
     def environment(self) -> dict[str, str]:
         """Crunch v1's variables."""
@@ -94,6 +94,11 @@ class TaskWay:
 def speaks_to_api(spec: TaskSpec) -> bool:
     """Whether a task needs the API to say what became of it."""
     return spec.verdict == "record"
+
+
+def token_of(way: Way, ready: Ready, spec: TaskSpec, root: Path) -> str:
+    """The attempt's token. `root`: its own folder, where it is kept."""
+    return _kept(root / "token", lambda: _token(way, ready, spec))
 
 
 def _kept(file: Path, make: Callable[[], str]) -> str:

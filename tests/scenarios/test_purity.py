@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.canonical import canonical
-from coordinator.purity import Request, Scope, allows, hashes_of
+from coordinator.purity import Request, Scope, allows, collections_of, hashes_of
 from coordinator.tasktoken import BadToken, read, sign
 from gateway.api.request import call
 from gateway.api.schema import RESOURCES
@@ -229,3 +229,31 @@ def test_a_token_stands_for_the_parameters_it_was_made_for():
 def test_a_token_fits_a_header_whatever_its_task_names():
     many = frozenset(f"{number:032x}+{number}" for number in range(10_000))
     assert len(sign(msgspec.structs.replace(PURE, hashes=many), 2_000_000_000, KEY)) < 1000
+
+
+def test_what_parameters_name_by_hash_is_known_with_the_parameters_name():
+    spec = _named({"reads": [MINE, f"{OTHERS}/a/b"], "command": ["cat", f"$(file {'c' * 32}+7/x)"], "n": 3, "z": MINE})
+    found = collections_of(spec, msgspec.Raw(canonical({"reference": {"genome": "d" * 32 + "+1"}})))
+    assert found == {MINE: "reads", OTHERS: "reads", "c" * 32 + "+7": "command", "d" * 32 + "+1": "reference"}
+    assert found.keys() <= hashes_of(spec, msgspec.Raw(canonical({"reference": {"genome": "d" * 32 + "+1"}})))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f". {MINE} 0:10:a\n",
+        [".", MINE, "0:10:a"],
+        f"x{MINE}",
+        f"a{MINE}",
+        MINE.replace("+10", "+010"),
+        MINE.replace("+10", ""),
+        {MINE: 1},
+    ],
+)
+def test_the_blocks_of_a_manifest_and_what_is_no_hash_name_no_collection(value):
+    assert collections_of(_named({"input": value}), msgspec.Raw(b"{}")) == {}
+
+
+def _named(parameters):
+    none = dict.fromkeys(Components.__struct_fields__, "0" * 64)
+    return TaskSpec(parameters=msgspec.Raw(canonical(parameters)), components=Components(**none))
