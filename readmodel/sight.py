@@ -44,13 +44,6 @@ def marked_view(connection: Connection, settings: str) -> tuple[str | None, View
     return mark, made
 
 
-def user_standing(connection: Connection, user: str) -> Standing | None:
-    """What the user with this uuid is; None: nobody. Raises ReadModelError."""
-    with translated():
-        row = connection.execute(SQL["standing"], {"user": user}).fetchone()
-    return Standing(*row) if row else None
-
-
 def sight(connection: Connection, viewer: str) -> Sight:
     """What the user with this uuid may see; a user nobody knows sees their own. Raises ReadModelError."""
     return sight_in(view(connection), viewer)

@@ -17,9 +17,6 @@ order by kind, uuid, other
 -- name: settings_mark
 select cause_offset || '.' || cause_index from rm.marks where partition = 0 and source_log_id = %(settings)s
 
--- name: standing
-select is_admin, is_active from rm.users where uuid = %(user)s
-
 -- name: user_named
 select uuid, name, is_admin, is_active from rm.users where name = %(name)s order by uuid limit 1
 
