@@ -28,6 +28,7 @@ from streams.archive import (
 )
 from streams.audit import Progress
 from streams.caused import records
+from streams.cuts import whole_ends
 from streams.durable import write_whole
 from streams.kept import Damaged, KeptStates, kept_in_folder, nothing_kept
 from streams.log import Log, LogMismatch, Place, Stored
@@ -51,19 +52,21 @@ def archive(
 ) -> Archived:
     """Write all that the log holds by now, or what it holds beyond what the archive does.
 
-    `kept`: where states are that a trimmed partition's audit begins from. Raises LogMismatch if the archive is of
-    another log, or if records between the two were trimmed; LogError, OSError.
+    What is written is a log by itself: no record in it follows from one that is not. `kept`: where states are that a
+    trimmed partition's audit begins from. Raises LogMismatch if the archive is of another log, or if records between
+    the two were trimmed; LogError, OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     manifest = _manifest(log, folder)
     places = [place for topic in Topic for place in places_of(log, topic)]
     # Floors before ends: what a floor has passed stands before the ends that are read after it.
     floors = {place: log.floor(f"{place.topic}-machine", place) for place in places if place.topic in TARGETS}
+    ends = whole_ends(log, places)
     done = Archived()
     for place in places:
         shelf = manifest.partitions.setdefault(str(place), shelf_of(log, place))
         first = _begin(log, place, shelf)
-        for segment in _segments(log, folder, place, shelf, first, progress):
+        for segment in _segments(log, folder, place, shelf, (first, ends[place]), progress):
             shelf.segments.append(segment)
             done.segments += 1
             done.records += segment.count
@@ -114,10 +117,13 @@ def _begin(log: Log, place: Place, shelf: Shelf) -> int:
     return shelf.end
 
 
-def _segments(log: Log, folder: Path, place: Place, shelf: Shelf, first: int, progress: Progress) -> Iterator[Segment]:
+def _segments(
+    log: Log, folder: Path, place: Place, shelf: Shelf, span: tuple[int, int], progress: Progress
+) -> Iterator[Segment]:
+    first, end = span
     previous = shelf.segments[-1].sha256 if shelf.segments else ""
     path_of(folder, place, 0).parent.mkdir(exist_ok=True)
-    for chunk in _chunks(_unbroken(place, first, records(log, place, first, log.end(place)))):
+    for chunk in chunks(_unbroken(place, first, records(log, place, first, end))):
         offset = chunk[0].offset
         heading = msgspec.json.encode(Heading(place.topic, place.partition, offset, previous)) + b"\n"
         content = b"".join((heading, *map(line_of, chunk)))
@@ -136,7 +142,8 @@ def _unbroken(place: Place, first: int, found: Iterable[Stored]) -> Iterator[Sto
         yield record
 
 
-def _chunks(found: Iterable[Stored]) -> Iterator[list[Stored]]:
+def chunks(found: Iterable[Stored]) -> Iterator[list[Stored]]:
+    """Records in lists, none of them empty, each of so many or so large that more would be too much at a time."""
     chunk: list[Stored] = []
     size = 0
     for record in found:
