@@ -47,7 +47,7 @@ class Resolver(Protocol):
         ...
 
     def path(self, field: str, reference: str) -> str:
-        """`PDH/path` rewritten to depend on that path alone: `PDH` of a folder's content, `PDH/name` of one file."""
+        """Of `PDH/path`, the PDH of a collection that has what is at that path there, and nothing else."""
         ...
 
 
@@ -59,13 +59,18 @@ def collection_uuid_in(field: str, value: Any) -> str:
 
 
 def resolved_paths(field: str, value: Any, resolver: Resolver) -> Any:
-    """The value with each text `PDH/path` resolved, so that another file of that collection changes nothing."""
+    """The value, the hash of each text `PDH/path` narrowed, so that another file of that collection changes nothing.
+
+    The path stays as it is written: scripts of Crunch v1 take it apart, and put it into their outputs.
+    """
     if isinstance(value, dict):
         return {key: resolved_paths(f"{field}.{key}", item, resolver) for key, item in value.items()}
     if isinstance(value, list):
         return [resolved_paths(f"{field}[{index}]", item, resolver) for index, item in enumerate(value)]
     reference = split_reference(value) if isinstance(value, str) else None
-    return resolver.path(field, "/".join(reference)) if reference and reference[1] else value
+    if not reference or not reference[1]:
+        return value
+    return f"{resolver.path(field, '/'.join(reference))}/{value.partition('/')[2]}"
 
 
 def _parts(field: str, value: Any) -> list[tuple[str, Any]]:

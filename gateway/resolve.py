@@ -61,13 +61,11 @@ class FileResolver:
             return self._known(*known) if known else self._saved(field, self._place(reference))
 
     def path(self, field: str, reference: str) -> str:
-        """`PDH/path` as `PDH` of a folder's content or `PDH/name` of one file."""
+        """The PDH of a collection with what is at `PDH/path` alone."""
         known = split_reference(reference)
         assert known is not None, f"{reference} is no PDH with a path"
         with _refusing(field):
-            is_folder = isinstance(self._store.load(known[0]).find(known[1]), dict)
-            pdh = self._store.subset(*known)
-        return pdh if is_folder else f"{pdh}/{known[1].rpartition('/')[2]}"
+            return self._store.pruned(*known)
 
     def _known(self, pdh: str, path: str) -> str:
         found = self._store.subset(pdh, path)

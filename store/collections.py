@@ -119,6 +119,10 @@ class CollectionStore:
         """The PDH of what is at `path`, a file or directory, as a collection of its own. Empty: `pdh` itself."""
         return self._put(self.file_manifest(pdh, path)) if path else portable_data_hash_of(pdh)
 
+    def pruned(self, pdh: str, path: str) -> str:
+        """The PDH of a collection that has what is at `path` there, as in the collection, and nothing else."""
+        return self._put(self.load(pdh).pruned(path).text())
+
     def join(self, pdhs: Iterable[str]) -> str:
         """The collection that holds the files of all, its manifest normalised: its PDH.
 

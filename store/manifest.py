@@ -70,6 +70,13 @@ class Manifest:
         node = self.find(path)
         return type(self)(node if isinstance(node, dict) else {path.rpartition("/")[2]: node})
 
+    def pruned(self, path: str) -> Self:
+        """What is at `path`, where it is, without all else. PathMissing."""
+        node = self.find(path)
+        for name in reversed(path.split("/") if path else ()):
+            node = {name: node}
+        return type(self)(node) if isinstance(node, dict) else self
+
 
 def parse_manifest(text: str) -> Manifest:
     """Parse manifest text, hints or not, normalised or not. ManifestInvalid says which line is wrong, and how."""

@@ -103,7 +103,8 @@ class _Asking:
                 response.read()
                 return response.status
         except (OSError, HTTPException) as error:
-            raise NoWord(f"the API can't be asked what the task may read: {str(error) or type(error).__name__}") from error
+            cause = str(error) or type(error).__name__
+            raise NoWord(f"the API can't be asked what the task may read: {cause}") from error
 
     def close(self) -> None:
         self._connection.close()

@@ -141,13 +141,9 @@ class ParentResolver:
         return self._collections.subset(pdh, path)
 
     def path(self, field: str, reference: str) -> str:
-        """A path in one of the parent's inputs is narrowed to what it leads to; any other hash stays as it stands."""
-        known = split_reference(reference)
-        if known is None or known[0] not in self._parent.inputs.values():
-            return reference
-        is_folder = isinstance(self._collections.load(known[0]).find(known[1]), dict)
-        pdh = self._collections.subset(*known)
-        return pdh if is_folder else f"{pdh}/{known[1].rpartition('/')[2]}"
+        """One of the parent's inputs is narrowed to what the path leads to; any other hash stays as it stands."""
+        pdh, _, path = reference.partition("/")
+        return self._collections.pruned(pdh, path) if pdh in self._parent.inputs.values() else pdh
 
 
 def _check_keys(request: Mapping[str, Any], *known: str) -> None:

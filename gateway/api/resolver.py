@@ -53,10 +53,10 @@ class ApiResolver(FileResolver):
         return super().input(field, reference)
 
     def path(self, field: str, reference: str) -> str:
-        """`PDH/path` narrowed to what it leads to, which who may read the whole may read by its own hash."""
+        """A collection with what is at `PDH/path` alone, which who may read the whole may read by its own hash."""
         self._require(field, reference)
         narrowed = super().path(field, reference)
-        row = {"pdh": narrowed.partition("/")[0], "owner_uuid": self._caller.uuid}
+        row = {"pdh": narrowed, "owner_uuid": self._caller.uuid}
         with self._caller.service.rows() as connection:
             registry.execute(connection, "add_proof", row)
         return narrowed

@@ -83,7 +83,7 @@ class Known(FileResolver):
             return super().path(field, reference)
         except BadTask as error:
             self.reasons.append(f"{field}: {error.message}")
-            return reference
+            return reference.partition("/")[0]
 
     def output(self, text: str) -> tuple[str, str]:
         """What a task called its output, as a portable data hash, and why it can't be given to others; empty: it can.

@@ -131,6 +131,10 @@ def test_a_subset_depends_on_nothing_beside_it() -> None:
     assert packed.subset("d").text() == f". {B} {C} 0:3:x 3:3:y\n./e {C} 0:3:z\n"
     assert packed.subset("d/y").text() == f". {C} 0:3:y\n"
     assert packed.subset("").text() == packed.text()
+    assert packed.pruned("d").text() == f"./d {B} {C} 0:3:x 3:3:y\n./d/e {C} 0:3:z\n"
+    assert packed.pruned("d/y").text() == f"./d {C} 0:3:y\n"
+    assert packed.pruned("b").text() == packed.subset("b").text()
+    assert packed.pruned("").text() == packed.text()
     for path in ("c", "d/", "a/b", "d/e/z/q", "/d", "."):
         with pytest.raises(PathMissing):
             packed.subset(path)

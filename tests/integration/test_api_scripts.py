@@ -54,8 +54,8 @@ def test_a_task_for_each_directory(ada: Person, scripts: Scripts) -> None:
 def test_a_task_for_each_path_also_where_it_leaves_an_empty_file(ada: Person, scripts: Scripts) -> None:
     job, left = run_job(ada, scripts, "lines-with", input=run_sdk(ada, SAVE, json.dumps(FILES)), word="longest")
     assert left == {"one.txt": "", "two.txt": "the longest line of all\n", "three.txt": ""}
-    names = [task["parameters"]["input"].rpartition("/")[2] for task in tasks_of(ada, job)[1:]]
-    assert names == ["one.txt", "two.txt", "three.txt"]
+    paths = [task["parameters"]["input"].partition("/")[2] for task in tasks_of(ada, job)[1:]]
+    assert paths == ["./a/one.txt", "./a/two.txt", "./b/three.txt"]
 
 
 def test_map_and_reduce_with_a_level_that_reads_what_the_one_before_left(ada: Person, scripts: Scripts) -> None:

@@ -101,7 +101,7 @@ def test_an_input_of_a_child_is_a_part_of_its_tasks(served, reference):
 def test_a_path_among_the_parameters_depends_on_that_file_alone(served):
     served.send(queue({"parameters": {"file": f"{served.input}/two.txt"}}))
     value = json.loads(bytes(served.asked.commands[0].spec.parameters))["file"]
-    assert value == served.store.subset(served.input, "two.txt") + "/two.txt"
+    assert value == served.store.pruned(served.input, "two.txt") + "/two.txt"
 
 
 def test_progress_verdict_and_output_are_reported(served):

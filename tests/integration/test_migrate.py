@@ -82,7 +82,7 @@ class Lab:
         return reference
 
     def path(self, _field, reference):
-        return reference
+        return reference.partition("/")[0]
 
 
 def submitted(crunch, **fields):

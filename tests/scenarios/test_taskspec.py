@@ -65,13 +65,15 @@ def test_the_task_sees_exactly_the_hashed_bytes():
     assert spec.components.parameters == sha256(bytes(spec.parameters)).hexdigest()
 
 
-def test_a_path_parameter_becomes_that_files_own_manifest():
+def test_a_path_parameter_is_narrowed_to_that_file_and_stays_as_it_is_written():
     """One more file in the collection is another collection, and the same task."""
     larger = "c" * 32 + "+99"
-    catalogue = Catalogue(files={f"{larger}/a.fq": "b" * 32 + "+50/a.fq"})
+    catalogue = Catalogue(files={f"{larger}/a.fq": "b" * 32 + "+50"})
     other = build({**TASK, "parameters": {"k": 21, "file": f"{larger}/a.fq"}}, resolver=catalogue)
     assert json.loads(bytes(task().parameters)) == {"k": 21, "file": "b" * 32 + "+50/a.fq"}
     assert other.components == task().components
+    dotted = task(parameters={"file": f"{READS}+A{'0' * 40}@5f1a2b3c/./a.fq"})
+    assert json.loads(bytes(dotted.parameters)) == {"file": "b" * 32 + "+50/./a.fq"}
 
 
 def test_a_whole_collection_as_parameter_stays_itself():

@@ -30,7 +30,7 @@ class Catalogue:
             IMAGE: ResolvedImage(IMAGE, {"image": IMAGE}),
         } | entries.get("images", {})
         self.inputs = {"reads": READS, READS: READS} | entries.get("inputs", {})
-        self.files = {f"{READS}/a.fq": "b" * 32 + "+50/a.fq"} | entries.get("files", {})
+        self.files = {f"{READS}/a.fq": "b" * 32 + "+50"} | entries.get("files", {})
 
     def code(self, repository: str, commit: str) -> ResolvedCode:
         return _find(self.codes, (repository, commit), "commit")
