@@ -1,8 +1,10 @@
 """The assembler: joins the outputs of a job's tasks, in tree order, into the job's output, saves its log, and says so.
 
-It keeps nothing. What is to be done stands in the read model (jobs that are `assembling`), the joined collection has
-the same name whoever joins it, and the jobs machine takes the first word: so a crash anywhere, or a second assembler,
-only repeats. A job whose outputs can't be joined fails, with the reason.
+Of a job that was cancelled only the log is saved, as crunch-job does.
+
+It keeps nothing. What is to be done stands in the read model (jobs that are `assembling`, or cancelled without a log),
+the joined collection has the same name whoever joins it, and the jobs machine takes the first word: so a crash
+anywhere, or a second assembler, only repeats. A job whose outputs can't be joined fails, with the reason.
 """
 
 import logging
@@ -93,8 +95,11 @@ class Assembler:
             raise ReadModelDrifted(
                 f"job {job.root} has {job.tasks} tasks, the read model has {len(left)}: rebuild it from the log"
             )
-        said = self._joined(job.root, [task.output for task in left if task.output])
-        last = said.detail or f"the output is {said.output}"
+        if job.is_cancelled:
+            said, last = JobAssembled(root=job.root, output=""), "the output is none: the job was cancelled"
+        else:
+            said = self._joined(job.root, [task.output for task in left if task.output])
+            last = said.detail or f"the output is {said.output}"
         said = msgspec.structs.replace(said, log=save_job_log(self._store, self._connection, job, left, last))
         self._log.append([Append(self._routes.place(Topic.TASKS, job.root), job.root, encode(said))])
 

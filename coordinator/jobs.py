@@ -111,6 +111,11 @@ def job_cancelled(_state: State, tree: Tree, record: t.JobCancelled) -> Outputs:
 
 def job_assembled(_state: State, tree: Tree, record: t.JobAssembled) -> Outputs:
     """The joined output is saved, also that of a failed job. One that can't be joined fails the job."""
+    if tree.state == "cancelled" and record.log and not tree.is_logged:
+        tree.is_logged = True
+        yield levels.job_fact(tree, reason=Reason.CANCELLED, tasks=len(tree.tasks), log=record.log)
+        yield answered(record.root)
+        return
     if tree.state != "assembling":
         yield nothing(record.root, Reason.ALREADY if is_final(tree.state) else Reason.NOT_CURRENT)
         return

@@ -179,6 +179,7 @@ def _end_import(tree: Tree, history: History) -> Output:
         started_at=history.started_at,
     )
     tree.forget()
+    tree.is_logged = True
     return fact
 
 

@@ -65,6 +65,8 @@ def _job_changed(fact: f.JobChanged) -> Statements:
     if fact.spec != NULL:
         yield "job_described", {"name": msgspec.json.decode(fact.spec, type=JobSpec).name}
     yield "job_changed", {}
+    if fact.state == "cancelled" and fact.log:
+        return  # that it was cancelled is said already
     yield _said(fact.state, other=fact.task, detail=fact.detail or fact.reason)
 
 

@@ -148,9 +148,12 @@ def doubled(connection: Connection) -> tuple[int, int | None]:
 
 
 def assembling(connection: Connection) -> list[r.Assembling]:
-    """Jobs whose outputs are to be joined. For the assembler."""
+    """Jobs whose outputs are to be joined, or whose log is to be saved. For the assembler."""
     found = fetch(connection, "assembling", None, {})
-    return [r.Assembling(root=row["root"], owner=row["owner"], tasks=row["task_count"]) for row in found]
+    return [
+        r.Assembling(root=row["root"], owner=row["owner"], tasks=row["task_count"], is_cancelled=row["is_cancelled"])
+        for row in found
+    ]
 
 
 def left_in_tree_order(connection: Connection, root: str) -> list[r.Left]:

@@ -194,6 +194,7 @@ class Assembling(Row, frozen=True):
 
 
 class Left(Row, frozen=True):
+    is_cancelled: bool
     """What a task left: portable data hashes, empty where there is none."""
 
     task: str

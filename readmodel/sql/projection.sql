@@ -9,9 +9,11 @@ on conflict (root) do update set
     owner = excluded.owner, name = excluded.name, spec = excluded.spec, created_at = excluded.created_at
 
 -- name: job_changed
-insert into rm.jobs (root, state, output, log, reason, failed_task, detail, task_count, started_at, finished_at)
+insert into rm.jobs (
+    root, state, is_imported, output, log, reason, failed_task, detail, task_count, started_at, finished_at
+)
 select
-    f.root, f.state, f.output, f.log, f.reason, f.task, f.detail, f.tasks,
+    f.root, f.state, f.state = 'importing', f.output, f.log, f.reason, f.task, f.detail, f.tasks,
     case when f.state = 'running' then f.time when f.started_at > 0 then f.started_at end,
     case when f.state in ('complete', 'failed', 'cancelled') then f.time end
 from json_to_recordset(%s::json) as f (
@@ -20,6 +22,7 @@ from json_to_recordset(%s::json) as f (
 )
 on conflict (root) do update set
     state = excluded.state,
+    is_imported = jobs.is_imported or excluded.is_imported,
     output = excluded.output,
     log = excluded.log,
     reason = excluded.reason,

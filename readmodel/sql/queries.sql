@@ -212,7 +212,11 @@ join rm.answers a using (log_id, command_offset)
 select count(*) as number, max(d.told_at) as latest from rm.doubled d
 
 -- name: assembling
-select j.root, j.owner, j.task_count from rm.jobs j where j.state = 'assembling' order by j.root
+select j.root, j.owner, j.task_count, false as is_cancelled from rm.jobs j where j.state = 'assembling'
+union all
+select j.root, j.owner, j.task_count, true from rm.jobs j
+where j.state = 'cancelled' and j.log = '' and not j.is_imported and j.created_at is not null
+order by root
 
 -- name: rules_at
 select coalesce(max(version), 1)::bigint as version from rm.rules where since <= %(moment)s

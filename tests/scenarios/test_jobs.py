@@ -320,6 +320,18 @@ def test_a_record_for_an_unknown_job_or_task_is_an_answer_not_an_error():
     h.jobs.answered(Outcome.REFUSED, Reason.UNKNOWN)
 
 
+def test_a_cancelled_job_gets_its_log_once_and_no_output():
+    h = House()
+    h.submit("j1")
+    h.tell(t.JobCancelled(root="j1"), t.JobAssembled(root="j1", output="late", log="log"))
+    last = h.facts[-1]
+    assert (last.state, last.log, last.output, last.reason) == ("cancelled", "log", "", Reason.CANCELLED)
+    h.jobs.restarted()
+    h.tell(t.JobAssembled(root="j1", output="", log="another"))
+    h.jobs.answered(Outcome.NOTHING, Reason.ALREADY)
+    assert h.facts[-1] is last
+
+
 def test_what_a_failed_task_had_named_as_its_output_stands_with_it():
     h = House()
     first = h.submit("j1")
