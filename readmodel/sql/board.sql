@@ -115,11 +115,18 @@ group by h.hour
 order by h.hour
 
 -- name: conflicts
--- Pairs both of which the viewer sees. `is_open`: nobody has decided since, and both would still be given.
+-- Pairs both of which the viewer sees. `is_open`: nobody has decided between these outputs, and both would still be
+-- given. A release settles the outputs that are known then, so one of them that comes again opens nothing.
 select
     d.fingerprint, d.earlier, d.later, d.told_at, coalesce(c.quarantined, false) as quarantined,
-    (c.changed_at is null or c.changed_at < d.told_at or c.quarantined)
-        and a.status = 'done' and b.status = 'done' as is_open
+    (c.changed_at is null or c.quarantined or exists (
+        select from (values (d.earlier_output), (d.later_output)) o (output)
+        where not exists (
+            select from rm.disagreements s
+            where s.fingerprint = d.fingerprint and s.told_at <= c.changed_at
+                and o.output in (s.earlier_output, s.later_output)
+        )
+    )) and a.status = 'done' and b.status = 'done' as is_open
 from rm.disagreements d
 join rm.tasks a on a.token = d.earlier
 join rm.tasks b on b.token = d.later

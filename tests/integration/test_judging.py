@@ -1,5 +1,6 @@
 """An operator judges executions by command, after seeing where their outputs went."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,34 @@ def test_what_no_command_is_about_is_counted(crunch: Crunch, tmp_path: Path) -> 
     assert shared.token not in shown["left_alone"]
     assert shown["commands"] + len(shown["left_alone"]) == len(shown["executions"])
     assert "left alone, 0 of them still running" in crunch.run("invalidate", "--node", node, "--as", "boss").out
+
+
+def test_keeping_one_of_two_outputs_reaches_what_was_made_from_the_other(crunch: Crunch, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_text("old")
+    old = submitted(crunch, of_file(tmp_path, source))
+    below = tmp_path / "below.json"
+    below.write_text(
+        json.dumps({"command": "cat $TASK_INPUTS/in/x > $TASK_OUTPUT/y", "inputs": {"in": old.output}, "is_pure": True})
+    )
+    made = submitted(crunch, below)
+    source.write_text("new")
+    new = submitted(crunch, of_file(tmp_path, source, refresh=True))
+    assert new.output != old.output
+    shown = judge(crunch, "invalidate", "--keep", new.task, "--downstream")
+    assert [e["token"] for e in shown["executions"]] == [old.token, made.token]
+    assert (shown["commands"], shown["done"]) == (2, False)
+    judge(crunch, "invalidate", "--keep", new.task, "--downstream", "--yes")
+    again = submitted(crunch, of_file(tmp_path, source))
+    assert (again.state, again.output) == ("copied", new.output)
+    assert submitted(crunch, below).state == "complete", "what was made from the wrong output is made anew"
+
+
+def of_file(folder: Path, source: Path, **more: Any) -> Path:
+    """A job whose output is what the file holds when it runs, which no fingerprint knows."""
+    file = folder / "of-file.json"
+    file.write_text(json.dumps({"command": f"cat {source} > $TASK_OUTPUT/x", "is_pure": True} | more))
+    return file
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,20 @@ def test_conflicts_are_for_who_sees_both_sides_and_are_open_until_decided(model)
     assert not conflict.is_open
 
 
+def test_an_output_that_was_settled_opens_nothing_when_it_comes_again(model):
+    office = model.office
+    fingerprint = disagree(office)
+    office.say(Topic.CLAIMS, c.Released(fingerprint=fingerprint))
+    office.settle()
+    for root, output in (("job-8", "other+1"), ("job-9", "third+1")):
+        office.exits = lambda ready, output=output: {"output": output}
+        office.submit("ada", root, spec("one", refresh=True))
+        office.run()
+    told = [(one.later.output, one.is_open) for one in model.ask(board.conflicts, "ada", 10)]
+    assert [output for output, is_open in told if is_open] == ["third+1", "third+1"]
+    assert [output for output, is_open in told if not is_open] == ["other+1", "other+1"]
+
+
 def test_a_conflict_is_over_when_one_side_is_declared_wrong(model):
     fingerprint = disagree(model.office)
     [conflict] = model.ask(board.conflicts, "ada", 10)
