@@ -186,15 +186,18 @@ class Waiting(Row, frozen=True):
 
 
 class Assembling(Row, frozen=True):
-    """A job whose outputs are to be joined; `tasks`: how many tasks it has."""
+    """A job whose outputs are to be joined and whose log is to be saved; of a cancelled one the log alone.
+
+    `tasks`: how many tasks it has.
+    """
 
     root: str
     owner: str
     tasks: int
+    is_cancelled: bool
 
 
 class Left(Row, frozen=True):
-    is_cancelled: bool
     """What a task left: portable data hashes, empty where there is none."""
 
     task: str
