@@ -21,9 +21,9 @@ class Field:
         self.ending = threading.Event()
         self._locks = {name: threading.Lock() for name in PLACES}
 
-    def hold(self, seconds: float) -> None:
-        """Hold on for so long, or until it is over."""
-        self.ending.wait(seconds)
+    def hold(self, seconds: float) -> bool:
+        """Hold on for so long, or until it is over; whether it is."""
+        return self.ending.wait(seconds)
 
     @contextmanager
     def alone(self, place: str) -> Iterator[None]:

@@ -102,8 +102,17 @@ def _verdicts(mutants: Sequence[str], folder: Path, seed: int, runner: str) -> I
 def _tried(name: str, mutant: str, folder: Path, seed: int, runner: str) -> Verdict:
     trial, began = TRIALS[name], time.monotonic()
     folder.mkdir()
-    nemeses = list(trial.nemeses)
-    run = Run(folder, seed, trial.seconds, runner=runner, mutant=mutant, settle=SETTLE, nemeses=nemeses, mood=FICKLE)
+    run = Run(
+        folder,
+        seed,
+        trial.seconds,
+        runner=runner,
+        mutant=mutant,
+        settle=SETTLE,
+        nemeses=list(trial.nemeses),
+        mood=FICKLE,
+        hasty=True,
+    )
     report = run.run()
     print(*report.lines(), sep="\n", file=sys.stderr, flush=True)
     return Verdict(name, mutant, report.wrong, time.monotonic() - began)

@@ -3,19 +3,18 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.machines import machines
-from streams.archive import ArchiveLog
-from streams.archiving import archive
-from streams.kept import KeptStates, kept_in_folder
+from streams.broker import BrokerError
 from streams.log import LogError
 from streams.past import replay
 from tests.chaos.field import Field
+from tests.chaos.history import History, told
 from tests.chaos.jobs import Catalogue
-from tests.chaos.judge import CLOCK, Judge, audited
+from tests.chaos.judge import Judge
 from tests.chaos.nemeses import Nemeses, names
 from tests.chaos.report import ChaosReport, as_json
 from tests.chaos.ruin import SAYS, Ruin
@@ -24,18 +23,19 @@ from tests.chaos.town import Town
 from tests.chaos.watch import Watch
 from tests.simulation.sight import Broken
 
-START = 120.0  # seconds within which the first job is complete, before anything strikes
+START = 300.0  # seconds within which the first job is complete, before anything strikes
 SETTLE = 180.0  # seconds within which everything has to end after the last strike
 PAUSE = 2.0  # seconds between two strikes by one hand
-REACHED = 120.0  # seconds after the last strike within which the log can be read
-ARCHIVE_EVERY = 10.0  # seconds
+LOOK_EVERY = 10.0  # seconds between two looks at the log, if it is only kept
+LOOK_HASTILY = 4.0  # the same, if somebody waits for what there is to be found
 
 
 class Run:
     """`folder`: where the town stands and its history stays.
 
     `nemeses`: names of those that strike; None: all, and one of the ruins. `settle`: seconds within which everything
-    has to end after the last strike. `mood`: of those who ask.
+    has to end after the last strike. `mood`: of those who ask. `hasty`: whether it is over as soon as something is
+    found.
     """
 
     def __init__(
@@ -49,18 +49,19 @@ class Run:
         settle: float = SETTLE,
         nemeses: list[str] | None = None,
         mood: Mood = EVEN,
+        hasty: bool = False,
     ) -> None:
         self.report = ChaosReport(seed=seed, minutes=seconds / 60, runner=runner, mutant=mutant)
         self._town = Town(folder, runner, mutant)
         self._seconds = seconds
         self._settled = settle
         self._mood = mood
+        self._hasty = hasty
         self._field = Field(self._town, seed)
         named = [*names(runner), list(SAYS)[seed % len(SAYS)]] if nemeses is None else nemeses
         self._ruins = [name for name in named if name in SAYS][:1]  # there is only one end
         self._nemeses = Nemeses(self._field, PAUSE, [name for name in named if name not in SAYS])
-        self._history = folder / "history"
-        self._judge: Judge | None = None
+        self._history = History(folder / "history", self._town.log, self._town.snapshots)
         self._breath = threading.Event()  # never set
 
     def run(self) -> ChaosReport:
@@ -76,7 +77,7 @@ class Run:
         """What is found wrong inside goes into the report."""
         try:
             yield
-        except (Broken, AssertionError) as error:
+        except (Broken, AssertionError, LogError, BrokerError) as error:
             self.report.wrong.append(" ".join(str(error).split())[:500])
 
     def _storm(self) -> None:
@@ -89,11 +90,12 @@ class Run:
             storm.start()
             with self._noting():
                 self._rage(storm, watch)
-            with self._noting():
-                self._settle(storm, watch)
-            self._verdict(storm, watch)
-            with self._noting():
-                self._ruin(storm)
+            if not (self._hasty and self.report.wrong):
+                with self._noting():
+                    self._settle(storm, watch)
+                self._verdict(storm, watch)
+                with self._noting():
+                    self._ruin(storm)
         finally:
             watch.stop()
             storm.close()
@@ -101,20 +103,31 @@ class Run:
     def _rage(self, storm: Storm, watch: Watch) -> None:
         patience = min(START, self._settled)
         try:
-            assert watch.until_first_output(patience), f"invariant 10: before any strike no job ends in {patience:g} s"
+            self._look_on(patience, watch.until_first_output)
+            if self.report.wrong:
+                return
+            assert watch.until_first_output(0), f"invariant 10: before any strike no job ends in {patience:g} s"
             self._strike()
         finally:
             storm.stop()
 
     def _strike(self) -> None:
         self._nemeses.start()
-        end = time.monotonic() + self._seconds
         try:
-            while (left := end - time.monotonic()) > 0:
-                self._field.hold(min(ARCHIVE_EVERY, left))
-                self._archive()
+            self._look_on(self._seconds, self._field.hold)
         finally:
             self._nemeses.stop()
+
+    def _look_on(self, seconds: float, hold: Callable[[float], bool]) -> None:
+        """Write down what happens for so long, until `hold` says that it is over, or what is found is enough."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self.report.wrong:
+            if hold(min(LOOK_HASTILY if self._hasty else LOOK_EVERY, left)):
+                return
+            if self._hasty:
+                self.report.wrong += self._history.look()
+            else:
+                self._history.write()
 
     def _settle(self, storm: Storm, watch: Watch) -> None:
         """No waiter waits for ever: every job ends, every execution too."""
@@ -122,36 +135,13 @@ class Run:
         left = watch.until_ended(storm.jobs, self._settled)
         assert not left, f"invariant 10: {len(left)} jobs have not ended after {self._settled:g} s: {left[:5]}"
         while True:
-            judge = self._read()
+            judge = self._history.read()
             if judge.model.is_quiet():
                 break
             waited = time.monotonic() - began
             assert waited < self._settled, f"invariant 10: after {waited:.0f} s: {judge.model.unfinished()[:5]}"
             self._breath.wait(0.5)
         self.report.settled_in = time.monotonic() - began
-
-    def _read(self) -> Judge:
-        end, begun = time.monotonic() + REACHED, time.time()
-        while not self._archive():
-            begun = time.time()
-            assert time.monotonic() < end, f"the log can't be read {REACHED:g} s after all was over"
-        log = ArchiveLog(self._history)
-        if self._judge is None:
-            self._judge = Judge(log)
-        self._judge.read(log, begun - CLOCK)
-        return self._judge
-
-    def _archive(self) -> bool:
-        """Write on the history, if the broker can be reached."""
-        try:
-            with closing(self._town.log()) as log:
-                archive(log, self._history, self._kept())
-        except LogError:
-            return False
-        return True
-
-    def _kept(self) -> KeptStates:
-        return kept_in_folder(self._town.config.folders.checkpoints)
 
     def _verdict(self, storm: Storm, watch: Watch) -> None:
         """Each of those who look says what it finds, whatever the others found."""
@@ -160,15 +150,15 @@ class Run:
         report.jobs = dict(Counter(watch.states.get(root, "unknown") for root in storm.jobs))
         with self._noting():
             self._judged(storm)
-        found = audited(self._history, self._kept())
+        found = self._history.audit()
         report.records, report.repeats = found.records, found.repeats
         report.audit_wrong, report.audit_speed, report.checkpoints = found.wrong, found.speed, found.checkpoints
-        report.wrong += [f"audit: {one.place} {one.offset}: {one.text}" for one in found.differences[:20]]
+        report.wrong += told(found)
         with self._noting():
             self._compare_with_replay(storm, watch)
 
     def _judged(self, storm: Storm) -> None:
-        judge, report = self._read(), self.report
+        judge, report = self._history.read(), self.report
         report.counts = dict(judge.counts)
         report.copies = judge.counts["tasks TaskCopied"]
         report.executions = judge.counts["facts Granted"]
@@ -179,7 +169,7 @@ class Run:
         report.rules_fired = len(judge.model.fired)
 
     def _compare_with_replay(self, storm: Storm, watch: Watch) -> None:
-        log = ArchiveLog(self._history)
+        log = self._history.log
         picture = replay(log, machines(log), 2**52)
         for root in storm.jobs:
             said, is_so = watch.states.get(root), picture.jobs[root].state

@@ -22,6 +22,7 @@ from tests.chaos.watch import Watch
 NAMES = ("ada", "ben", "cyd", "dan")
 OPEN = 24  # jobs that have not ended, at which nobody asks for more
 SLOW = 4  # jobs
+PATIENCE = 600.0  # seconds: on a busy machine a broker takes minutes to start again
 
 
 class Mood(NamedTuple):
@@ -140,7 +141,7 @@ class Storm:
 
     # --- Saying it ----------------------------------------------------------------------------------------------------
 
-    def say(self, topic: Topic, body: Record, patience: float = 120.0) -> None:
+    def say(self, topic: Topic, body: Record, patience: float = PATIENCE) -> None:
         """Append a command until that is acknowledged: who hears nothing says the same again."""
         end = time.monotonic() + patience
         while True:
