@@ -8,10 +8,8 @@ tenth of the owners, and to an admin; and two tasks are compared.
 import argparse
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
@@ -20,7 +18,7 @@ from typing import Any
 import msgspec
 
 from bench.common.figures import machine, percentile
-from bench.common.filling import copy, filled
+from bench.common.filling import copy, filled, kept_or_new
 from readmodel.connection import Connection, connect
 from readmodel.explain import compare, explain
 from readmodel.migrate import migrate
@@ -36,7 +34,7 @@ VIEWER, ADMIN = "viewer", "admin"
 def main() -> int:
     """Measure and print."""
     options = _options()
-    with _place(options.data) as folder, EmbeddedPostgres(folder) as dsn:
+    with kept_or_new(options.data) as folder, EmbeddedPostgres(folder) as dsn:
         connection = connect(dsn)
         migrate(connection)
         began = time.monotonic()
@@ -50,16 +48,6 @@ def main() -> int:
         _measure(connection, options)
         connection.close()
     return 0
-
-
-@contextmanager
-def _place(kept: Path | None) -> Iterator[Path]:
-    """The folder of the data: one that is kept, or one of the bench's own."""
-    if kept is not None:
-        yield kept
-        return
-    with tempfile.TemporaryDirectory(prefix="crunch-reuse-bench-") as folder:
-        yield Path(folder)
 
 
 def _options() -> argparse.Namespace:

@@ -20,7 +20,7 @@ from msgspec import Raw
 from coordinator.claims import Claims
 from coordinator.machine import Seen
 from schemas.claims import Exited, Requested, Started
-from schemas.codec import cause_head, decode, encode, encode_output
+from schemas.codec import cause_head, decode, encode, encode_output, log_head
 from schemas.fields import Record
 from schemas.log import Cause
 from schemas.topics import Topic
@@ -32,6 +32,8 @@ from streams.memory import MemoryLog
 RUNS = 5
 PARTITIONS = 8
 LOG = "0" * 32
+LOG_HEAD = log_head(LOG)
+CLAIMS = Topic.CLAIMS
 SPEC = Raw(b'{"script":"crunch_scripts/count.py","repository":"examples","components":{"commit":"%b"}}' % (b"a" * 64))
 
 
@@ -87,14 +89,14 @@ def _request(fingerprint: str, name: str) -> Requested:
 
 
 def _seen(offset: int, value: bytes) -> Seen:
-    envelope = decode(Topic.CLAIMS, value)
+    envelope = decode(CLAIMS, value)
     return Seen(LOG, offset, 0, value, envelope.body)  # type: ignore[union-attr]
 
 
 def _decide(records: list[bytes]) -> None:
     machine = Claims()
     for offset, value in enumerate(records, 1):
-        head = cause_head(LOG, offset)
+        head = cause_head(LOG_HEAD, offset)
         for index, output in enumerate(machine.step(_seen(offset, value))):
             encode_output(head, index, output.body)
 
@@ -107,7 +109,7 @@ def _outputs(records: list[bytes]) -> list[list[Record]]:
 def _without_rules(records: list[bytes], outputs: list[list[Record]]) -> None:
     for offset, (value, bodies) in enumerate(zip(records, outputs, strict=True), 1):
         _seen(offset, value)
-        head = cause_head(LOG, offset)
+        head = cause_head(LOG_HEAD, offset)
         for index, body in enumerate(bodies):
             encode_output(head, index, body)
 

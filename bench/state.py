@@ -8,6 +8,11 @@ process, as in a coordinator. Each part runs in a process of its own, so that re
 - start: a new process, from its local store to the first decision on a new record, which is appended
 - snapshot: the first partition written as a shared snapshot, and read into an empty local store on another node
 - in memory: the rows as a dict, for fewer fingerprints
+
+`--laid`: for so many fingerprints that to decide their records takes too long. Their rows are laid into the store,
+and then there are `start` and:
+
+- use: each partition decides further requests, half of them for fingerprints that are known, all over the store
 """
 
 import argparse
@@ -17,120 +22,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 
-from bench.rules import SPEC
+from bench.common.stories import PARTITIONS, SOURCE, STEPS, TOGETHER, StoryLog, rows
 from coordinator.claims import Claims
-from schemas.claims import Exited, Requested, Started
-from schemas.codec import encode
-from schemas.fields import Record
-from schemas.log import Cause, Genesis
+from coordinator.machine import RULES_VERSION
 from schemas.topics import Topic
 from streams.checkpoints import MemoryCheckpoints
 from streams.localstore import LocalStore
-from streams.log import Append, Floor, Place, Stored, to_stored
+from streams.log import Place
 from streams.loop import BATCH, Runner
-from streams.memory import MemoryLog
+from streams.routes import Routes
 from streams.snapshots import SharedSnapshots
+from streams.state import Header
 
-PARTITIONS = 8
-TOGETHER = 1_000  # fingerprints whose stories overlap
-STEPS = 5
-LOG_ID, SOURCE = "a" * 32, "b" * 32
-OWNER = "zzzzz-tpzed-000000000000000"
-OUTPUT = "d41d8cd98f00b204e9800998ecf8427e+0"
 IN_MEMORY = 100_000
 LOOKS = 4
-
-
-class StoryLog(MemoryLog):
-    """A log whose `claims` hold the stories of so many fingerprints, and `more` further requests; nothing is kept."""
-
-    def __init__(self, fingerprints: int, floor: int | None = None, more: int = 0) -> None:
-        super().__init__()
-        self._end = 1 + STEPS * fingerprints + more
-        self._told = 1 + STEPS * fingerprints
-        self._floor = self._end if floor is None else floor
-        self.reading = 0.0  # seconds of processor time
-        self.appended = 0
-
-    def partitions(self, topic: Topic) -> int:
-        """As many of each topic."""
-        return PARTITIONS
-
-    def genesis(self, place: Place) -> Genesis:
-        """The partition's first record."""
-        log_id = f"{LOG_ID}{place}"
-        return Genesis(log_id=log_id, topic=place.topic, partition=place.partition, partitions=PARTITIONS)
-
-    def start(self, place: Place) -> int:
-        """Nothing is trimmed."""
-        return 0
-
-    def end(self, place: Place) -> int:
-        """Offset that the next record of a partition would get."""
-        return self._end
-
-    def read(self, place: Place, offset: int, limit: int) -> list[Stored]:
-        """The records, made now."""
-        began = time.process_time()
-        records = [self._record(place, at) for at in range(offset, min(offset + limit, self._end))]
-        self.reading += time.process_time() - began
-        return records
-
-    def append(self, records: Sequence[Append]) -> list[int]:
-        """Count what is appended."""
-        self.appended += len(records)
-        return [0] * len(records)
-
-    def floor(self, reader: str, place: Place) -> Floor:
-        """Everything is in the log but what `more` leads to."""
-        before = sha256(self._record(place, self._floor - 1).value).hexdigest()
-        return Floor(self._floor, before, f"{LOG_ID}{place}")
-
-    def move_floor(self, reader: str, place: Place, floor: Floor) -> None:
-        """It stays where it is."""
-
-    def _record(self, place: Place, offset: int) -> Stored:
-        if offset == 0:
-            return Stored(0, 0, "", encode(self.genesis(place)))
-        body = _body(place.partition, offset) if offset < self._told else _request(place.partition, 2**40 + offset, "n")
-        value = encode(body, Cause(SOURCE, offset, 0))
-        return to_stored((offset, 0, body.fingerprint, value))  # type: ignore[attr-defined]
-
-
-def _body(partition: int, offset: int) -> Record:
-    """What stands at this offset: the stories of some fingerprints step by step, then those of the next."""
-    block, rank = divmod(offset - 1, TOGETHER * STEPS)
-    step, within = divmod(rank, TOGETHER)
-    number = block * TOGETHER + within
-    if step in (0, 1, 4):
-        return _request(partition, number, "ab--c"[step])
-    granted = 1 + block * TOGETHER * STEPS + within
-    token, fingerprint = _token(partition, number, granted), _fingerprint(partition, number)
-    if step == 2:
-        return Started(fingerprint=fingerprint, token=token, node="n1", incarnation="i1", runner="docker")
-    return Exited(fingerprint=fingerprint, token=token, node="n1", exit_code=0, output=OUTPUT)
-
-
-def _request(partition: int, number: int, who: str) -> Requested:
-    name = f"{who}{partition:02d}{number:012d}"
-    task, root = f"zzzzz-8i9sb-{name}", f"zzzzz-8i9sb-{name[::-1]}"
-    return Requested(fingerprint=_fingerprint(partition, number), task=task, root=root, owner=OWNER, spec=SPEC)
-
-
-@lru_cache(TOGETHER * PARTITIONS * 2)
-def _fingerprint(partition: int, number: int) -> str:
-    return sha256(b"%d %d" % (partition, number)).hexdigest()
-
-
-@lru_cache(TOGETHER * PARTITIONS * 2)
-def _token(partition: int, number: int, offset: int) -> str:
-    value = encode(_request(partition, number, "a"), Cause(SOURCE, offset, 0))
-    return f"{LOG_ID}{Place(Topic.CLAIMS, partition)}.{offset}.0.{sha256(value).hexdigest()[:16]}"
+USES = 10_000  # further requests, of each partition
 
 
 # --- The parts, each in a process of its own --------------------------------------------------------------------------
@@ -212,6 +120,49 @@ def memory(each: int) -> None:
     _tell("in memory: resident per fingerprint, B", f"{(_resident() - before) / each:,.0f}")
 
 
+def lay(folder: Path, each: int) -> None:
+    """The rows and what they are the state of, as the replay would have left them."""
+    log, local, began = StoryLog(each), LocalStore(folder / "local"), time.perf_counter()
+    for number in range(PARTITIONS):
+        place = Place(Topic.CLAIMS, number)
+        state, floor = local.open(place), log.floor("", place)
+        header = Header(
+            topic=place.topic,
+            partition=number,
+            log_id=floor.log_id,
+            targets=Routes(log).log_ids,
+            offset=floor.offset,
+            digest=floor.digest,
+            rules=RULES_VERSION,
+            marks={SOURCE: (floor.offset - 1, 0)},
+        )
+        state.commit(header, state.fill(Claims(), rows(number, each)))
+    local.close()
+    _tell("rows laid, s of wall time", f"{time.perf_counter() - began:,.0f}")
+    _tell("on disk per fingerprint, B", f"{_on_disk(folder / 'local') / each / PARTITIONS:,.0f}")
+
+
+def use(folder: Path, each: int) -> None:
+    """What a coordinator takes that has decided for a while, and how fast it reads rows from the disk."""
+    log, local = StoryLog(each, 1 + STEPS * each, USES, known=True), LocalStore(folder / "local")
+    runners = [Runner(log, Claims, number, MemoryCheckpoints(), local=local) for number in range(PARTITIONS)]
+    opened, began, wall = _resident(), time.process_time(), time.perf_counter()
+    for runner in runners:
+        while runner.poll(BATCH):
+            pass
+        assert runner.position == log.end(runner.place), f"{runner.place} stands at {runner.position}"
+    spent, passed = time.process_time() - began - log.reading, time.perf_counter() - wall
+    _tell("resident with all partitions opened, MB", f"{opened / 1e6:,.0f}")
+    _tell("resident after further requests, MB", f"{_resident() / 1e6:,.0f}")
+    _tell("most that was ever resident, MB", f"{_peak() / 1e6:,.0f}")
+    _tell("further requests, each s of processor time, of wall time", f"{_rate(spent)}, {_rate(passed)}")
+    local.close()
+
+
+def _rate(seconds: float) -> str:
+    return f"{USES * PARTITIONS / seconds:,.0f}"
+
+
 def _tell(name: str, figure: str) -> None:
     print(f"{name:<58}{figure:>24}", flush=True)
 
@@ -219,6 +170,11 @@ def _tell(name: str, figure: str) -> None:
 def _resident() -> int:
     """Bytes of this process in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _peak() -> int:
+    """Most bytes of this process that ever were in memory."""
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def _on_disk(folder: Path) -> int:
@@ -230,6 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="./run bench state", description=__doc__.splitlines()[0])
     parser.add_argument("--fingerprints", type=int, default=200_000)
     parser.add_argument("--folder", type=Path, help="where to keep it meanwhile (a temporary folder)")
+    parser.add_argument("--laid", action="store_true", help="rows are laid into the store, not decided")
     parser.add_argument("--part", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     each = arguments.fingerprints // PARTITIONS // TOGETHER * TOGETHER
@@ -240,7 +197,7 @@ def main() -> None:
         return
     _tell("fingerprints", f"{each * PARTITIONS:,} in {PARTITIONS} partitions")
     with tempfile.TemporaryDirectory(prefix="crunch-reuse-state-", dir=arguments.folder) as folder:
-        for part in ("replay", "start", "snapshot", "memory"):
+        for part in ("lay", "start", "use") if arguments.laid else ("replay", "start", "snapshot", "memory"):
             told = ["--fingerprints", str(arguments.fingerprints), "--folder", folder]
             command = [sys.executable, "-m", "bench.state", *told, "--part", json.dumps([part, time.time()])]
             subprocess.run(command, check=True)
@@ -248,14 +205,12 @@ def main() -> None:
 
 def _run_part(part: tuple[str, float], folder: Path, each: int) -> None:
     name, launched = part
-    if name == "replay":
-        replay(folder, each)
-    elif name == "start":
+    if name == "start":
         start(folder, each, launched)
-    elif name == "snapshot":
-        snapshot(folder, each)
-    else:
+    elif name == "memory":
         memory(min(each * PARTITIONS, IN_MEMORY))
+    else:
+        {"replay": replay, "snapshot": snapshot, "lay": lay, "use": use}[name](folder, each)
 
 
 if __name__ == "__main__":

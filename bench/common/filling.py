@@ -1,7 +1,9 @@
 """Much data into a table at once: no log is written of it, and its indexes are made when all of it is there."""
 
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from psycopg.sql import SQL, Identifier
@@ -13,6 +15,16 @@ select i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid), c.conname, p
 from pg_index i left join pg_constraint c on c.conindid = i.indexrelid
 where i.indrelid = %s::regclass order by 1
 """
+
+
+@contextmanager
+def kept_or_new(folder: Path | None) -> Iterator[Path]:
+    """The folder of the data: one that is kept, or one of the bench's own."""
+    if folder is not None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="crunch-reuse-bench-") as name:
+        yield Path(name)
 
 
 @contextmanager
