@@ -5,6 +5,7 @@
 
 import argparse
 import secrets
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -30,6 +31,7 @@ def main() -> int:
     known = sorted([*NEMESES, *ON_CONTAINERS, *SAYS])
     parser.add_argument("--only", nargs="+", choices=known, default=None, metavar="NEMESIS", help=", ".join(known))
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the town is put away
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     folder = options.keep or Path(tempfile.mkdtemp(prefix="crunch-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)

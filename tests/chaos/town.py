@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -41,6 +40,16 @@ FAVOUR = -10  # niceness
 KINDS = ("coordinator", "standby", "executor", "projector")
 
 
+class Broker(LocalBroker):
+    """One that is served before those who wait for it: else, on a busy machine, it takes minutes to start."""
+
+    def _wait_until_started(self, begin: int) -> None:
+        # Between sessions, and each process of the town has its own, Linux looks at this and not at their niceness.
+        with suppress(FileNotFoundError):
+            Path(f"/proc/{self.pid}/autogroup").write_text(str(FAVOUR))
+        super()._wait_until_started(begin)
+
+
 @dataclass
 class Town:
     """What runs. `runner`: of the tasks. `mutant`: the simpler rule that all processes keep; empty: none."""
@@ -55,7 +64,7 @@ class Town:
         self.starts = self.folder / "starts"
         self.snapshots = self.folder / "snapshots"
         self.port = free_port()
-        self.broker = LocalBroker(
+        self.broker = Broker(
             self.folder / "broker",
             heap="384m",
             properties={
@@ -157,12 +166,11 @@ class Town:
 
     def start_broker(self) -> None:
         """On a machine that is very busy its start may take longer than it is given."""
-        with _favoured():
-            for _ in range(TRIES):
-                with suppress(BrokerError):
-                    self.broker.start()
-                    return
-            self.broker.start()
+        for _ in range(TRIES):
+            with suppress(BrokerError):
+                self.broker.start()
+                return
+        self.broker.start()
 
     def broker_has_ended(self) -> bool:
         """Whether the broker has ended by itself."""
@@ -241,15 +249,3 @@ class Town:
             resident.ask_to_leave()
         for resident in self.residents.values():
             resident.leave()
-
-
-@contextmanager
-def _favoured() -> Iterator[None]:
-    """What this thread starts meanwhile is served before those who wait for it."""
-    thread = threading.get_native_id()
-    before = os.getpriority(os.PRIO_PROCESS, thread)
-    os.setpriority(os.PRIO_PROCESS, thread, FAVOUR)
-    try:
-        yield
-    finally:
-        os.setpriority(os.PRIO_PROCESS, thread, before)
