@@ -62,7 +62,7 @@ def verify(session: Session, archived: Path | None) -> int:
 
 def report_of(session: Session, source: Source) -> Report:
     """What the audit of a log and its states finds."""
-    with _progress(session) as progress:
+    with telling(session) as progress:
         return audit.verify(source.log, machines(source.log), source.kept, progress)
 
 
@@ -95,7 +95,7 @@ def _line(found: Difference) -> str:
 def replay(session: Session, moment: str | None, archived: Path | None) -> int:
     """Print what was known at a moment, decided again from the first record on."""
     wanted = until(moment)
-    with _source(session, archived) as source, _progress(session) as progress:
+    with _source(session, archived) as source, telling(session) as progress:
         picture = _replayed(source.log, wanted, progress)
     if session.as_json:
         session.result(picture)
@@ -150,7 +150,7 @@ def _export_task(log: Log, task: str) -> int:
 
 
 def _export_all(session: Session, source: Source, folder: Path) -> int:
-    with _progress(session) as progress:
+    with telling(session) as progress:
         done = archive(source.log, folder, source.kept, progress)
     if session.as_json:
         session.result(done)
@@ -162,7 +162,7 @@ def _export_all(session: Session, source: Source, folder: Path) -> int:
 
 
 @contextmanager
-def _progress(session: Session) -> Iterator[Progress]:
+def telling(session: Session) -> Iterator[Progress]:
     """A line on the terminal that says what is being looked at; nothing elsewhere."""
     if session.as_json or not session.console.is_terminal:
         yield lambda _what, _count: None

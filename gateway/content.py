@@ -28,10 +28,15 @@ def store_of(folders: Folders) -> CollectionStore:
     return CollectionStore(KeepBlocks(folders.remote_store.cluster()))
 
 
-def blocks_of(folders: Folders) -> BlockStore:
-    """The store's folder. Refused where the store is elsewhere."""
+def require_folder(folders: Folders) -> None:
+    """Refused where the store is elsewhere."""
     if folders.remote_store:
         raise Refused("store.url: who serves content has it in a folder: leave store.url empty there")
+
+
+def blocks_of(folders: Folders) -> BlockStore:
+    """The store's folder. Refused where the store is elsewhere."""
+    require_folder(folders)
     shared = folders.shared_store
     return BlockStore(shared) if shared else BlockStore.create(folders.store)
 

@@ -1,5 +1,7 @@
 """How the log and the read model are reached: as the configuration says, or as the `up` on the data folder does."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import msgspec
@@ -36,6 +38,21 @@ def find(session: Session) -> Reach:
         return Reach(config, config.postgres.dsn, runtime.seen(session.folders))
     running = runtime.find(session.folders)
     return Reach(_with_kafka(config, running.kafka), running.dsn, running)
+
+
+@contextmanager
+def database(session: Session) -> Iterator[str]:
+    """The DSN of the configured Postgres, or of our own in the data folder, which nobody else has open, until the end.
+
+    Raises EmbeddedError.
+    """
+    if session.config.postgres.dsn:
+        yield session.config.postgres.dsn
+        return
+    from streams.embedded import EmbeddedPostgres
+
+    with EmbeddedPostgres(session.folders.data) as dsn:
+        yield dsn
 
 
 def _with_kafka(config: Config, servers: str) -> Config:

@@ -1,7 +1,9 @@
 """`store gc` and `store check`: content that nothing refers to, and content that is rotten."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import msgspec
 
@@ -11,11 +13,12 @@ from gateway.content import blocks_of
 from gateway.problems import FAILED, Problem
 from gateway.session import Session
 from readmodel.connection import connect
-from readmodel.references import oldest_grant, projected, referenced
+from readmodel.references import oldest_grant, projected, referenced, undisturbed
 from readmodel.watch import Watch
 from schemas.topics import Topic
 from store import collecting
-from store.blocks import StoredBlock
+from store.blocks import BlockStore, StoredBlock
+from store.collecting import Collected, Marked
 from store.collections import CollectionStore
 from store.errors import BlockCorrupt, BlockMissing
 from streams.log import Place
@@ -39,39 +42,74 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 def gc(session: Session, *, grace: float | None, dry_run: bool, force: bool) -> int:
     """Set aside what nothing refers to and nobody touched for `grace` days; forget what was set aside so long ago.
 
-    1, and nothing is done, if the manifest of a collection that is referred to can not be read, and not `force`: nobody
-    can say which blocks it has.
+    1, and nothing is done, if the manifest of a collection that was here can not be read, and not `force`: nobody can
+    say which blocks it has. One that is only named, and never was here, has none. No backup is made meanwhile.
     """
-    blocks = blocks_of(session.folders)
     days = SIGNED_FOR / DAY if grace is None else grace
-    now = time.time_ns()
-    with Client(session) as client:
-        before = _not_after_grants(client, now - int(days * DAY * NS))
-        collections = _referenced(client)
-        marked, restored = (
-            (collecting.mark(blocks, collections), 0) if dry_run else collecting.recover(blocks, collections)
-        )
-        if marked.missing and not force:
-            return _refuse(session, marked)
-        forgotten, aside = 0, list(collecting.unreferenced(blocks, marked, before))
-        if not dry_run:
-            aside = collecting.set_aside(blocks, aside, before)
-            marked, late = collecting.recover(blocks, _referenced(client))  # what was asked for while we looked
-            if marked.missing and not force:
-                return _refuse(session, marked, aside=aside)
-            restored, forgotten = restored + late, blocks.forget(before)
-            aside = [block for block in aside if not blocks.exists(block.locator)]
-            blocks.sweep(min(before, now - UPLOAD * NS))
-    done = collecting.Collected(
-        blocks=len(marked.kept),
-        aside=len(aside),
-        aside_bytes=sum(block.size for block in aside),
-        forgotten=forgotten,
-        restored=restored,
-        missing=marked.missing,
-    )
+    with Client(session) as client, _alone(session, client, dry_run=dry_run):
+        before = _not_after_grants(client, time.time_ns() - int(days * DAY * NS))
+        collecting_now = _Collecting(blocks_of(session.folders), client, before, force=force)
+        done = collecting_now.look() if dry_run else collecting_now.collect()
+    if done.missing and not force:
+        return _refuse(session, done)
     _tell(session, done, days, dry_run=dry_run)
     return 0
+
+
+def _alone(session: Session, client: Client, *, dry_run: bool) -> AbstractContextManager[None]:
+    """While blocks come and go, nobody copies the store."""
+    if dry_run:
+        return nullcontext()
+    return undisturbed(client.dsn, "collect", lambda: session.note("a backup is being made: waiting for its end"))
+
+
+class _Collecting:
+    """One run. `before`: ns since 1970; what was touched later stays."""
+
+    def __init__(self, blocks: BlockStore, client: Client, before: int, *, force: bool) -> None:
+        self._blocks = blocks
+        self._client = client
+        self._before = before
+        self._force = force
+
+    def look(self) -> Collected:
+        """What would be done."""
+        collections = _referenced(self._client)
+        marked = collecting.mark(self._blocks, collections)
+        found = list(collecting.unreferenced(self._blocks, marked, self._before))
+        return self._told(marked, collections, found)
+
+    def collect(self) -> Collected:
+        """Do it. Nothing is done where something is missing, unless it is insisted on."""
+        collections = _referenced(self._client)
+        marked, restored = collecting.recover(self._blocks, collections)
+        if self._stops(marked, collections):
+            return self._told(marked, collections, [])
+        found = collecting.unreferenced(self._blocks, marked, self._before)
+        aside = collecting.set_aside(self._blocks, found, self._before)
+        collections = _referenced(self._client)  # what was asked for while we looked
+        marked, late = collecting.recover(self._blocks, collections)
+        if self._stops(marked, collections):
+            for block in aside:
+                self._blocks.put_back(block.locator)
+            return self._told(marked, collections, [])
+        forgotten = self._blocks.forget(self._before)
+        aside = [block for block in aside if not self._blocks.exists(block.locator)]
+        self._blocks.sweep(min(self._before, time.time_ns() - UPLOAD * NS))
+        told = self._told(marked, collections, aside)
+        return replace(told, forgotten=forgotten, restored=restored + late)
+
+    def _stops(self, marked: Marked, collections: Mapping[str, bool]) -> bool:
+        return not self._force and any(collections[pdh] for pdh in marked.missing)
+
+    def _told(self, marked: Marked, collections: Mapping[str, bool], aside: Sequence[StoredBlock]) -> Collected:
+        return Collected(
+            blocks=len(marked.kept),
+            aside=len(aside),
+            aside_bytes=sum(block.size for block in aside),
+            missing=tuple(pdh for pdh in marked.missing if collections[pdh]),
+            unknown=tuple(pdh for pdh in marked.missing if not collections[pdh]),
+        )
 
 
 def _not_after_grants(client: Client, moment: int) -> int:
@@ -80,32 +118,31 @@ def _not_after_grants(client: Client, moment: int) -> int:
     return moment if oldest is None else min(moment, oldest * MS)
 
 
-def _refuse(session: Session, marked: collecting.Marked, aside: Sequence[StoredBlock] = ()) -> int:
-    """Say what is missing, with what this run set aside put back."""
-    blocks = blocks_of(session.folders)
-    for block in aside:
-        blocks.put_back(block.locator)
+def _refuse(session: Session, found: Collected) -> int:
+    """Say what is missing."""
     if session.as_json:
-        session.result(collecting.Collected(missing=marked.missing))
-    for pdh in marked.missing:
+        session.result(Collected(missing=found.missing, unknown=found.unknown))
+    for pdh in found.missing:
         session.say(f"[red]missing[/red]  {pdh}")
     session.say(
-        f"{len(marked.missing)} collections are referred to whose manifests are missing or damaged, so nobody can say "
+        f"{len(found.missing)} collections are referred to whose manifests are missing or damaged, so nobody can say "
         "which blocks they have: nothing is set aside or forgotten. Bring them back from a backup, or delete the jobs "
         "and collections that name them; or give up with --force what only they name"
     )
     return FAILED
 
 
-def _tell(session: Session, done: collecting.Collected, days: float, *, dry_run: bool) -> None:
+def _tell(session: Session, done: Collected, days: float, *, dry_run: bool) -> None:
     if session.as_json:
         session.result(done)
+    for pdh in done.unknown:
+        session.say(f"[dim]not here, and never was: {pdh}, which a job names[/dim]")
     would = "would be" if dry_run else "are"
     session.say(f"{done.blocks} blocks are referred to; {done.aside} ({done.aside_bytes} bytes) {would} set aside")
     session.say(f"{done.forgotten} that were set aside {days:g} days ago or earlier are forgotten")
 
 
-def _referenced(client: Client) -> list[str]:
+def _referenced(client: Client) -> dict[str, bool]:
     """All that is referred to, once the read model knows all that the log has said so far. Problem if it does not."""
     log, place = client.log, Place
     ends = {n: log.end(place(Topic.FACTS, n)) for n in range(log.partitions(Topic.FACTS))}

@@ -19,7 +19,8 @@ from store.verification import locators
 class Collected:
     """What a run did, in blocks and bytes. `aside`: set aside now; `forgotten`: removed, set aside by earlier runs.
 
-    `missing`: collections that are referred to, and whose manifest is not there or damaged.
+    `missing`: collections that are referred to, and whose manifest is not there or damaged; `unknown`: those that jobs
+    name, and that the store never had as far as anybody knows.
     """
 
     blocks: int = 0
@@ -28,6 +29,7 @@ class Collected:
     forgotten: int = 0
     restored: int = 0
     missing: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

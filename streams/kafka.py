@@ -25,7 +25,7 @@ from streams.kafka_settings import KafkaSettings
 from streams.kafka_tape import HEADER
 from streams.kafka_topics import Survey, check_broker, check_count, check_settings, make_topics, survey
 from streams.kafka_watch import Watch
-from streams.kafka_writer import Headers, Writer
+from streams.kafka_writer import More, Writer
 from streams.log import Append, Floor, LogError, LogMismatch, Place, Stored
 
 GENESIS_SECONDS = 5.0  # in which who makes topics has written the first record of each partition, unless it died
@@ -98,16 +98,16 @@ class KafkaLog:
 
     def append_beside(self, records: Sequence[Append], beside: Sequence[str]) -> list[int]:
         """As `append`, each with a header; nothing rests on that it comes through."""
-        return self._append(records, [[(HEADER, text.encode())] if text else [] for text in beside])
+        return self._append(records, [{"headers": [(HEADER, text.encode())]} if text else {} for text in beside])
 
-    def _append(self, records: Sequence[Append], headers: Sequence[Headers] | None) -> list[int]:
+    def _append(self, records: Sequence[Append], more: Sequence[More] | None) -> list[int]:
         if not records:
             return []
         for place in {record.place for record in records}:
             self._find(place)
         self._shared.watch.look()
         with self._busy:
-            offsets = self._writer.append(records, headers)
+            offsets = self._writer.append(records, more)
         ends = self._shared.ends
         for record, offset in zip(records, offsets, strict=True):
             if ends.get(record.place, 0) <= offset:
@@ -150,19 +150,19 @@ class KafkaLog:
                 self._writer.settle()
         self._shared.cluster.delete({self.settings.name(place.topic): (place.partition, min(before, end))})
 
-    def wait(self, positions: dict[Place, int], timeout: float) -> bool:
-        """Return True as soon as any place holds a record at or beyond its position; False after `timeout` seconds."""
+    def wait(self, positions: dict[Place, int], timeout: float) -> set[Place]:
+        """Places with a record at or beyond their position, once there is one; none after `timeout` seconds."""
         for place in positions:
             self._find(place)
         with self._busy:
             if self._closed.is_set():
-                return False
+                return set()
             waiter = self._reader if self._reader.follows(positions) else self._waiter
             try:
                 return waiter.wait(positions, timeout, self._woken)
             except LogError:
                 if self._closed.is_set():
-                    return False
+                    return set()
                 raise
 
     def wake(self) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import TimeoutError as NotYet
 from typing import Any, NamedTuple, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, OffsetSpec
 
 from streams.kafka_settings import LOGGER, REFUSED, KafkaSettings, plain, translated
 from streams.log import LogError, LogUnreachable
@@ -115,6 +115,20 @@ class Cluster:
     def broker_configs(self, brokers: Iterable[str]) -> dict[str, dict[str, str]]:
         """What is configured for brokers, by id."""
         return self._configs([ConfigResource("broker", broker) for broker in brokers])
+
+    def configure(self, name: str, options: Mapping[str, str | None]) -> None:
+        """Set options of a topic; None: as the broker has it."""
+        entries = [
+            ConfigEntry(
+                option,
+                value,
+                incremental_operation=AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET,
+            )
+            for option, value in options.items()
+        ]
+        resource = ConfigResource("topic", name, incremental_configs=entries)
+        asked = self._ask(lambda admin: admin.incremental_alter_configs([resource], request_timeout=self.patience))
+        self._translated(asked[resource])
 
     def _configs(self, resources: list[ConfigResource]) -> dict[str, dict[str, str]]:
         asked = self._ask(lambda admin: admin.describe_configs(resources, request_timeout=self.patience))

@@ -1,5 +1,6 @@
 """The topics as they have to be in Kafka: how they are made, and what is refused before anything is read or written."""
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ from confluent_kafka.admin import NewTopic
 
 from schemas.fields import KIB
 from schemas.topics import Topic
-from streams.kafka_cluster import Cluster, Described
+from streams.kafka_cluster import SLICE, Cluster, Described
 from streams.kafka_settings import LARGEST_BATCH, NOTES
 from streams.log import LogError, LogMismatch
 
@@ -32,18 +33,26 @@ _NOTED = {
     "segment.ms": "3600000",
     "min.cleanable.dirty.ratio": "0.1",
 }
+# While records are brought back with the times that they had. Nobody else reads or writes there until it is over.
+_TIMES = "message.timestamp.type"
+_FROM_THE_FUTURE = "message.timestamp.after.max.ms"
+_BROUGHT = {**_KEPT, _TIMES: "CreateTime", _FROM_THE_FUTURE: str(2**63 - 1)}
 # Gone since Kafka 4.0: a broker that has it is older.
 _OLD = "inter.broker.protocol.version"
 
 
-def make_topics(cluster: Cluster, counts: Mapping[Topic, int]) -> set[Topic]:
-    """Make the topics that are missing; those that this call made. Raises LogMismatch for another count, LogError."""
+def make_topics(cluster: Cluster, counts: Mapping[Topic, int], *, bringing: bool = False) -> set[Topic]:
+    """Make the topics that are missing; those that this call made. Raises LogMismatch for another count, LogError.
+
+    `bringing`: records get the times that their writer says, and `finish` has to be called when all are there.
+    """
     settings = cluster.settings
     check_broker(cluster)
     present = cluster.describe(settings.name(topic) for topic in counts)
     for topic, count in counts.items():
         check_count(topic, present.get(settings.name(topic)), count)
-    wanted = {settings.name(topic): (count, _KEPT) for topic, count in counts.items()} | {
+    kept = _BROUGHT if bringing else _KEPT
+    wanted = {settings.name(topic): (count, kept) for topic, count in counts.items()} | {
         settings.name(NOTES): (1, _NOTED)
     }
     replicas = settings.replication or min(REPLICAS, len(cluster.brokers()))
@@ -53,6 +62,28 @@ def make_topics(cluster: Cluster, counts: Mapping[Topic, int]) -> set[Topic]:
         if name not in present
     )
     return {topic for topic in counts if settings.name(topic) in made}
+
+
+def finish(cluster: Cluster) -> None:
+    """Let the topics be as those that never were anything else: the times are the brokers'. Raises LogError."""
+    for topic in Topic:
+        cluster.configure(cluster.settings.name(topic), {_TIMES: _KEPT[_TIMES], _FROM_THE_FUTURE: None})
+    deadline = time.monotonic() + cluster.patience
+    while brought_into(cluster):  # brokers hear of it one after the other
+        if time.monotonic() > deadline:
+            raise cluster.health.unreachable("topics are not yet as they were set")
+        time.sleep(SLICE)
+
+
+def brought_into(cluster: Cluster) -> set[Topic]:
+    """The topics that were made for records to be brought into, which is not over. Raises LogError."""
+    named = {cluster.settings.name(topic): topic for topic in Topic}
+    found = cluster.topic_configs(cluster.describe(named))
+    return {named[name] for name, configured in found.items() if _is_brought(configured)}
+
+
+def _is_brought(configured: Mapping[str, str]) -> bool:
+    return configured.get(_FROM_THE_FUTURE) == _BROUGHT[_FROM_THE_FUTURE]
 
 
 def check_count(topic: Topic, present: Described | None, count: int) -> None:
@@ -107,6 +138,9 @@ def problems(cluster: Cluster, described: Mapping[Topic, Described]) -> Iterator
     """What is wrong with the configuration of these topics: a line for each thing."""
     names = {cluster.settings.name(topic): found for topic, found in described.items()}
     for name, configured in cluster.topic_configs(names).items():
+        if _is_brought(configured):
+            yield f"topic {name}: a restore into it was interrupted: do it again, or remove the topics"
+            continue
         for option, value in _KEPT.items():
             if configured.get(option) != value:
                 yield f"topic {name} has {option}={configured.get(option)}: set it to {value}"

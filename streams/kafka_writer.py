@@ -7,7 +7,7 @@ still held: what it had on its way may land later, as anybody's late append may.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from threading import Event
 from typing import Any
@@ -33,7 +33,9 @@ OURS: dict[str, Any] = {
     "queue.buffering.max.kbytes": 1024 * 1024,
 }
 
-Headers = list[tuple[str, bytes]]
+More = Mapping[str, Any]
+"""What else the client is told of one record: `headers`, `timestamp` (ms since 1970)."""
+NO_MORE: More = {}
 Acked = Callable[[KafkaError | None, Any], None]
 
 
@@ -52,25 +54,26 @@ class Writer:
         self._failed: KafkaError | None = None
         self.thrown_away = 0
 
-    def append(self, records: Sequence[Append], headers: Sequence[Headers] | None = None) -> list[int]:
+    def append(self, records: Sequence[Append], more: Sequence[More] | None = None) -> list[int]:
         """Append durably; the offsets. Raises LogError: then it may have taken effect in part.
 
-        `headers`: of each record. One that has to be sent twice may go without: nothing that counts stands there.
+        `more`: of each record.
         """
         deadline = time.monotonic() + self._cluster.patience
         landed: dict[Place, list[int]] = {}
         callbacks: dict[Place, Acked] = {}
         names, produce = self._names, self._ready().produce
-        if headers is not None:
-            produce = _with_headers(produce, headers)
-        for place, key, value in records:
+        if more is not None:
+            produce = _with_more(produce, more)
+        for number, (place, key, value) in enumerate(records):
             if place not in landed:
                 landed[place] = []
                 callbacks[place] = self._acked(landed[place])
             try:
                 produce(names[place.topic], value, key, place.partition, callbacks[place])
             except (BufferError, KafkaException):  # the client's queue is full, or it refuses
-                self._send(deadline, names[place.topic], value, key, place.partition, callbacks[place])
+                message = (names[place.topic], value, key, place.partition, callbacks[place])
+                self._send(deadline, message, more[number] if more else NO_MORE)
         self._settle(deadline)
         self._metrics.count("records_appended", len(records))
         if len(landed) == 1:
@@ -85,7 +88,7 @@ class Writer:
         """
         deadline = time.monotonic() + self._cluster.patience
         for key, value in pairs:
-            self._send(deadline, name, value, key, 0, self._acked([]))
+            self._send(deadline, (name, value, key, 0, self._acked([])))
 
     def settle(self) -> None:
         """Wait until all that was begun has landed. Raises LogError."""
@@ -120,13 +123,11 @@ class Writer:
 
         return acked
 
-    def _send(
-        self, deadline: float, topic: str, value: bytes | None, key: bytes | str, partition: int, acked: Acked
-    ) -> None:
+    def _send(self, deadline: float, message: tuple[Any, ...], more: More = NO_MORE) -> None:
         producer = self._ready()
         while True:
             try:
-                producer.produce(topic, value, key, partition, acked)
+                producer.produce(*message, **more)
             except BufferError:  # its queue is full: some of it has to land first
                 self._flush(producer, SLICE)
                 self._check(deadline)
@@ -185,7 +186,7 @@ class Writer:
                 producer.flush(0)
 
 
-def _with_headers(produce: Callable[..., None], headers: Iterable[Headers]) -> Callable[..., None]:
-    """Produces the records, each with the next headers."""
-    following = iter(headers)
-    return lambda *record: produce(*record, headers=next(following))
+def _with_more(produce: Callable[..., None], more: Iterable[More]) -> Callable[..., None]:
+    """Produces the records, each with what else there is of it."""
+    following = iter(more)
+    return lambda *record: produce(*record, **next(following))

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 NAME = "up.lock"
+REMEDY = "stop it, or choose another --data-dir"
 TRIES = 10
 PAUSE = 0.05  # seconds
 
@@ -17,9 +18,12 @@ class FolderInUse(Exception):
 
 
 class FolderLock:
-    """Held from its making until `release`, or until the process ends. Raises FolderInUse if another holds it."""
+    """Held from its making until `release`, or until the process ends. Raises FolderInUse if another holds it.
 
-    def __init__(self, folder: Path) -> None:
+    `remedy`: what people are told to do then.
+    """
+
+    def __init__(self, folder: Path, remedy: str = REMEDY) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -27,9 +31,7 @@ class FolderLock:
         except BlockingIOError:
             holder = os.read(self._file, 32).decode(errors="replace").strip() or "unknown"
             os.close(self._file)
-            raise FolderInUse(
-                f"{folder} is in use by process {holder}: stop it, or choose another --data-dir"
-            ) from None
+            raise FolderInUse(f"{folder} is in use by process {holder}: {remedy}") from None
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
 
@@ -58,11 +60,11 @@ class FolderLock:
         self.release()
 
 
-def take(folder: Path) -> FolderLock:
+def take(folder: Path, remedy: str = REMEDY) -> FolderLock:
     """The lock; after a few tries, as who only looks whether it is held has it for an instant. Raises FolderInUse."""
     for _ in range(TRIES):
         try:
-            return FolderLock(folder)
+            return FolderLock(folder, remedy)
         except FolderInUse:
             time.sleep(PAUSE)
-    return FolderLock(folder)
+    return FolderLock(folder, remedy)

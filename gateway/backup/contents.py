@@ -12,7 +12,8 @@ All of it is private: whoever can read it can do what everybody's tokens can.
 
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import md5, sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -20,8 +21,9 @@ from typing import BinaryIO
 import msgspec
 
 from gateway.backup.tables import DamagedBackup, Table
-from gateway.problems import Refused
-from store.blocks import ASIDE, CHUNK_BYTES, MARKER, BlockStore
+from gateway.problems import Problem, Refused
+from store.blocks import MARKER, BlockStore
+from store.content import CHUNK_BYTES
 from streams.durable import write_whole
 
 MANIFEST = "backup.json"
@@ -59,10 +61,23 @@ def read_manifest(folder: Path) -> Manifest:
         raise Refused(f"{folder} holds no backup, or one that was not finished: it has no {MANIFEST}") from None
     if digest != sha256(body).hexdigest().encode():
         raise DamagedBackup(f"{folder / MANIFEST} is not what was written: take the backup from another copy")
-    manifest = msgspec.json.decode(body, type=Manifest)
+    try:
+        manifest = msgspec.json.decode(body, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise Refused(f"{folder / MANIFEST} is not known here ({error}): use the release that made it") from error
     if manifest.layout != LAYOUT:
         raise Refused(f"{folder}: layout {manifest.layout} is not known here: use the release that made it")
     return manifest
+
+
+@contextmanager
+def on_disk(folder: Path, remedy: str) -> Iterator[None]:
+    """Say of what the disk refuses which folder it is about, and what to do. Raises Problem."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or folder
+        raise Problem(f"{place}: {error.strerror or error}: {remedy}") from error
 
 
 def copy_folder(source: Path, target: Path) -> None:
@@ -83,6 +98,14 @@ def copy_folder(source: Path, target: Path) -> None:
                 copied.chmod(0o600)
 
 
+def count_store(root: Path) -> tuple[int, int]:
+    """How many blocks a store holds, and their bytes. Raises StoreUnreachable."""
+    count = size = 0
+    for block in BlockStore(root).blocks():
+        count, size = count + 1, size + block.size
+    return count, size
+
+
 def copy_store(source: Path, target: Path) -> tuple[int, int]:
     """Copy the blocks that are not there yet, and the marker; how many the target holds then, and their bytes.
 
@@ -95,27 +118,10 @@ def copy_store(source: Path, target: Path) -> tuple[int, int]:
         place = target / name[:3] / name
         if not place.exists() or place.stat().st_size != block.size:
             place.parent.mkdir(mode=0o700, exist_ok=True)
-            if content := _opened(source, name):
-                with content:
-                    _copy_block(content, place)
+            with (source / name[:3] / name).open("rb") as content:
+                _copy_block(content, place)
     shutil.copyfile(source / MARKER, target / MARKER)
-    count = size = 0
-    for block in BlockStore(target).blocks():
-        count, size = count + 1, size + block.size
-    return count, size
-
-
-def _opened(store: Path, name: str) -> BinaryIO | None:
-    """A block that was listed; None if it is gone for good.
-
-    Collecting sets it aside first, and may put it back. Only what nothing refers to is neither here nor there: it was
-    forgotten, so no log needs it.
-    """
-    place = store / name[:3] / name
-    for path in (place, store / ASIDE / name, place):
-        with suppress(FileNotFoundError):
-            return path.open("rb")
-    return None
+    return count_store(target)
 
 
 def _copy_block(content: BinaryIO, target: Path) -> None:

@@ -1,10 +1,12 @@
 """`backup`: log, store and secrets into a folder, also while everything runs.
 
-What is saved is one moment: log, floors and what the API keeps are read in one snapshot of Postgres. The store is
-copied after it, so that it holds all that the log speaks of; the machines' states before it, so that none is ahead.
+What is saved is one moment: log, floors and what the API keeps are read in one snapshot of Postgres; a log in Kafka is
+cut where it is a log by itself. The store is copied after it, and nothing is collected there meanwhile, so that it
+holds all that the log speaks of; the machines' states are copied before it, so that none is ahead.
 """
 
 import time
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import msgspec
@@ -12,13 +14,17 @@ import msgspec
 from gateway import reach
 from gateway.backup import contents
 from gateway.backup.tables import Table, dump
+from gateway.content import require_folder
 from gateway.problems import Refused
 from gateway.reach import Reach
 from gateway.session import Session
 from readmodel import registry
 from readmodel.connection import Connection, connect, translated
+from readmodel.references import undisturbed
+from streams import lockfile
 from streams.archiving import archive
 from streams.kept import kept_in_folder
+from streams.lockfile import take
 
 SCHEMAS = ("log", "api")
 
@@ -37,18 +43,29 @@ class Saved(msgspec.Struct, kw_only=True):
 
 def run(session: Session, folder: Path) -> None:
     """Make a backup, or bring the one in the folder up to date."""
+    require_folder(session.folders)
     found = reach.find(session)
-    _prepare(folder)
-    log = reach.open_log(found.config, found.dsn)
-    try:
+    with contents.on_disk(folder, "put that right, and do it again: until then there is no whole backup in the folder"):
+        _prepare(folder)
+        with take(folder, "wait until it is done, or name another folder"), _undisturbed(session, found):
+            manifest, records = _save(session, found, folder)
+    _tell(session, folder, manifest, records)
+
+
+def _undisturbed(session: Session, found: Reach) -> AbstractContextManager[None]:
+    """What the log names by now is in the store until it is copied."""
+    return undisturbed(found.dsn, "copy", lambda: session.note("store gc is at work: waiting for its end"))
+
+
+def _save(session: Session, found: Reach, folder: Path) -> tuple[contents.Manifest, int]:
+    """Write all; what was written, and how many records went into an archive."""
+    in_kafka = bool(found.config.kafka.servers)
+    with closing(reach.open_log(found.config, found.dsn)) as log:
         identity = reach.store_identity(log)
         _require_same(folder, identity)
         contents.copy_folder(session.folders.checkpoints, folder / contents.STATES)
-        in_kafka = bool(found.config.kafka.servers)
         states = kept_in_folder(folder / contents.STATES)
         records = archive(log, folder / contents.LOG, states).records if in_kafka else 0
-    finally:
-        log.close()
     tables, versions = _database(found, folder / contents.DATABASE, ("api",) if in_kafka else SCHEMAS)
     blocks, size = contents.copy_store(session.folders.store, folder / contents.STORE)
     contents.copy_folder(session.folders.api, folder / contents.SECRETS)
@@ -62,12 +79,13 @@ def run(session: Session, folder: Path) -> None:
         block_bytes=size,
     )
     contents.write_manifest(folder, manifest)
-    _tell(session, folder, manifest, records)
+    return manifest, records
 
 
 def _prepare(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    known = {contents.DATABASE, contents.LOG, contents.STATES, contents.STORE, contents.SECRETS, contents.MANIFEST}
+    parts = {contents.DATABASE, contents.LOG, contents.STATES, contents.STORE, contents.SECRETS}
+    known = parts | {contents.MANIFEST, lockfile.NAME}
     if any(path.name not in known for path in folder.iterdir()):
         raise Refused(f"{folder} is not empty and holds no backup: name another folder")
     folder.chmod(0o700)

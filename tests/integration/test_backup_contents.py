@@ -1,34 +1,29 @@
-"""Files into a backup's folder while others collect what the store no longer needs."""
+"""Files into a backup's folder, and that nobody collects meanwhile what the store no longer needs."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from hashlib import md5
+import errno
+import re
+import threading
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.backup import contents
+from gateway.cli import run
+from gateway.problems import FAILED, REFUSED, Problem
+from readmodel.references import undisturbed
 from store.blocks import BlockStore
 
+SOON = 60.0  # seconds in which what is due must have come
 LATER = 2**62  # ns; everything is older
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> BlockStore:
     return BlockStore.create(tmp_path / "store")
-
-
-def neighbours() -> tuple[bytes, bytes]:
-    """Two contents whose blocks stand in one folder, in this order."""
-    seen: dict[str, bytes] = {}
-    for number in range(10_000):
-        content = b"%d" % number
-        name = md5(content).hexdigest()
-        if other := seen.get(name[:3]):
-            first, second = sorted((other, content), key=lambda one: md5(one).hexdigest())
-            return first, second
-        seen[name[:3]] = content
-    raise AssertionError("no two in one folder")
 
 
 def test_a_copy_counts_what_it_holds_also_what_was_collected_since(store: BlockStore, tmp_path: Path) -> None:
@@ -40,20 +35,81 @@ def test_a_copy_counts_what_it_holds_also_what_was_collected_since(store: BlockS
     assert BlockStore(tmp_path / "restored").get(kept) == b"kept"
 
 
-@pytest.mark.parametrize("is_forgotten", [False, True])
-def test_a_block_that_is_set_aside_while_it_is_copied(store: BlockStore, tmp_path: Path, is_forgotten: bool) -> None:
-    first, second = neighbours()
-    name = md5(first).hexdigest()
-    locator = store.put(second)
-    pipe = store.root / name[:3] / name  # the copy waits at it, and has listed its neighbour
-    os.mkfifo(pipe)
-    with ThreadPoolExecutor() as pool:
-        copied = pool.submit(contents.copy_store, store.root, tmp_path / "saved")
-        with pipe.open("wb") as writer:
-            store.set_aside(locator, LATER)
-            if is_forgotten:
-                store.forget(LATER)
-            writer.write(first)
-        there = [first] if is_forgotten else [first, second]
-        assert copied.result() == (len(there), sum(map(len, there)))
-    assert BlockStore(tmp_path / "saved").exists(locator) is not is_forgotten
+def no_folder(folder: Path) -> str:
+    return "No such file or directory|holds no backup"
+
+
+def a_file(folder: Path) -> str:
+    folder.write_text("years of work")
+    return "Not a directory"
+
+
+def nothing_in_it(folder: Path) -> str:
+    folder.mkdir()
+    return "holds no backup, or one that was not finished: it has no backup.json"
+
+
+def rubbish(folder: Path) -> str:
+    folder.mkdir()
+    (folder / contents.MANIFEST).write_bytes(bytes(range(256)))
+    return "backup.json is not what was written: take the backup from another copy"
+
+
+def of_something_else(folder: Path) -> str:
+    folder.mkdir()
+    body = b'{"made_at": "yesterday"}'
+    (folder / contents.MANIFEST).write_bytes(sha256(body).hexdigest().encode() + b"\n" + body)
+    return "backup.json is not known here"
+
+
+def of_a_later_release(folder: Path) -> str:
+    folder.mkdir()
+    contents.write_manifest(folder, replace(WHOLE, layout=99))
+    return "layout 99 is not known here: use the release that made it"
+
+
+def without_blocks(folder: Path) -> str:
+    folder.mkdir()
+    BlockStore.create(folder / contents.STORE)
+    contents.write_manifest(folder, replace(WHOLE, blocks=2))
+    return "store holds 0 blocks with 0 bytes, not 2 with 0: take the backup from another copy"
+
+
+WHOLE = contents.Manifest(made_at=1, log="log", in_kafka=False, versions={}, tables=[])
+RUBBISH = [no_folder, a_file, nothing_in_it, rubbish, of_something_else, of_a_later_release, without_blocks]
+
+
+@pytest.mark.parametrize("spoil", RUBBISH)
+def test_what_is_no_backup_is_told_in_one_line_and_nothing_is_made_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], str]
+) -> None:
+    said = spoil(tmp_path / "saved")
+    assert run(["restore", str(tmp_path / "saved"), "--data-dir", str(tmp_path / "data")]) in (FAILED, REFUSED)
+    told = capsys.readouterr().err
+    assert re.search(said, told)
+    assert told.count("\n") == 1
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_disk_that_refuses_is_named_with_what_to_do(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    named = f"{tmp_path}: No space left on device: make room"
+    with pytest.raises(Problem, match=named), contents.on_disk(tmp_path, "make room"):
+        raise full
+
+
+def test_who_collects_waits_for_all_who_copy(dsn: str) -> None:
+    happened: SimpleQueue[str] = SimpleQueue()
+
+    def collect() -> None:
+        with undisturbed(dsn, "collect", lambda: happened.put("waits")):
+            happened.put("collects")
+
+    collector = threading.Thread(target=collect)
+    with undisturbed(dsn, "copy", lambda: happened.put("never")):
+        with undisturbed(dsn, "copy", lambda: happened.put("never")):
+            collector.start()
+            assert happened.get(timeout=SOON) == "waits"
+        assert happened.empty()
+    assert happened.get(timeout=SOON) == "collects"
+    collector.join()
