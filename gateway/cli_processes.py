@@ -94,11 +94,31 @@ def _backup(session: Session, folder: Annotated[Path, typer.Argument(help="Where
 
 
 @command(app, "restore")
-def _restore(session: Session, folder: Annotated[Path, typer.Argument(help="What backup made.")]) -> None:
+def _restore(
+    session: Session,
+    folder: Annotated[Path, typer.Argument(help="What backup made.")],
+    registry: Annotated[
+        bool, typer.Option("--registry", help="Only what the API keeps in Postgres; Kafka still has the log.")
+    ] = False,
+) -> None:
     """Make this machine, which must be empty, of a backup."""
     from gateway.backup import bring
 
-    bring.run(session, folder)
+    if registry:
+        bring.registry_alone(session, folder)
+    else:
+        bring.run(session, folder)
+
+
+@command(app, "upgrade")
+def _upgrade(
+    session: Session,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; do nothing.")] = False,
+) -> None:
+    """Bring data of an earlier release to this one's layouts, while nothing runs on them."""
+    from gateway import upgrade
+
+    upgrade.run(session, dry_run=dry_run)
 
 
 @command(store_app, "create")

@@ -14,7 +14,7 @@ def rebuild(session: Session) -> int:
     """Make the read model anew while the present one serves, and exchange them."""
     found = reach.find(session)
     with closing(reach.open_log(found.config, found.dsn)) as log:
-        read = wiring_parts.rebuild(log, found.dsn, _teller(session))
+        read = wiring_parts.rebuild(log, found.dsn, teller(session))
     if session.as_json:
         session.result({"records": read})
     session.say(f"the read model is made anew from {read} facts, and serves")
@@ -25,7 +25,7 @@ def drift(session: Session) -> int:
     """Compare the read model with what the log says; exit code 1 where they differ."""
     found = reach.find(session)
     with closing(reach.open_log(found.config, found.dsn)) as log:
-        tables = wiring_parts.drift(log, found.dsn, _teller(session))
+        tables = wiring_parts.drift(log, found.dsn, teller(session))
     if session.as_json:
         session.result({table: {"rows": number, "first": rows} for table, (number, rows) in tables.items()})
     for table, (number, rows) in tables.items():
@@ -39,7 +39,7 @@ def drift(session: Session) -> int:
     return 0
 
 
-def _teller(session: Session) -> Callable[[int], None]:
+def teller(session: Session) -> Callable[[int], None]:
     """Says how far it is, where somebody looks."""
     if session.as_json or not sys.stderr.isatty():
         return lambda read: None

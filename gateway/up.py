@@ -12,6 +12,7 @@ from gateway import people, runtime, wiring
 from gateway.folders import APP
 from gateway.health import Standing
 from gateway.instruments import Instruments
+from gateway.journal import Journal, JournalHandler
 from gateway.parts import Event, raise_failure, signals
 from gateway.runtime import Running
 from gateway.session import Session
@@ -24,9 +25,10 @@ def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
     """Run until a signal or, with `until_eof`, the end of standard input. Problem: the line of the part that failed."""
     config, folders = session.config, session.folders
     folders.create()
-    logging.basicConfig(format="up: %(message)s", level=logging.WARNING)
     events: SimpleQueue[Event] = SimpleQueue()
     instruments = Instruments("up", config.metrics)
+    journal = Journal("up", as_json=False)  # on standard output stands one thing: that it is ready
+    logging.basicConfig(handlers=[JournalHandler(journal, instruments.said)], level=logging.WARNING)
     with runtime.sole_owner(folders), signals(events), ExitStack() as stack:
         if until_eof:
             _watch_standard_input(events)
@@ -41,7 +43,7 @@ def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
                 _tell(session, running, works.why, metrics)
                 event = events.get()
             logging.disable(logging.WARNING)  # what follows from the end is no news
-            session.note(f"stopping: {event.reason}")
+            journal.say("stopping", reason=event.reason)
     raise_failure(event)
     return 0
 
