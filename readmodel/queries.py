@@ -170,8 +170,10 @@ def fetch(connection: Connection, name: str, seen: Sight | None, asked: Found) -
 
 
 def select(connection: Connection, statement: bytes, seen: Sight | None, asked: Found) -> list[Found]:
-    """The rows of a statement as dicts."""
-    parameters = asked if seen is None else asked | seen._asdict()
+    """The rows of a statement as dicts. No parameter may have the name of one that says what `seen` may see."""
+    sight_of_viewer = {} if seen is None else seen._asdict()
+    assert not asked.keys() & sight_of_viewer.keys(), "a parameter would be taken for the viewer's sight"
+    parameters = asked | sight_of_viewer
     with translated(), connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(statement, parameters).fetchall()
 

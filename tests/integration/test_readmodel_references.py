@@ -6,9 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from consumers.projector import Projector
-from readmodel import registry
+from readmodel import queries, registry
 from readmodel.connection import connect
 from readmodel.references import oldest_grant, referenced
+from readmodel.sight import Sight
 from tests.support.office import Office, spec
 
 
@@ -60,3 +61,24 @@ def test_what_a_running_execution_reported_stays(dsn, connection):
     connection.execute("insert into rm.tasks (token, fingerprint, status, granted_at) values ('t1', 'f', 'running', 7)")
     assert pdh("d") in referenced(connection)
     assert oldest_grant(connection) == 7
+
+
+def test_a_parameter_that_would_be_taken_for_the_viewers_sight_is_refused(connection):
+    asked, viewers = {"owner": "ada"}, Sight(everything=True, owners=[])
+    statement = b"select %(everything)s as everything, %(owner)s as owner"
+    assert queries.select(connection, statement, viewers, asked) == [{"everything": True, "owner": "ada"}]
+    for clash in viewers._fields:
+        with pytest.raises(AssertionError, match="sight"):
+            queries.select(connection, statement, viewers, asked | {clash: None})
+
+
+def test_what_was_only_written_down_is_told_from_what_the_store_has_had(dsn, connection):
+    office = Office()
+    office.submit("ada", "job-1", spec("first"), {"reads": f"{pdh('a')}/x"})
+    office.exits = lambda ready: {"output": pdh("b")}
+    office.run()
+    project(office, dsn)
+    assert referenced(connection) == {pdh("a"): False, pdh("b"): True}
+    registry.execute(connection, "add_report", {"task": "task-1", "token": "t1", "said": f'{{"output": "{pdh("a")}"}}'})
+    connection.execute("insert into rm.tasks (token, fingerprint, status, granted_at) values ('t1', 'f', 'running', 7)")
+    assert referenced(connection)[pdh("a")], "a task that runs has written it"
