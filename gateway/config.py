@@ -174,9 +174,18 @@ class Api(Section, frozen=True):
         str, Meta(description="address it listens at; empty: `up` serves none; not loopback: other machines reach it")
     ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="its port; 0: any free one")] = 0
+    views: Annotated[
+        str,
+        Meta(description="http://host:port of each worker of the live views, commas between; empty: Postgres is asked"),
+    ] = ""
     purity: Annotated[
         PurityMode, Meta(description="a pure task asks for more than it may: enforce: refused; monitor: it is impure")
     ] = "enforce"
+
+    @property
+    def view_urls(self) -> tuple[str, ...]:
+        """What `views` names."""
+        return tuple(url.strip().rstrip("/") for url in self.views.split(",") if url.strip())
 
 
 class Metrics(Section, frozen=True):

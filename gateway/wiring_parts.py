@@ -149,7 +149,7 @@ def api_of(
     stack.callback(listening.close)
     tokens.ensure_local(folders, dsn)
     rules = TaskRules(task_key(config), config.api.purity)
-    made = Api(log, dsn, folders, listening, images, rules, metrics)
+    made = Api(log, dsn, folders, listening, images, rules, metrics, config.api.view_urls)
     stack.callback(made.close)
     return made
 

@@ -121,6 +121,16 @@ def shared_key(connection: Connection, name: str) -> bytes:
     return bytes(row["secret"])
 
 
+def end_session(connection: Connection, digest: str, until: int) -> None:
+    """A visitor signed out of the session with this digest, which would have lasted `until` (seconds since 1970)."""
+    execute(connection, "end_session", {"digest": digest, "until": until * 1000, "now": now_ms()})
+
+
+def is_ended(connection: Connection, digest: str) -> bool:
+    """Whether somebody signed out of the session with this digest."""
+    return bool(fetch(connection, "ended_session", {"digest": digest}))
+
+
 def execution(connection: Connection, job: str, task: str, token: str) -> dict[str, Any] | None:
     """What runs under this token: grantee, fingerprint, is_pure, spec and bound of its task; None once it is over."""
     found = fetch(connection, "execution", {"job": job, "task": task, "token": token})

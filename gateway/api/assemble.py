@@ -1,6 +1,7 @@
 """The whole API put together: what `up` and `crunch-reuse api` run."""
 
 import socket
+from collections.abc import Sequence
 
 from coordinator.ids import DEFAULT_PREFIX
 from gateway.api import collections, explain, jobs, keep, logs, people, tasks
@@ -26,8 +27,8 @@ HANDLERS = {name: handler for methods in _METHODS for name, handler in methods.H
 
 class Api:
     """`run` serves at `listening` until `stop`; then `close`. `images`: resolves names of images.
-    `tasks`: how running tasks are known. `metrics`: what requests are counted by. Raises LogError; Refused where the
-    store is no folder."""
+    `tasks`: how running tasks are known. `metrics`: what requests are counted by. `views`: URLs of the live views'
+    workers. Raises LogError; Refused where the store is no folder."""
 
     def __init__(
         self,
@@ -38,22 +39,23 @@ class Api:
         images: ImageResolver,
         tasks: TaskRules,
         metrics: RequestMetrics | None = None,
+        views: Sequence[str] = (),
     ) -> None:
         self.address = address_of(listening)
         made, key = certificate(folders.api, str(listening.getsockname()[0]))
         blocks = blocks_of(folders)
         self.service = Service(log, dsn, CollectionStore(blocks), folders.cache, images, tasks, self._heard)
-        self._scout = Scout(log, probes(folders.checkpoints))
+        self._scout = Scout(log, probes(folders.checkpoints, views))
         dispatcher = Dispatcher(self.service, RESOURCES, HANDLERS)
-        self._pages = Pages(self.service, self._scout)
-        routes = [*self._pages.routes(), *keep.Keep(dispatcher, blocks).routes()]
+        self.pages = Pages(self.service, self._scout)
+        routes = [*self.pages.routes(), *keep.Keep(dispatcher, blocks).routes()]
         app = application(dispatcher, self.address, DEFAULT_PREFIX, *routes)
         self._server = Server(metrics.around(app) if metrics else app, listening, made, key)
         self.run = self._server.run
 
     def stop(self) -> None:
         """Let `run` return, and live pages end."""
-        self._pages.end()
+        self.pages.end()
         self._server.stop()
 
     def close(self) -> None:

@@ -34,7 +34,7 @@ TITLES = {
     409: "The form is out of date",
     413: "Too large",
     422: "That was refused",
-    429: "Too many tries",
+    429: "Too often",
     503: "Not now",
 }
 AGAIN = 5  # seconds after which a page that could not be made is asked for again
@@ -42,10 +42,10 @@ _log = logging.getLogger(__name__)
 
 
 class TooMany(Exception):
-    """Too many tries to sign in; `wait`: seconds until the next may be made."""
+    """Too many of something, as the words say; `wait`: seconds until there may be one more."""
 
-    def __init__(self, wait: float) -> None:
-        super().__init__()
+    def __init__(self, wait: float, words: str) -> None:
+        super().__init__(words)
         self.wait = int(wait) + 1
 
 
@@ -87,7 +87,7 @@ def _known(asked: Request, error: Exception) -> tuple[int, list[str]]:
     if isinstance(error, NotForPages):
         return 403, ["This token opens less than the whole API, so it opens no pages: make one without --scope."]
     if isinstance(error, TooMany):
-        return 429, [f"Too many tries to sign in from where you are: wait {error.wait} s."]
+        return 429, [f"{error}: wait {error.wait} s."]
     made = translated(error)
     if made is not None:
         if made.status == 503:

@@ -1,8 +1,7 @@
 """Live pages: a stream of server-sent events that carries the page's changed parts, at most one each second.
 
 A client that does not read costs a connection and what its socket holds: a part that it does not take within a while
-ends the stream. Whose token was revoked, or who was shut out, hears nothing more. Signing out only deletes the
-browser's cookie: a stream that is open in another of its tabs goes on until it ends, and is not begun again.
+ends the stream. Whose token was revoked, who was shut out, or who signed out, in whichever tab, hears nothing more.
 """
 
 import asyncio

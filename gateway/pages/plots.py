@@ -1,10 +1,10 @@
 """Geometry of plots: from figures to the rectangles and marks that a template draws as SVG."""
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from readmodel.board import HOUR, Hour
+from readmodel.board import HOUR
 
 WIDTH, HEIGHT = 720, 220
 LEFT, RIGHT, TOP, BOTTOM = 56, 8, 12, 26
@@ -23,9 +23,9 @@ class Bar(NamedTuple):
 
 
 class Column(NamedTuple):
-    """What is drawn for one hour, and said of it: `hour` is its first millisecond since 1970."""
+    """What is drawn for one span of time, and said of it: `start` is its first millisecond since 1970."""
 
-    hour: int
+    start: int
     bars: tuple[Bar, ...]
     values: tuple[int, ...]
 
@@ -38,30 +38,34 @@ class Tick(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """Columns over hours, stacked. `rows`: marks of the left axis."""
+    """Columns over spans of time, stacked. `rows`: marks of the left axis; `spans`: of the lower one."""
 
     columns: tuple[Column, ...]
     rows: tuple[Tick, ...]
-    hours: tuple[tuple[float, int], ...]
+    spans: tuple[tuple[float, int], ...]
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
     base: int = HEIGHT - BOTTOM
 
 
-def stacked(hours: Sequence[Hour], kinds: Sequence[str], since: int, until: int, *, is_time: bool) -> Plot:
-    """A plot of these fields of the hours, one on the other, from `since` to `until` (ms). `is_time`: in ms."""
-    known = {hour.hour: hour for hour in hours}
-    starts = range(since, until + 1, HOUR)
+def stacked(
+    known: Mapping[int, Any], kinds: Sequence[str], since: int, until: int, *, is_time: bool, step: int = HOUR
+) -> Plot:
+    """A plot of these fields, one on the other, from `since` to `until`, each `step`, all in ms.
+
+    `known`: by the first ms of a span of time what has the fields. `is_time`: they are lengths of time, in ms.
+    """
+    starts = range(since, until + 1, step)
     values = [[int(getattr(known[start], kind)) if start in known else 0 for kind in kinds] for start in starts]
     top = _round_up(max((sum(row) for row in values), default=0), is_time=is_time)
-    step = (WIDTH - LEFT - RIGHT) / max(len(starts), 1)
+    width = (WIDTH - LEFT - RIGHT) / max(len(starts), 1)
     columns = tuple(
-        Column(start, tuple(_bars(kinds, row, LEFT + rank * step, step, top)), tuple(row))
+        Column(start, tuple(_bars(kinds, row, LEFT + rank * width, width, top)), tuple(row))
         for rank, (start, row) in enumerate(zip(starts, values, strict=True))
     )
     labelled = range(0, len(starts), max(len(starts) // 6, 1))
-    marks = tuple((round(LEFT + (rank + 0.5) * step, 1), starts[rank]) for rank in labelled)
+    marks = tuple((round(LEFT + (rank + 0.5) * width, 1), starts[rank]) for rank in labelled)
     return Plot(columns, tuple(_rows(top, is_time=is_time)), marks)
 
 
@@ -73,13 +77,13 @@ def length(milliseconds: int) -> str:
     return f"{milliseconds} ms"
 
 
-def _bars(kinds: Sequence[str], row: Sequence[int], x: float, step: float, top: int) -> list[Bar]:
+def _bars(kinds: Sequence[str], row: Sequence[int], x: float, width: float, top: int) -> list[Bar]:
     made, done = [], 0
     for kind, value in zip(kinds, row, strict=True):
         if value:
             height = _scaled(value, top)
             y = HEIGHT - BOTTOM - _scaled(done + value, top)
-            made.append(Bar(kind, round(x + step * 0.1, 1), round(y, 1), round(step * 0.8, 1), round(height, 1)))
+            made.append(Bar(kind, round(x + width * 0.1, 1), round(y, 1), round(width * 0.8, 1), round(height, 1)))
         done += value
     return made
 

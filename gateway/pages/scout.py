@@ -17,6 +17,10 @@ WAIT = 2.0  # seconds that a page waits for one that is
 Probe = Callable[[Log], Any]
 
 
+class ProbeFailed(Exception):
+    """A probe found nothing, for the reason in its one line."""
+
+
 class Reading(NamedTuple):
     """What a probe found, and when, in seconds of `time.time`; `trouble`: why it found nothing since then."""
 
@@ -40,6 +44,10 @@ class Scout:
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="pages: log", daemon=True)
         self._thread.start()
+
+    def knows(self, name: str) -> bool:
+        """Whether there is such a probe."""
+        return name in self._probes
 
     def latest(self, name: str) -> Reading:
         """A fresh reading, or after a while the last one; a newer one is made for who asks next."""
@@ -76,7 +84,7 @@ class Scout:
     def _read(self, name: str) -> None:
         try:
             made = Reading(self._probes[name](self._log), time.time())
-        except LogError as error:
+        except (LogError, ProbeFailed) as error:
             before = self._readings.get(name, NOTHING)
             made = before._replace(trouble=str(error))
         with self._change:

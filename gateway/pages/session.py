@@ -1,7 +1,8 @@
 """Who looks at the pages: a cookie that stands for a token, and marks on forms that only this session can have got.
 
 A cookie holds no token: it names the token's uuid and is signed. Each request looks the token up, so that one that was
-revoked opens no page any more, whenever the cookie was given.
+revoked opens no page any more, whenever the cookie was given; and whether this session was signed out, so that a copy
+of its cookie opens none either.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 import jwt
 
-from gateway.api.errors import unauthorized
+from gateway.api.errors import ApiError, unauthorized
 from gateway.api.service import Caller, Service
 from readmodel import registry
 from readmodel.connection import Connection
@@ -34,10 +35,11 @@ class NotForPages(Exception):
 
 
 class Session(NamedTuple):
-    """A signed-in visitor. `token`: the token's uuid; `id`: of this session, new at each sign-in."""
+    """A signed-in visitor. `token`: the token's uuid; `id`: of this session, new at each sign-in; `until`: seconds."""
 
     token: str
     id: str
+    until: int
 
 
 class Sessions:
@@ -68,11 +70,23 @@ class Sessions:
             )
         except jwt.InvalidTokenError:
             raise unauthorized() from None
-        return Session(str(claims["sub"]), str(claims["jti"]))
+        return Session(str(claims["sub"]), str(claims["jti"]), int(claims["exp"]))
 
     def caller(self, session: Session) -> Caller:
-        """Who looks, as their token is now. ApiError 401."""
+        """Who looks, as their token is now. ApiError 401, also where the session was signed out."""
+        with self._service.rows() as connection:
+            if registry.is_ended(connection, _digest(session)):
+                raise unauthorized()
         return self._service.caller_of(session.token)
+
+    def end(self, cookie: str) -> None:
+        """Sign its session out, in all API processes; nothing to do where it is none, or over."""
+        try:
+            session = self.read(cookie)
+        except ApiError:
+            return
+        with self._service.rows() as connection:
+            registry.end_session(connection, _digest(session), session.until)
 
     def mark(self, session: Session) -> str:
         """What a form of this session carries: the same for a while, so that a live page need not change for it."""

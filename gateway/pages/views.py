@@ -126,6 +126,7 @@ def savings(look: Look) -> Data:
     since = until - (DAYS[days] - 1) * HOUR
     with look.rows() as connection:
         found = board.hours(connection, look.viewer, since)
+    known = {hour.hour: hour for hour in found}
     executed, copied = sum(hour.executed for hour in found), sum(hour.copied for hour in found)
     return {
         "days": days,
@@ -135,8 +136,8 @@ def savings(look: Look) -> Data:
         "saved": sum(hour.saved for hour in found),
         "spent": sum(hour.spent for hour in found),
         "rate": round(100 * copied / (executed + copied), 1) if executed + copied else 0.0,
-        "tasks": plots.stacked(found, ("executed", "copied", "failed"), since, until, is_time=False),
-        "time": plots.stacked(found, ("spent", "saved"), since, until, is_time=True),
+        "tasks": plots.stacked(known, ("executed", "copied", "failed"), since, until, is_time=False),
+        "time": plots.stacked(known, ("spent", "saved"), since, until, is_time=True),
     }
 
 

@@ -1,7 +1,7 @@
 """The pages' routes: each page as HTML, as `.json` and as a live stream; forms; files."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from starlette.routing import Route
 from gateway.api.app import body_of, token_of
 from gateway.api.errors import ApiError
 from gateway.api.service import Caller, Service
-from gateway.pages import age, downloads, forms, guard, operating, render, views
+from gateway.pages import age, downloads, forms, guard, minutes, operating, render, views
 from gateway.pages.fleet import Fleet
 from gateway.pages.limit import Limit
 from gateway.pages.live import Stream, Streams
@@ -26,27 +26,34 @@ from gateway.pages.scout import Probe, Scout
 from gateway.pages.session import COOKIE, SESSION_SECONDS, Session, Sessions
 from readmodel.sight import sight
 
-VIEWS = (*views.VIEWS, *operating.VIEWS)
+VIEWS = (*views.VIEWS, *operating.VIEWS, minutes.PAGE)
 STATIC = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 FORM_BYTES = 16 * 1024
 TRIES, EVERY = 8, 15.0  # tries to sign in at once, and seconds until there is one more
+LOOKS, LOOK_EVERY = 300, 1 / 30  # the same of pages, their JSON and files, for each token
 LIVE_TROUBLE = "the page can't be made anew now"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def probes(checkpoints: Path) -> dict[str, Probe]:
-    """What pages show of the log itself. `checkpoints`: the folder of states."""
-    return {age.FACTS: age.ends_of_facts, "nodes": Fleet().look, "partitions": Partitions(checkpoints).look}
+def probes(checkpoints: Path, views: Sequence[str] = ()) -> dict[str, Probe]:
+    """What pages show of the log itself. `checkpoints`: the folder of states; `views`: URLs of workers."""
+    made: dict[str, Probe] = {
+        age.FACTS: age.ends_of_facts,
+        "nodes": Fleet().look,
+        "partitions": Partitions(checkpoints).look,
+    }
+    return made | {minutes.VIEWS: minutes.Workers(views).look} if views else made
 
 
 class Pages:
-    """The dashboard over a service. `scout`: reads what `probes` says, for the pages."""
+    """The dashboard over a service. `scout`: reads what `probes` says for them. `looks`: how often one may ask."""
 
     def __init__(self, service: Service, scout: Scout) -> None:
         self._service = service
         self._sessions = Sessions(service)
         self._limit = Limit(TRIES, EVERY)
+        self.looks = Limit(LOOKS, LOOK_EVERY)
         self._streams = Streams()
         self._scout = scout
 
@@ -75,7 +82,7 @@ class Pages:
 
     def _page(self, view: View) -> Endpoint:
         async def show(asked: Request) -> Response:
-            session, look = await run_in_threadpool(self._look, asked)
+            session, look = await run_in_threadpool(self._new_look, asked)
             values = await run_in_threadpool(self._values, view, look, session, asked)
             return HTMLResponse(await run_in_threadpool(render.page, view.template, values))
 
@@ -83,7 +90,7 @@ class Pages:
 
     def _json(self, view: View) -> Endpoint:
         async def show(asked: Request) -> Response:
-            _, look = await run_in_threadpool(self._look, asked)
+            _, look = await run_in_threadpool(self._new_look, asked)
             data = await run_in_threadpool(self._data, view, look)
             return Response(msgspec.json.encode(data), media_type="application/json")
 
@@ -91,7 +98,7 @@ class Pages:
 
     def _live(self, view: View) -> Endpoint:
         async def show(asked: Request) -> Response:
-            await run_in_threadpool(self._look, asked)
+            await run_in_threadpool(self._new_look, asked)
             if not self._streams.enter():
                 return Response(status_code=503, headers={"Retry-After": "30"})
 
@@ -142,6 +149,14 @@ class Pages:
     def _session(self, asked: Request) -> Session:
         return self._sessions.read(asked.cookies.get(COOKIE, ""))
 
+    def _new_look(self, asked: Request) -> tuple[Session | None, Look]:
+        """The same, where this token is not used too often. Raises TooMany."""
+        session, look = self._look(asked)
+        wait = self.looks.take(look.caller.token.uuid)
+        if wait:
+            raise guard.TooMany(wait, "Too many pages were asked for with this token")
+        return session, look
+
     def _look(self, asked: Request) -> tuple[Session | None, Look]:
         """By cookie, or for programs by token. ApiError 401."""
         session: Session | None = None
@@ -163,7 +178,7 @@ class Pages:
         return RedirectResponse("/jobs", 303)
 
     async def _login_form(self, asked: Request) -> Response:
-        return HTMLResponse(render.page("login.html", {"next": own_path(asked.query_params.get("next", "/"))}))
+        return _login_page(own_path(asked.query_params.get("next", "/")))
 
     async def _login(self, asked: Request) -> Response:
         guard.check_origin(asked)
@@ -171,15 +186,14 @@ class Pages:
         address = asked.client.host if asked.client else ""
         wait = self._limit.take(address)
         if wait:
-            raise guard.TooMany(wait)
+            raise guard.TooMany(wait, "Too many tries to sign in from where you are")
         target = own_path(fields.get("next", "/"))
         try:
             cookie = await run_in_threadpool(self._sessions.begin, fields.get("token", "").strip())
         except ApiError as error:
             if error.status != 401:
                 raise
-            refused = {"next": target, "refused": True}
-            return HTMLResponse(render.page("login.html", refused), 401)
+            return _login_page(target, is_refused=True)
         self._limit.give_back(address)
         response = RedirectResponse(target, 303)
         about: dict[str, Any] = {"secure": True, "httponly": True, "samesite": "lax", "max_age": SESSION_SECONDS}
@@ -188,6 +202,7 @@ class Pages:
 
     async def _logout(self, asked: Request) -> Response:
         guard.check_origin(asked)
+        await run_in_threadpool(self._sessions.end, asked.cookies.get(COOKIE, ""))
         response = RedirectResponse("/login", 303)
         response.delete_cookie(COOKIE, secure=True, httponly=True, samesite="lax")
         return response
@@ -210,7 +225,7 @@ class Pages:
 
     def _file(self, find: downloads.Find) -> Endpoint:
         async def send(asked: Request) -> Response:
-            _, look = await run_in_threadpool(self._look, asked)
+            _, look = await run_in_threadpool(self._new_look, asked)
             response = await run_in_threadpool(find, look)
             response.headers.update(guard.DOWNLOAD)
             return response
@@ -229,6 +244,11 @@ def _guarded(endpoint: Endpoint, *, as_json: bool = False) -> Endpoint:
         return guard.guarded(response)
 
     return answer
+
+
+def _login_page(target: str, *, is_refused: bool = False) -> Response:
+    values = {"title": "Sign in", "next": target, "refused": is_refused}
+    return HTMLResponse(render.page("login.html", values), 401 if is_refused else 200)
 
 
 def _static(name: str, kind: str) -> Endpoint:

@@ -31,6 +31,14 @@ insert into api.keys (name, secret) values (%(name)s, %(secret)s) on conflict (n
 -- name: key
 select secret from api.keys where name = %(name)s
 
+-- name: end_session
+-- Those that are over by themselves need not be remembered.
+with over as (delete from api.ended_sessions where until < %(now)s)
+insert into api.ended_sessions (digest, until) values (%(digest)s, %(until)s) on conflict do nothing
+
+-- name: ended_session
+select 1 as ended from api.ended_sessions where digest = %(digest)s
+
 -- name: collection_named
 select 1 as taken from api.collections where owner_uuid = %(owner_uuid)s and name = %(name)s and uuid <> %(uuid)s
 

@@ -3,9 +3,12 @@
 
 -- name: windows
 with native as (
-    select t.* from rm.job_tasks t
-    where t.created_at is not null
-        and not exists (select from rm.job_log l where l.root = t.root and l.kind = 'importing')
+    select
+        t.state, t.created_at, t.started_at, t.finished_at, t.source_started_at, t.source_finished_at,
+        case when t.state = 'failed' then coalesce(replace(t.spec, '\u0000', '\ufffd')::json ->> 'image', '') end as image
+    from rm.job_tasks t
+    where t.changed_at >= %(since)s and t.created_at is not null
+        and not exists (select from rm.jobs j where j.root = t.root and j.is_imported)
 ),
 happened (at, kind, label, amount) as (
     select
@@ -16,7 +19,7 @@ happened (at, kind, label, amount) as (
     union all
     select t.started_at, 'waited', '', t.started_at - t.created_at from native t where t.started_at >= %(since)s
     union all
-    select t.finished_at, 'failed_with_image', coalesce(replace(t.spec, '\u0000', '\ufffd')::json ->> 'image', ''), 0
+    select t.finished_at, 'failed_with_image', t.image, 0
     from native t
     where t.finished_at >= %(since)s and t.state = 'failed'
     union all

@@ -156,7 +156,7 @@ def test_a_conflict_is_decided(system: Site, lab: Laboratory, visitor: Visitor, 
     visitor.check()
 
 
-@pytest.mark.parametrize("path", ["/jobs", "/hot", "/savings", "/nodes", "/partitions"])
+@pytest.mark.parametrize("path", ["/jobs", "/hot", "/savings", "/minutes", "/nodes", "/partitions"])
 def test_pages_of_the_system_are_accessible_in_every_clothing(
     system: Site, visitor: Visitor, browser: Browser, path: str
 ) -> None:

@@ -171,10 +171,20 @@ def test_a_cookie_that_was_made_by_others_is_none(api_site: Site, window: Any) -
         assert one.get("/jobs.json", headers={"Cookie": f"{COOKIE}={cookie}"}).status_code == 401
 
 
-def test_signing_out(api_site: Site, window: Any) -> None:
-    one = window(api_site.person("pia"))
-    assert one.post("/logout").headers["location"] == "/login"
+def test_signing_out_ends_the_session_wherever_its_cookie_is(api_site: Site, window: Any) -> None:
+    one, copy, other = window(api_site.person("pia")), window(), window(api_site.person("pia"))
+    copy.session.cookies.update(one.session.cookies)
+    with copy.get("/jobs.live", stream=True) as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == b"event: said"
+        assert one.post("/logout").headers["location"] == "/login"
+        last = [line for line in lines if line.startswith(b"data: ")][-1]
+    assert json.loads(last[6:])["over"] is True
     assert one.get("/jobs").status_code == 303
+    assert copy.get("/jobs.json").status_code == 401
+    assert other.get("/jobs.json").status_code == 200
+    assert copy.post("/logout").status_code == 303
+    assert window().post("/logout").status_code == 303
 
 
 # --- Forms ------------------------------------------------------------------------------------------------------------

@@ -1,9 +1,11 @@
-"""Pages while something is away: the projector, or Postgres. Each says what it knows, and how old that is."""
+"""Pages while something is away: projector, Postgres, live views. Each says what it knows, and how old that is."""
 
 import json
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -17,6 +19,7 @@ from gateway.api.assemble import Api
 from gateway.api.server import bound
 from gateway.api.service import TaskRules
 from gateway.folders import Folders
+from gateway.pages.limit import Limit
 from gateway.people import user_set
 from readmodel import registry
 from readmodel.connection import connect
@@ -29,7 +32,35 @@ from streams.embedded import EmbeddedPostgres
 from streams.log import Append, Place
 from streams.postgres import PostgresLog
 
-ANN = user_set("ann")
+ANN = msgspec.structs.replace(user_set("ann"), is_admin=True)
+
+
+class Worker:
+    """Says what a worker of the live views says, until it is closed."""
+
+    def __init__(self, partitions: list[int], rows: list[dict[str, Any]]) -> None:
+        said = json.dumps({"partitions": partitions, "window_ms": 60_000, "rows": rows}).encode()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(said)))
+                self.end_headers()
+                self.wfile.write(said)
+
+            def log_message(self, *_: object) -> None:
+                """It is asked every second."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
 
 class Stage:
@@ -45,7 +76,15 @@ class Stage:
         listening = bound("127.0.0.1", 0)
         folders = Folders(folder / "data")
         folders.create()
-        self.api = Api(self.log, self.dsn, folders, listening, self._no_images, TaskRules(b"k" * 32, "enforce"))
+        now = int(time.time() * 1000)
+        ended = {"window": now - now % 60_000, "kind": "ended"}
+        rows = [
+            ended | {"label": "copied", "count": 3, "amount": 9_000},
+            ended | {"label": "complete", "count": 1, "amount": 0},
+        ]
+        self.worker = Worker([*range(1, self.log.partitions(Topic.FACTS))], rows)
+        rules = TaskRules(b"k" * 32, "enforce")
+        self.api = Api(self.log, self.dsn, folders, listening, self._no_images, rules, views=[self.worker.url])
         self.certificate = folders.api / "certificate.pem"
         self._thread = Thread(target=self.api.run)
         self._thread.start()
@@ -83,6 +122,7 @@ class Stage:
         self._thread.join()
         self.api.close()
         self.log.close()
+        self.worker.close()
         self.server.stop()
 
 
@@ -92,6 +132,14 @@ def stage() -> Iterator[Stage]:
         made = Stage(Path(folder), EmbeddedPostgres(Path(folder)))
         yield made
         made.close()
+
+
+def test_pages_are_limited_for_each_token(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage.api.pages, "looks", Limit(2, 3600.0))
+    answers = [stage.get("/jobs.json") for _ in range(3)]
+    assert [answered.status_code for answered in answers] == [200, 200, 429]
+    assert int(answers[2].headers["retry-after"]) > 3000
+    assert "Too many pages were asked for with this token" in stage.get("/jobs").text
 
 
 def test_a_projection_that_is_behind_says_so(stage: Stage) -> None:
@@ -106,6 +154,19 @@ def test_a_projection_that_is_behind_says_so(stage: Stage) -> None:
     assert "Behind: the log says more than is shown yet" in page.text
     stage.project()
     until(lambda: stage.get("/jobs.json").json()["age"], lambda age: age["standing"] == "current")
+
+
+def test_live_views_that_went_away_are_shown_as_they_were(stage: Stage) -> None:
+    shown = until(lambda: stage.get("/minutes.json").json(), lambda told: told["read_at"])
+    assert (shown["source"], shown["trouble"], shown["rate"], shown["saved"]) == ("live views", "", 75.0, 9_000)
+    assert shown["missing"] == [0]
+    assert "No worker shows partition 0 now" in stage.get("/minutes").text
+    stage.worker.close()
+    late = until(lambda: stage.get("/minutes.json").json(), lambda told: told["trouble"])
+    assert (late["rate"], late["read_at"] >= shown["read_at"]) == (75.0, True)
+    page = stage.get("/minutes").text
+    assert f"The live views at {stage.worker.url} do not answer" in page
+    assert "this is from" in page
 
 
 def test_without_postgres_pages_say_that_they_know_nothing_and_open_ones_of_when_they_are(stage: Stage) -> None:

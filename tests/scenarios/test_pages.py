@@ -11,7 +11,7 @@ from gateway.api.news import News
 from gateway.pages import plots
 from gateway.pages.content import plain
 from gateway.pages.fleet import Fleet, heard_at
-from gateway.pages.limit import ADDRESSES, Limit
+from gateway.pages.limit import KNOWN, Limit
 from gateway.pages.lineage_picture import BOX_HEIGHT, picture
 from gateway.pages.live import Stream, Streams
 from gateway.pages.web import own_path
@@ -94,10 +94,10 @@ def test_a_try_that_was_none_does_not_count() -> None:
 
 def test_what_is_remembered_of_addresses_is_bounded() -> None:
     limit = Limit(1, 10.0, Clock())
-    for number in range(ADDRESSES + 10):
+    for number in range(KNOWN + 10):
         limit.take(str(number))
     assert limit.take("0") == 0.0  # forgotten, as the oldest
-    assert limit.take(str(ADDRESSES + 9)) > 0
+    assert limit.take(str(KNOWN + 9)) > 0
 
 
 # --- Streams ----------------------------------------------------------------------------------------------------------
@@ -166,7 +166,8 @@ def test_bars_are_as_high_as_their_values_and_stay_inside(values: list[tuple[int
         Hour(hour=rank * HOUR, executed=one, copied=other, failed=0, saved=0, spent=0)
         for rank, (one, other) in enumerate(values)
     ]
-    plot = plots.stacked(hours, ("executed", "copied"), 0, (len(values) - 1) * HOUR, is_time=False)
+    known = {hour.hour: hour for hour in hours}
+    plot = plots.stacked(known, ("executed", "copied"), 0, (len(values) - 1) * HOUR, is_time=False)
     assert len(plot.columns) == len(values)
     for column in plot.columns:
         for bar in column.bars:

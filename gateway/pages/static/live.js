@@ -11,8 +11,11 @@ let heardAt = Date.now();
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const calendar = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
-const hourly = new Intl.DateTimeFormat(undefined, { hour: "numeric" });
-const daily = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "numeric" });
+const SPANS = {
+  minute: new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" }),
+  hour: new Intl.DateTimeFormat(undefined, { hour: "numeric" }),
+  day: new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "numeric" }),
+};
 const DAY = 86400000;
 
 function sayTime(element) {
@@ -21,8 +24,8 @@ function sayTime(element) {
   if (element.textContent !== said) element.textContent = said;
 }
 
-function sayHour(element) {
-  const said = ("days" in element.dataset ? daily : hourly).format(Number(element.dataset.hour));
+function sayMark(element) {
+  const said = SPANS[element.dataset.span].format(Number(element.dataset.mark));
   if (element.textContent !== said) element.textContent = said;
 }
 
@@ -35,13 +38,13 @@ function saySince(element) {
 
 function sayTimes() {
   document.querySelectorAll("[data-at]").forEach(sayTime);
-  document.querySelectorAll("[data-hour]").forEach(sayHour);
+  document.querySelectorAll("[data-mark]").forEach(sayMark);
   document.querySelectorAll("[data-since]").forEach(saySince);
 }
 
 // --- Changing only what changed, so that focus, selection and what was opened stay --------------------------------
 
-const SAID_HERE = ["data-at", "data-hour", "data-since"]; // elements whose words are made above
+const SAID_HERE = ["data-at", "data-mark", "data-since"]; // elements whose words are made above
 
 function isSame(old, fresh) {
   return old.nodeType === fresh.nodeType && old.nodeName === fresh.nodeName && (old.id || "") === (fresh.id || "");
