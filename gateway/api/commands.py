@@ -17,6 +17,7 @@ from streams.log import Append, Log, LogError
 from streams.routes import Routes, key_of
 
 PATIENCE = 8.0  # seconds for an answer: Arvados' SDK hangs up after ten
+TOGETHER = 0.004  # seconds after news in which more of it is left to come, to be looked at once
 GLANCE = 0.5  # seconds without news, or without Postgres, after which it looks whether it should end
 
 Command = tuple[str, int]  # log id and offset
@@ -96,6 +97,7 @@ class Commands:
                 if watch.wait(GLANCE):
                     self._hand_out()
                     self.news.ring()
+                    self._closed.wait(TOGETHER)
         except ReadModelError:
             self._listening.close()
             self._reconnect()

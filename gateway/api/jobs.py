@@ -36,13 +36,13 @@ def create(caller: Caller, call: Call, _: str) -> Object:
         raise forbidden("owner_uuid: this is not yours to give things to")
     _require(given)
     spec = taskspec.job(description(given), resolver=resolver_of(caller))
+    uuid = request = caller.new_uuid(call, JOBS.infix)
     finds = _finds(call, given)
     if finds:
+        uuid = reuse.uuid_for(caller, owner, spec)  # before it looks: what appears after this is the job of this uuid
         found = reuse.find(caller, owner, spec, search.terms(caller, call, spec)).row
         if found is not None:
             return get(JOBS, caller, call, found["uuid"])
-    request = caller.new_uuid(call, JOBS.infix)
-    uuid = reuse.uuid_for(caller, owner, spec) if finds else request
     noted = {name: given[name] for name in _NOTED if given.get(name) is not None}
     note(caller, uuid, noted | {"supplied_script_version": given["script_version"]}, given.get("submit_id"))
     asked = JobSubmitted(root=uuid, owner=owner, request=request, find=finds, spec=spec)
@@ -55,9 +55,11 @@ def reusable(caller: Caller, call: Call, _: str) -> Object:
     given = call.attributes(JOBS, "create")
     _require(given)
     spec = taskspec.job(description(given), resolver=resolver_of(caller))
-    found = reuse.find(caller, given.get("owner_uuid") or caller.uuid, spec, search.terms(caller, call, spec))
+    terms = search.terms(caller, call, spec)
+    found = reuse.find(caller, given.get("owner_uuid") or caller.uuid, spec, terms)
     job = render.shown(JOBS, found.row) if found.row else None
-    return {"job": job, "why": found.why, "candidates": found.candidates}
+    left_out = reuse.left_out(caller, spec, terms, found)
+    return {"job": job, "why": found.why, "candidates": found.candidates, "left_out": left_out}
 
 
 def _finds(call: Call, given: Row) -> bool:

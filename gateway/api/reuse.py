@@ -14,6 +14,7 @@ from coordinator import ids, taskspec
 from gateway.api.complete import complete
 from gateway.api.schema import JOBS
 from gateway.api.service import Caller
+from gateway.git import SCRIPTS
 from readmodel import listing
 from readmodel.listing import Asked, Term
 from schemas.spec import JobSpec
@@ -26,15 +27,19 @@ _WHY_NOT = (
     "the outputs of those that are complete differ",
 )
 _SHORT = ("it has no output", "its output is not whole in the store", "its output is not that of the others")
+_OTHER = {"script_version": "script_version", "docker_image_locator": "image"}
 Row = dict[str, Any]
+Reasons = list[dict[str, str]]  # the uuid of a job, and why it is given or not
 
 
 class Found(NamedTuple):
-    """The job that would be given; None: none. `why`: one line. `candidates`: the newest, each with its `why`."""
+    """The job that would be given; None: none. `why`: one line. `candidates`: the newest, each with its `why`.
+    `all`: uuids of all that were looked at."""
 
     row: Row | None
     why: str
-    candidates: list[dict[str, str]]
+    candidates: Reasons
+    all: frozenset[str]
 
 
 def find(caller: Caller, owner: str, spec: JobSpec, terms: list[Term]) -> Found:
@@ -49,7 +54,28 @@ def find(caller: Caller, owner: str, spec: JobSpec, terms: list[Term]) -> Found:
     told = [
         {"uuid": row["uuid"], "why": _became(row, given, spec, owner, _SHORT[min(len(outputs), 2)])} for row in newest
     ]
-    return Found(given, why, told)
+    return Found(given, why, told, frozenset(row["uuid"] for row in candidates))
+
+
+def left_out(caller: Caller, spec: JobSpec, terms: list[Term], found: Found) -> Reasons:
+    """The newest jobs of the same script that are no candidates, and what they differ in."""
+    task = spec.task
+    alike = {"repository": task.repository, "script": task.script.removeprefix(SCRIPTS)}
+    same = [Term(name, "=", value, "string") for name, value in alike.items()]
+    rows = _jobs(caller, same, [("created_at", True), ("uuid", False)], TOLD + len(found.all))
+    others = [row for row in rows if row["uuid"] not in found.all]
+    return [{"uuid": row["uuid"], "why": _left_out(row, terms)} for row in others[:TOLD]]
+
+
+def _left_out(row: Row, terms: list[Term]) -> str:
+    if row["nondeterministic"]:
+        return "it is said to be nondeterministic"
+    wanted = {one.column: [one.operand] for one in terms if one.operator == "="}
+    wanted |= {one.column: one.operand for one in terms if one.operator == "in"}
+    for column, words in _OTHER.items():
+        if column in wanted and row[column] not in wanted[column]:
+            return f"other {words}: {row[column] or 'none'}"
+    return "the filters leave it out"
 
 
 def _live(rows: list[Row], owner: str, otherwise: str) -> tuple[Row | None, str]:
@@ -79,7 +105,10 @@ def _became(row: Row, given: Row | None, spec: JobSpec, owner: str, no_use: str)
 
 
 def uuid_for(caller: Caller, owner: str, spec: JobSpec) -> str:
-    """The uuid of the job that is made where none was found: the first that this request has not used yet."""
+    """The uuid of the job that is made where none is found: the first that this request has not used yet.
+
+    To be asked before `find`: a job that was not there then, and is not found, has this uuid, so that two become one.
+    """
     digest, unusable = taskspec.job_digest(owner, spec), 0
     with caller.service.rows() as connection:
         while listing.is_used(connection, ids.job_uuid(owner, digest, unusable)):
@@ -88,13 +117,17 @@ def uuid_for(caller: Caller, owner: str, spec: JobSpec) -> str:
 
 
 def _candidates(caller: Caller, terms: list[Term]) -> list[Row]:
-    always = [Term("parent_job_uuid", "=", None, "string"), Term("nondeterministic", "<>", True, "boolean")]
-    asked = Asked([*terms, *always], [("created_at", False), ("uuid", False)], MOST, counted=False)
-    seen = caller.sight
-    with caller.service.rows() as connection:
-        rows, _ = listing.page(connection, JOBS.name, seen, caller.uuid, asked)
+    certain = Term("nondeterministic", "<>", True, "boolean")
+    rows = _jobs(caller, [*terms, certain], [("created_at", False), ("uuid", False)], MOST)
     complete(JOBS.name, caller, rows)
     return rows
+
+
+def _jobs(caller: Caller, terms: list[Term], order: list[tuple[str, bool]], limit: int) -> list[Row]:
+    primary = Term("parent_job_uuid", "=", None, "string")
+    asked, seen = Asked([*terms, primary], order, limit, counted=False), caller.sight
+    with caller.service.rows() as connection:
+        return listing.page(connection, JOBS.name, seen, caller.uuid, asked)[0]
 
 
 def _parameters(row: Row) -> dict[str, str]:

@@ -63,7 +63,6 @@ class Server:
                 log_config=None,
                 log_level="critical",
                 server_header=False,
-                proxy_headers=False,
                 limit_concurrency=CONNECTIONS,
                 timeout_keep_alive=IDLE_SECONDS,
                 timeout_graceful_shutdown=STOP_SECONDS,

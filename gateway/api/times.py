@@ -1,10 +1,12 @@
 """Times as Arvados writes them: UTC, nine digits behind the second."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(10_000)
 def text_of(milliseconds: int | None) -> str | None:
     """A time in ms since 1970 as `2014-10-06T00:00:00.000000000Z`; None stays None."""
     if milliseconds is None:

@@ -1,10 +1,18 @@
 """find_or_create over HTTP: which job is given, by v1's rules, on repositories with branches and merges."""
 
+import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
 
+from coordinator.canonical import BadTask
+from coordinator.resolver import ResolvedImage
+from gateway.api import jobs, request, reuse
+from gateway.api.service import Service, TaskRules
+from gateway.client import Client
 from gateway.content import store_of
 from readmodel import listing
 from readmodel.sight import sight
@@ -37,7 +45,7 @@ def test_a_complete_job_is_found_by_who_may_read_it(api_site: Site, scripts: Scr
     assert found(fay, scripts, asked, no_reuse=True)["uuid"] != first["uuid"]
     assert fay.post("jobs", **scripts.body(asked))["uuid"] != first["uuid"]
     unseen = gus.get("jobs/reusable", **scripts.body(asked))
-    assert (unseen["job"], unseen["why"], unseen["candidates"]) == (None, "there is none like it", [])
+    assert unseen == {"job": None, "why": "there is none like it", "candidates": [], "left_out": []}
     link = {"link_class": "permission", "name": "can_read", "tail_uuid": gus.uuid, "head_uuid": fay.uuid}
     fay.post("links", **link)
     assert gus.get("jobs/reusable", **scripts.body(asked))["job"]["owner_uuid"] == fay.uuid
@@ -47,7 +55,9 @@ def test_jobs_that_disagree_or_said_to_be_nondeterministic_are_not_found(api_sit
     hal = api_site.person("hal")
     asked = {"write": "maybe"}
     scripts.ended(hal, scripts.job(hal, asked, nondeterministic=True)["uuid"])
-    assert hal.get("jobs/reusable", **scripts.body(asked))["why"] == "there is none like it"
+    would = hal.get("jobs/reusable", **scripts.body(asked))
+    assert (would["why"], would["candidates"]) == ("there is none like it", [])
+    assert [one["why"] for one in would["left_out"]] == ["it is said to be nondeterministic"]
     counted = scripts.file("disagree")
     differs = {"counts": str(counted)}  # what the script leaves is how often it ran
     for number in (1, 2):
@@ -80,6 +90,44 @@ def test_racing_requests_of_one_owner_land_on_one_job(api_site: Site, scripts: S
     again = post(0)
     assert again != job
     ida.post(f"jobs/{again}/cancel")
+
+
+def test_one_that_appears_after_none_was_found_is_the_same_job(
+    api_site: Site, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pat = api_site.person("pat")
+    body = scripts.body({"write": "both"}) | {"find_or_create": True}
+    others: list[str] = []
+    look = reuse.find
+
+    def find(*asked: Any) -> reuse.Found:
+        found = look(*asked)
+        others.append(pat.post("jobs", **body)["uuid"])
+        return found
+
+    monkeypatch.setattr(reuse, "find", find)
+    with in_process(api_site) as service:
+        headers = {"content-type": "application/json"}
+        call = request.call("POST", "/arvados/v1/jobs", b"", headers, json.dumps(body).encode())
+        made = jobs.create(service.caller(pat.token), call, "")
+    assert [made["uuid"]] == others
+
+
+@contextmanager
+def in_process(site: Site) -> Iterator[Service]:
+    """The API's own parts on the site's log and database, in this process."""
+
+    def no_images(name: str) -> ResolvedImage:
+        raise BadTask("image", name)
+
+    session = site.crunch.session()
+    with Client(session) as client:
+        store, rules = store_of(session.folders), TaskRules(b"no task's", "enforce")
+        service = Service(client.log, site.dsn, store, session.folders.cache, no_images, rules, lambda _: None)
+        try:
+            yield service
+        finally:
+            service.close()
 
 
 def test_a_job_whose_output_is_gone_is_not_found(api_site: Site, scripts: Scripts) -> None:
@@ -207,6 +255,17 @@ def test_a_range_is_what_git_says(
     filters += [["script_version", "not in git", names.get(one, one)] for one in excluded]
     if least or excluded:
         assert ranges.found(version, filters=filters) == expected
+
+
+def test_what_is_left_out_is_told_with_what_it_differs_in(ranges: Ranges) -> None:
+    told = ranges.person.get("jobs/reusable", **ranges.body("side"))
+    assert [ranges.jobs[one["uuid"]] for one in told["candidates"]] == ["s"]
+    assert {ranges.jobs[one["uuid"]]: one["why"] for one in told["left_out"]} == {
+        letter: f"other script_version: {ranges.commits[letter]}" for letter in "ao"
+    }
+    by_time = [["repository", "=", "ranges"], ["script", "=", "run.py"], ["created_at", "<", "2014-01-01"]]
+    told = ranges.person.get("jobs/reusable", **ranges.body(filters=by_time))
+    assert [one["why"] for one in told["left_out"]] == ["the filters leave it out"] * 3
 
 
 def test_filters_stand_in_for_all_other_rules(ranges: Ranges) -> None:

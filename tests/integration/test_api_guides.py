@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tests.conftest import CHECKOUT
 from tests.support.api import Site
-from tests.support.scripts import Scripts
+from tests.support.scripts import Scripts, make_repository, run_git
 from tests.support.sdk import run_sdk
 
 PATIENCE = 300.0
@@ -27,25 +28,60 @@ def python(guide: str) -> str:
     return "\n".join(re.findall(r"```python\n(.*?)```", (CHECKOUT / "docs" / guide).read_text(), re.DOTALL))
 
 
-@pytest.mark.needs("git", "curl")
-def test_the_tour_with_curl(api_site: Site, tmp_path: Path) -> None:
-    door = tmp_path / "bin" / "crunch-reuse"
+def shell(site: Site, folder: Path, text: str) -> str:
+    """What these commands print, run where `crunch-reuse` is one and leads to the site."""
+    door = folder / "bin" / "crunch-reuse"
     door.parent.mkdir()
-    ours = f'"{sys.executable}" -P -m gateway.cli --data-dir "{api_site.crunch.data}"'
-    door.write_text(f'#!/bin/sh\nPYTHONPATH="{CHECKOUT}" HOME="{api_site.crunch.home}" exec {ours} "$@"\n')
+    ours = f'"{sys.executable}" -P -m gateway.cli --data-dir "{site.crunch.data}"'
+    door.write_text(f'#!/bin/sh\nPYTHONPATH="{CHECKOUT}" HOME="{site.crunch.home}" exec {ours} "$@"\n')
     door.chmod(0o755)
-    environment = {"PATH": f"{door.parent}:{os.environ['PATH']}", "REPOSITORY": str(tmp_path / "greetings")}
+    environment = {"PATH": f"{door.parent}:{os.environ['PATH']}", "REPOSITORY": str(folder / "greetings")}
     done = subprocess.run(
         ["bash", "-euo", "pipefail"],
-        input=commands("guide-curl.md"),
-        env=environment | {"HOME": str(tmp_path)},
+        input=text,
+        env=environment | {"HOME": str(folder)},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "hello world" in done.stdout
-    assert "job complete" in done.stdout
+    return done.stdout
+
+
+@pytest.mark.needs("git", "curl")
+def test_the_tour_with_curl(api_site: Site, tmp_path: Path) -> None:
+    said = shell(api_site, tmp_path, commands("guide-curl.md"))
+    assert "hello world" in said
+    assert "job complete" in said
+
+
+def test_the_commands_of_the_guide_to_the_api(api_site: Site, tmp_path: Path) -> None:
+    teacher = api_site.person("teacher")
+    uuid = api_site.crunch.run("token", "create", "--user", "teacher", "--json").json["uuid"]
+    text = commands("api-guide.md").replace("UUID", uuid).replace("--user ada", "--user teacher")
+    assert uuid in shell(api_site, tmp_path, text)
+    assert teacher.get("users/current")["username"] == "teacher"
+
+
+@pytest.mark.needs("git")
+def test_the_commands_of_the_guide_to_scripts(api_site: Site, scripts: Scripts) -> None:
+    """Those in its sentences, with names of this test's own."""
+    pupil, teacher = api_site.person("pupil"), api_site.person("teacher")
+    folder = scripts.file("genomics")
+    make_repository(folder)
+    (folder / "crunch_scripts" / "hash.py").write_text("")
+    for arguments in (("tag", "v1.0"), ("add", "."), ("commit", "-q", "-m", "hash")):
+        run_git(folder, *arguments)
+    job = scripts.ended(teacher, scripts.job(teacher)["uuid"])["uuid"]
+    task = teacher.get("job_tasks", filters=[["job_uuid", "=", job]])["items"][0]["uuid"]
+    own = {"/path/or/url": str(folder), "TASK": task, "ben": "pupil", "ada": "teacher"}
+    told = re.findall(r"`crunch-reuse ([^`]+)`", (CHECKOUT / "docs" / "guide-scripts.md").read_text())
+    tried = [[own.get(word, word) for word in shlex.split(line)] for line in told if "FILE" not in line]
+    assert len(tried) >= 4, told
+    for words in tried:
+        done = api_site.crunch.run(*words, *(("--as", "teacher") if words[0] == "explain" else ()))
+        assert done.code == 0, done.err
+    assert pupil.get(f"jobs/{job}")["uuid"] == job
 
 
 @pytest.mark.needs("git", "arvados-client")
