@@ -206,12 +206,13 @@ def _migrate(
     owner: Annotated[
         str | None, typer.Option("--owner", help="User or group who gets all.", show_default="each job's own")
     ] = None,
+    admins: Annotated[bool, typer.Option("--admins", help="Who was an admin there is one here.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come of it; change nothing.")] = False,
 ) -> int:
-    """Take over the finished jobs and tasks of an Arvados v1 cluster. Run it again after an interruption."""
+    """Take over an Arvados v1 cluster: finished jobs and tasks, users, groups, grants. Run it again if interrupted."""
     from gateway.migration import run
 
-    return run.run(session, source, owner, dry_run=dry_run)
+    return run.run(session, source, owner, admins=admins, dry_run=dry_run)
 
 
 @command(app, "uninstall")

@@ -160,9 +160,14 @@ def find(session: Session, name: str) -> str:
     raise Refused(f"there is no user or group {name!r}: see crunch-reuse user list")
 
 
+def is_login_name(name: str) -> bool:
+    """Whether a user or group can have this name."""
+    return _NAME.fullmatch(name) is not None
+
+
 def checked_name(name: str) -> str:
     """The name, if a user or group can have it; else Refused."""
-    if not _NAME.fullmatch(name):
+    if not is_login_name(name):
         raise Refused(f"name: {name[:80]!r} is no login name: letters, digits and _ . @ - up to 64, no leading - . @")
     return name
 

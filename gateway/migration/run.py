@@ -8,12 +8,14 @@ has no effect.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import msgspec
 
 from gateway import content, people
 from gateway.client import Client
 from gateway.migration.known import Known, Unwritten
+from gateway.migration.people import People, PeopleReport, Settled
 from gateway.migration.source import History, open_history
 from gateway.migration.translate import NotTakenOver, Story, Translator
 from gateway.pictures import safe
@@ -21,7 +23,6 @@ from gateway.problems import FAILED
 from gateway.session import Session
 from readmodel import queries, registry
 from readmodel.connection import connect
-from readmodel.sight import view
 from readmodel.watch import Watch
 from schemas.reasons import Outcome
 from schemas.settings import PureAssumed
@@ -42,7 +43,7 @@ class Report(msgspec.Struct, kw_only=True):
     `jobs`: in the source. `imported`, `before`: taken over now, and by an earlier run. `left`: how many stay behind, by
     reason. `tasks`: of the imported jobs, by how they ended. `reusable`: of these, given to others from now on.
     `reasons`: why complete ones are not, by what was missing. `conflicts`: fingerprints under which imports disagree.
-    `owners`: that are not known here, with the number of their jobs.
+    `owners`: that are not known here, with the number of their jobs. `people`: None where all is given to one.
     """
 
     dry_run: bool
@@ -55,15 +56,21 @@ class Report(msgspec.Struct, kw_only=True):
     reasons: dict[str, int] = {}
     conflicts: int = 0
     owners: dict[str, int] = {}
+    people: PeopleReport | None = None
 
 
-def run(session: Session, source: str, owner: str | None, *, dry_run: bool) -> int:
-    """Take over all that ended in `source`; exit code 1 if a job stays behind for another reason than that it runs."""
+def run(session: Session, source: str, owner: str | None, *, admins: bool, dry_run: bool) -> int:
+    """Take over all that ended in `source`, and without `owner` whom it belongs to. `admins`: these stay admins.
+
+    Exit code 1 if a job stays behind for another reason than that it runs.
+    """
     with open_history(source) as history, Client(session) as client:
         given = people.find(session, owner) if owner else ""
         blocks = content.blocks_of(session.folders)
         store = CollectionStore(Unwritten(blocks.root) if dry_run else blocks)
-        migration = _Migration(session, client, history, store, given, dry_run=dry_run)
+        settled = Settled.of(client.log)
+        who = None if given else _people(client, People(history, settled, admins=admins), dry_run=dry_run)
+        migration = _Migration(session, client, history, store, given, settled, Report(dry_run=dry_run, people=who))
         with _status(session) as tell:
             migration.run(tell)
     if session.as_json:
@@ -72,12 +79,23 @@ def run(session: Session, source: str, owner: str | None, *, dry_run: bool) -> i
     return FAILED if migration.report.left.keys() - {"it has not ended"} else 0
 
 
-class _Tally:
-    """What becomes of jobs and tasks, counted. `owners`: users and groups that are known here."""
+def _people(client: Client, people: People, *, dry_run: bool) -> PeopleReport:
+    """Take over users, groups and grants."""
+    changes = people.changes()
+    while part := list(islice(changes, AT_ONCE)):
+        if not dry_run:
+            for answer in client.answers.append_all_and_wait(Topic.SETTINGS, part, PATIENCE):
+                if answer.outcome is Outcome.REFUSED:  # somebody else was faster
+                    people.refused(answer.detail)
+    return people.report
 
-    def __init__(self, translator: Translator, owners: set[str]) -> None:
+
+class _Tally:
+    """What becomes of jobs and tasks, counted. `settled`: tells whether an owner is known here."""
+
+    def __init__(self, translator: Translator, settled: Settled) -> None:
         self._translator = translator
-        self._known = owners
+        self._settled = settled
         self.left, self._tasks, self._reasons, self._owners = (Counter[str]() for _ in range(4))
         self._reusable = 0
         self.roots: list[str] = []
@@ -85,7 +103,7 @@ class _Tally:
     def taken(self, story: Story) -> None:
         """One more job is, or would be, taken over."""
         self.roots.append(story.job.root)
-        self._owners[story.job.owner] += story.job.owner not in self._known
+        self._owners[story.job.owner] += not self._settled.knows(story.job.owner)
         for task in story.tasks:
             self._tasks[task.state] += 1
             if task.state == "complete":
@@ -110,17 +128,23 @@ class _Migration:
     """One run. What it writes goes through `client`."""
 
     def __init__(
-        self, session: Session, client: Client, history: History, store: CollectionStore, owner: str, *, dry_run: bool
+        self,
+        session: Session,
+        client: Client,
+        history: History,
+        store: CollectionStore,
+        owner: str,
+        settled: Settled,
+        report: Report,
     ) -> None:
         self._client = client
         self._history = history
         places = {row["name"]: row["location"] for row in registry.fetch(client.rows, "repositories", {})}
-        known = Known(store, session.folders.cache, history.manifest, places.get, writes=not dry_run)
+        known = Known(store, session.folders.cache, history.manifest, places.get, writes=not report.dry_run)
         declared = [msgspec.convert(row, PureAssumed) for row in queries.fetch(client.rows, "assumed", None, {})]
         self._translator = Translator(known, owner, declared)
-        seen = view(client.rows)
-        self._tally = _Tally(self._translator, {*seen.users, *seen.groups})
-        self.report = Report(dry_run=dry_run)
+        self._tally = _Tally(self._translator, settled)
+        self.report = report
 
     def run(self, tell: Callable[[str], None]) -> None:
         """All of it."""
@@ -197,6 +221,8 @@ def _bunches(stories: Iterator[Story]) -> Iterator[list[Story]]:
 
 def _tell(session: Session, report: Report) -> None:
     did = "would be taken over" if report.dry_run else "taken over"
+    if report.people is not None:
+        _tell_people(session, report.people, did)
     session.say(f"{report.jobs} jobs: {report.imported} {did}, {report.before} were here already")
     for reason, count in report.left.items():
         session.say(f"  {count} left behind: {safe(reason)}")
@@ -211,6 +237,18 @@ def _tell(session: Session, report: Report) -> None:
         )
     for owner, count in list(report.owners.items())[:SHOWN]:
         session.say(f"  {count} jobs are of {safe(owner)}, who is not known here: --owner gives them to somebody")
+
+
+def _tell_people(session: Session, people: PeopleReport, did: str) -> None:
+    taken = f"{people.users} users, {people.groups} groups and {people.grants} grants {did}"
+    session.say(f"{taken}, {people.before} were here already")
+    for reason, count in people.left.items():
+        session.say(f"  {count} left behind: {safe(reason)}")
+    for there, here in list(people.renamed.items())[:SHOWN]:
+        session.say(f"  {safe(there)} is {safe(here)}, as somebody else here is {safe(there)}")
+    if people.admins:
+        named = ", ".join(map(safe, people.admins[:SHOWN]))
+        session.say(f"  {len(people.admins)} were admins there and are not here: {named} (--admins takes that over)")
 
 
 @contextmanager

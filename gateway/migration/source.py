@@ -7,7 +7,7 @@ JSON or, as older releases wrote them, YAML.
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, LiteralString, Protocol, TypeVar
 
 import msgspec
 import psycopg
@@ -16,7 +16,15 @@ from gateway.problems import Refused
 from readmodel.connection import ReadModelError, connect
 
 PAGE = 200  # jobs that are read with their tasks at a time
-KINDS = {"arvados#job": "jobs", "arvados#jobTask": "job_tasks", "arvados#collection": "collections"}
+KINDS = {
+    "arvados#job": "jobs",
+    "arvados#jobTask": "job_tasks",
+    "arvados#collection": "collections",
+    "arvados#user": "users",
+    "arvados#group": "groups",
+    "arvados#link": "links",
+}
+PERMISSION = "permission"  # the class of links that let read
 
 
 class PastJob(msgspec.Struct, kw_only=True):
@@ -60,6 +68,32 @@ class PastTask(msgspec.Struct, kw_only=True):
     modified_at: str | None = None
 
 
+class PastUser(msgspec.Struct, kw_only=True):
+    """A row of `users`. `username` is in no release before 2015."""
+
+    uuid: str
+    username: str | None = None
+    is_admin: bool | None = None
+    is_active: bool | None = None
+
+
+class PastGroup(msgspec.Struct, kw_only=True):
+    """A row of `groups`."""
+
+    uuid: str
+    owner_uuid: str = ""
+    name: str | None = None
+    is_trashed: bool | None = None
+
+
+class PastLink(msgspec.Struct, kw_only=True):
+    """A row of `links`, of the class `permission`."""
+
+    name: str | None = None
+    tail_uuid: str | None = None
+    head_uuid: str | None = None
+
+
 class History(Protocol):
     """What there is to take over."""
 
@@ -75,12 +109,24 @@ class History(Protocol):
         """The manifest of a collection that the source knows; empty: it knows none."""
         ...
 
+    def users(self) -> Iterator[PastUser]:
+        """Users, oldest first; none where the source has no such table. Refused where a row can't be read."""
+        ...
+
+    def groups(self) -> Iterator[PastGroup]:
+        """Groups and projects, as `users`."""
+        ...
+
+    def links(self) -> Iterator[PastLink]:
+        """Permission links, as `users`."""
+        ...
+
     def close(self) -> None:
         """Let go of the source."""
         ...
 
 
-Row = TypeVar("Row", PastJob, PastTask)
+Row = TypeVar("Row", PastJob, PastTask, PastUser, PastGroup, PastLink)
 
 
 def _row(data: bytes | str, kind: type[Row], place: str) -> Row:
@@ -99,6 +145,11 @@ def _in_order(tasks: Iterable[PastTask]) -> list[PastTask]:
 _JOBS = "select id, uuid, row_to_json(j)::text from jobs j where id > %s and uuid is not null order by id limit %s"
 _TASKS = "select job_uuid, row_to_json(t)::text from job_tasks t where job_uuid = any(%s) and uuid is not null"
 _MANIFEST = "select manifest_text from collections where portable_data_hash = %s and manifest_text is not null limit 1"
+_PEOPLE: dict[str, LiteralString] = {
+    "users": "select row_to_json(u)::text from users u where u.uuid is not null order by u.id",
+    "groups": "select row_to_json(g)::text from groups g where g.uuid is not null order by g.id",
+    "links": "select row_to_json(l)::text from links l where l.link_class = 'permission' order by l.id",
+}
 _TABLES = "select table_name from information_schema.tables where table_schema = current_schema()"
 
 
@@ -112,7 +163,7 @@ class Database:
             found = {name for (name,) in self._connection.execute(_TABLES)}
         except (ReadModelError, psycopg.Error) as error:
             raise Refused(f"source: {str(error).strip().splitlines()[0]}") from error
-        self._has_collections = "collections" in found
+        self._tables = found
         if missing := {"jobs", "job_tasks"} - found:
             self.close()
             named = " and no table ".join(sorted(missing))
@@ -136,10 +187,29 @@ class Database:
 
     def manifest(self, pdh: str) -> str:
         """The manifest of a collection, as the database has it."""
-        if not self._has_collections:
+        if "collections" not in self._tables:
             return ""
         row = self._connection.execute(_MANIFEST, (pdh,)).fetchone()
         return str(row[0]) if row else ""
+
+    def users(self) -> Iterator[PastUser]:
+        """Users, oldest first."""
+        return self._people("users", PastUser)
+
+    def groups(self) -> Iterator[PastGroup]:
+        """Groups and projects, oldest first."""
+        return self._people("groups", PastGroup)
+
+    def links(self) -> Iterator[PastLink]:
+        """Permission links, oldest first."""
+        return self._people("links", PastLink)
+
+    def _people(self, table: str, kind: type[Row]) -> Iterator[Row]:
+        if table not in self._tables:
+            return
+        with self._connection.cursor(name=table) as cursor:  # there may be a link for each collection
+            for (text,) in cursor.execute(_PEOPLE[table]):
+                yield _row(text, kind, table)
 
     def close(self) -> None:
         """End the snapshot."""
@@ -151,13 +221,14 @@ class Database:
 
 class _Line(msgspec.Struct):
     kind: str = ""
+    link_class: str | None = None
     uuid: str | None = None
     job_uuid: str | None = None
     portable_data_hash: str | None = None
 
 
 class Export:
-    """A file of JSON Lines: jobs, tasks and collections as the API shows them, each with its `kind`, in any order.
+    """A file of JSON Lines: objects of `KINDS` as the API shows them, each with its `kind`, in any order.
 
     Where each line is, is remembered, not what it holds.
     """
@@ -167,6 +238,7 @@ class Export:
         self._jobs: dict[str, int] = {}
         self._tasks: dict[str, list[int]] = {}
         self._collections: dict[str, int] = {}
+        self._people: dict[str, list[int]] = {"users": [], "groups": [], "links": []}
         try:
             self._file = path.open("rb")
         except OSError as error:
@@ -190,8 +262,11 @@ class Export:
                 self._jobs[line.uuid or ""] = offset
             case "job_tasks":
                 self._tasks.setdefault(line.job_uuid or "", []).append(offset)
-            case _:
+            case "collections":
                 self._collections[line.portable_data_hash or ""] = offset
+            case table:
+                if table != "links" or line.link_class == PERMISSION:
+                    self._people[table].append(offset)
 
     def count(self) -> int:
         """How many jobs there are."""
@@ -208,6 +283,18 @@ class Export:
         offset = self._collections.get(pdh)
         found: Mapping[str, Any] = msgspec.json.decode(self._at(offset)) if offset is not None else {}
         return str(found.get("manifest_text") or found.get("unsigned_manifest_text") or "")
+
+    def users(self) -> Iterator[PastUser]:
+        """Users, in the order of the file."""
+        return (_row(self._at(place), PastUser, "a user") for place in self._people["users"])
+
+    def groups(self) -> Iterator[PastGroup]:
+        """Groups and projects, in the order of the file."""
+        return (_row(self._at(place), PastGroup, "a group") for place in self._people["groups"])
+
+    def links(self) -> Iterator[PastLink]:
+        """Permission links, in the order of the file."""
+        return (_row(self._at(place), PastLink, "a link") for place in self._people["links"])
 
     def close(self) -> None:
         """Close the file."""

@@ -14,6 +14,7 @@ from gateway.client import Client
 from gateway.content import store_of
 from gateway.migration.known import NOWHERE
 from readmodel import queries
+from readmodel.sight import view
 from schemas.tasks import JobSubmitted
 from schemas.topics import Topic
 from tests.support.arvados_cluster import COMMIT, IMAGE_ID, Cluster
@@ -250,6 +251,96 @@ def test_a_migration_that_is_killed_goes_on_when_it_is_run_again(crunch, cluster
     assert count(crunch, "select count(*) from rm.job_tasks where root = any(%s) and state = 'complete'", jobs) == 600
     audit = crunch.run("audit", "verify")
     assert audit.code == 0, audit.out
+
+
+# --- Whom it belongs to -----------------------------------------------------------------------------------------------
+
+
+def readers(crunch, job):
+    """Login names of who may read a job here, admins aside."""
+    with Client(crunch.session()) as client:
+        [[owner]] = client.rows.execute("select owner from rm.jobs where root = %s", (job,)).fetchall()
+        known = view(client.rows)
+        ordinary = [user for user in queries.users(client.rows) if not user.is_admin]
+        return {user.name for user in ordinary if known.can_read(user.uuid, owner)}
+
+
+def test_history_is_read_here_by_who_read_it_there(crunch, cluster):
+    people = {name: cluster.user(name) for name in ("ann", "bea", "cem", "dan", "eli")}
+    root = cluster.user(None, uuid="zzzzz-tpzed-000000000000000", is_admin=True)
+    project = cluster.group(people["ann"])
+    inner = cluster.group(project, "inner")
+    team = cluster.group(root, "team")  # whose owner reads what it was granted
+    trashed = cluster.group(people["ann"], "old", is_trashed=True)
+    cluster.group(trashed, "within")
+    cluster.link(people["bea"], "can_read", team)
+    cluster.link(team, "can_write", project)
+    cluster.link(people["cem"], "can_manage", people["bea"])
+    cluster.link(people["dan"], "can_read", people["ann"])  # sees the name, and nothing that is hers
+    cluster.link(people["dan"], "can_read", "zzzzz-4zz18-000000000000001")
+    cluster.link(people["dan"], "can_login", "zzzzz-2x53u-000000000000001")
+    cluster.link(people["eli"], "can_read", project, link_class="tag")
+    owners = {"ann": people["ann"], "bea": people["bea"], "project": project, "inner": inner, "old": trashed}
+    jobs = {name: cluster.job(owner_uuid=owner) for name, owner in owners.items()}
+    before = everything(crunch)
+    would = migrate(crunch, cluster.dsn, "--dry-run").json
+    assert everything(crunch) == before
+    report = migrate(crunch, cluster.dsn).json
+    assert report["people"] == would["people"]
+    told = report["people"]
+    assert (told["users"], told["groups"], told["grants"]) == (6, 3, 3)
+    assert told["left"] == {
+        "links that open nothing that a user or group owns": 3,
+        "groups in the trash": 1,
+        "groups whose owner is not known": 1,
+    }
+    assert told["admins"] == [root]
+    assert report["owners"] == would["owners"] == {trashed: 1}
+    assert {name: readers(crunch, job) for name, job in jobs.items()} == {
+        "ann": {"ann"},
+        "bea": {"bea", "cem"},
+        "project": {"ann", "bea", root},
+        "inner": {"ann", "bea", root},
+        "old": set(),
+    }
+    assert jobs["project"] in crunch.run("jobs", "--as", "bea", "--json").out
+    assert jobs["project"] not in crunch.run("jobs", "--as", "dan", "--json").out
+
+
+def test_what_was_changed_here_since_is_left_as_it_is(crunch, cluster, tmp_path):
+    fred, gina = cluster.user("fred"), cluster.user("gina", is_active=False)
+    cluster.link(fred, "can_manage", gina)
+    first = migrate(crunch, cluster.export(tmp_path / "people.jsonl")).json["people"]
+    assert (first["users"], first["grants"], first["before"]) == (2, 1, 0)
+    assert crunch.run("grant", "remove", "fred", "gina").code == 0
+    assert crunch.run("user", "disable", "fred").code == 0
+    hugo = cluster.user("hugo")
+    cluster.link(hugo, "can_manage", gina)
+    again = migrate(crunch, cluster.dsn).json["people"]
+    assert (again["users"], again["grants"], again["before"]) == (1, 1, 3)
+    with Client(crunch.session()) as client:
+        crunch.until(lambda one: queries.user_named(one.rows, "hugo"))
+        known = view(client.rows)
+        assert [known.can_read(user, gina) for user in (fred, hugo)] == [False, True]
+        assert not known.users[fred].is_active
+        assert not known.users[gina].is_active
+
+
+def test_nobody_is_taken_for_another_and_nobody_is_made_an_admin_unasked(crunch, cluster):
+    assert crunch.run("user", "add", "iris").code == 0
+    theirs = cluster.user("iris", is_admin=True)
+    job = cluster.job(owner_uuid=theirs)
+    to_one = migrate(crunch, cluster.dsn, "--owner", me(crunch), "--dry-run").json
+    assert (to_one["people"], to_one["owners"]) == (None, {})
+    shown = crunch.run("migrate", cluster.dsn)
+    assert "iris is iris.zzzzz, as somebody else here is iris" in shown.out
+    assert "1 were admins there and are not here: iris.zzzzz" in shown.out
+    crunch.until(lambda one: queries.user_named(one.rows, "iris.zzzzz"))
+    assert readers(crunch, job) == {"iris.zzzzz"}
+    chief = cluster.user("not a login name", is_admin=True)
+    migrate(crunch, cluster.dsn, "--admins")
+    found = crunch.until(lambda one: queries.user_named(one.rows, chief))
+    assert found.is_admin
 
 
 @pytest.mark.parametrize(

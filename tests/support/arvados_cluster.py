@@ -1,4 +1,4 @@
-"""A cluster of Arvados 1.3.3 as its database has it: jobs and tasks in that release's own tables."""
+"""A cluster of Arvados 1.3.3 as its database has it, in that release's own tables."""
 
 import json
 from datetime import UTC, datetime
@@ -12,6 +12,15 @@ TABLES = Path(__file__).parents[1] / "data" / "arvados-1.3.3" / "structure.sql"
 COMMIT = "c0ffee" + "0" * 34
 IMAGE_ID = "sha256:" + "1" * 64
 OWNER = "zzzzz-tpzed-000000000000ada"
+ROOT = "zzzzz-tpzed-000000000000000"
+KINDS = {
+    "jobs": "arvados#job",
+    "job_tasks": "arvados#jobTask",
+    "collections": "arvados#collection",
+    "users": "arvados#user",
+    "groups": "arvados#group",
+    "links": "arvados#link",
+}
 MOMENT = datetime(2015, 3, 1, 12, 0, 0, tzinfo=UTC)
 _numbers = count(1)
 
@@ -64,15 +73,32 @@ class Cluster:
         self._add("job_tasks", uuid=uuid, job_uuid=job, **(given | fields))
         return uuid
 
+    def user(self, username: str | None, **fields: Any) -> str:
+        """A user; their uuid."""
+        uuid = fields.pop("uuid", None) or self._uuid("tpzed")
+        given = {"username": username, "is_active": True, "is_admin": False, "owner_uuid": ROOT}
+        self._add("users", uuid=uuid, **(given | fields))
+        return uuid
+
+    def group(self, owner: str, name: str = "project", **fields: Any) -> str:
+        """A group; its uuid."""
+        uuid = self._uuid("j7d0g")
+        self._add("groups", uuid=uuid, owner_uuid=owner, name=name, **fields)
+        return uuid
+
+    def link(self, tail: str, name: str, head: str, link_class: str = "permission") -> None:
+        """A link, a permission if nothing else is said."""
+        given = {"tail_uuid": tail, "name": name, "head_uuid": head, "link_class": link_class}
+        self._add("links", uuid=self._uuid("o0j2j"), owner_uuid=ROOT, **given)
+
     def rows(self, table: str) -> list[dict[str, Any]]:
         """The rows of a table, as JSON has them."""
         return [row for (row,) in self._connection.execute(f"select row_to_json(t) from {table} t order by id")]  # type: ignore[arg-type]
 
     def export(self, path: Path) -> Path:
         """All of it as the API would have shown it, one object a line."""
-        kinds = {"jobs": "arvados#job", "job_tasks": "arvados#jobTask", "collections": "arvados#collection"}
         lines = []
-        for table, kind in kinds.items():
+        for table, kind in KINDS.items():
             for row in self.rows(table):
                 shown = {name: _parsed(name, value) for name, value in row.items()}
                 lines.append(json.dumps(shown | {"kind": kind}))
