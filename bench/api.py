@@ -10,7 +10,6 @@ import argparse
 import http.client
 import itertools
 import json
-import os
 import ssl
 import sys
 import threading
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from bench.common.figures import machine, percentile
+from bench.common.figures import machine, percentile, processor_seconds
 from tests.support.api import Person, another_api, site
 from tests.support.scripts import Scripts
 
@@ -82,9 +81,9 @@ def main() -> int:
         job = scripts.job(person, {"wait": str(pipe)})["uuid"]
         task = scripts.running_task(person, job)["uuid"]
         replies = _queue(address, person, job, options.tasks)
-        before = _processor_seconds(pid)
+        before = processor_seconds(pid)
         load = _load(address, person, _mixed(job, task), options.rate, options.seconds)
-        spent = _processor_seconds(pid) - before
+        spent = processor_seconds(pid) - before
         update, empty = _one_by_one(address, person, task)
         peak = _peak_megabytes(pid)
         person.post(f"jobs/{job}/cancel")
@@ -172,12 +171,6 @@ def _peak_megabytes(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1]) * 1024 / 1e6
-
-
-def _processor_seconds(pid: int) -> float:
-    """Processor time that the process has had so far, its threads' and the kernel's for it: no other load is in it."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _tell_load(replies: list[Reply], options: argparse.Namespace) -> None:
