@@ -1,8 +1,13 @@
 """Code from git: with the git binary and with dulwich, from a path and from a URL, one commit and the same bytes."""
 
+import base64
 import os
 import shutil
 import subprocess
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,3 +142,55 @@ def test_a_copy_that_has_the_commit_needs_no_network(
     assert exported(f"file://{moving}", commit, tmp_path)[0] == commit
     with pytest.raises(Refused, match="repository: "):
         exported(f"file://{moving}", "v1", tmp_path)
+
+
+SECRET = "hunter2"
+
+
+class Private(SimpleHTTPRequestHandler):
+    """Files below a folder, for who says who they are."""
+
+    def do_GET(self) -> None:
+        if self.headers.get("Authorization") == f"Basic {base64.b64encode(f'ada:{SECRET}'.encode()).decode()}":
+            super().do_GET()
+            return
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="lab"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def private(repository: Source, tmp_path: Path) -> Iterator[str]:
+    """URL of a repository that wants a login."""
+    bare = tmp_path / "served" / "private.git"
+    run_git("clone", "-q", "--bare", str(repository.path), str(bare), cwd=tmp_path)
+    run_git("update-server-info", cwd=bare)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Private, directory=str(bare.parent))) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/private.git"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_private_repository_is_fetched_by_a_login_that_git_alone_knows(
+    private: str, repository: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with pytest.raises(Refused, match=rf"repository: {private}: git says: .*(Username|Authentication)"):
+        exported(private, "v1", tmp_path)
+    helper = f"!f() {{ echo username=ada; echo password={SECRET}; }}; f"
+    run_git("config", "--global", "credential.helper", helper, cwd=tmp_path)
+    commit, files = exported(private, "v1", tmp_path)
+    assert (commit, files["text.txt"]) == (repository.first, b"line\n$Id$\n")
+    kept = [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
+    assert kept
+    assert not [file for file in kept if SECRET.encode() in file.read_bytes()]
