@@ -163,7 +163,10 @@ def test_a_script_that_reads_below_the_mount_sees_what_its_user_may_read(api_sit
     assert run_sdk(mona, READ, done["output"]) == {"names.txt": "a/one.txt\ntwo.txt\n", "one.txt": "one\n"}
     refused = scripts.ended(nina, scripts.job(nina, {"input": pdh}, script="below-the-mount")["uuid"])
     assert refused["state"] == "Failed"
-    assert f"parameter input names {pdh}, which is no collection that its owner may read" in refused["failed_because"]
+    [task] = nina.get("job_tasks", filters=[["job_uuid", "=", refused["uuid"]]])["items"]
+    unseen = f"parameter input names {pdh}, which is no collection that its owner may read"
+    assert unseen in task["failed_because"]
+    assert unseen in str(_log_of(nina, refused))
 
 
 def _log_of(person: Person, job: dict[str, str]) -> object:
