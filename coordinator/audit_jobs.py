@@ -20,9 +20,13 @@ Problems = Iterator[tuple[int, str]]
 
 
 class Known(msgspec.Struct):
-    """A job: its state, its tasks' states, how many of them are open, and how many children each was given."""
+    """A job: its state, its tasks' states, how many of them are open, and how many children each was given.
+
+    `is_logged`: it was cancelled, and its log was saved after that.
+    """
 
     state: str = ""
+    is_logged: bool = False
     tasks: dict[str, str] = {}
     open: int = 0
     children: dict[str, int] = {}
@@ -52,7 +56,7 @@ class JobsChecker:
             if isinstance(output, f.TaskChanged):
                 yield from self._task_changed(command, output)
             elif isinstance(output, f.JobChanged):
-                yield from self._job_changed(output)
+                yield from self._job_changed(command, output)
 
     def _job(self, root: str) -> Known:
         return self._jobs.setdefault(root, Known())
@@ -84,8 +88,13 @@ class JobsChecker:
         if type(command) is not word or told != (command.task, command.token, command.output):
             yield 4, f"task {fact.task} is {fact.state} with another token or output than was said"
 
-    def _job_changed(self, fact: f.JobChanged) -> Problems:
+    def _job_changed(self, command: Any, fact: f.JobChanged) -> Problems:
         job = self._job(fact.root)
+        if type(command) is t.JobAssembled and (job.state, fact.state) == ("cancelled", "cancelled"):
+            if job.is_logged or fact.output or not fact.log:
+                yield 4, f"job {fact.root} was cancelled, and then given more than its log, once"
+            job.is_logged = True
+            return
         if job.state in ("complete", "failed", "cancelled"):
             yield 4, f"job {fact.root} was {job.state} and then {fact.state}"
         if fact.state in ("assembling", "complete", "failed", "cancelled") and job.open:

@@ -6,6 +6,7 @@ from schemas import facts as f
 from schemas.claims import Requested
 from schemas.codec import encode
 from schemas.log import Cause
+from schemas.tasks import JobAssembled, JobCancelled
 from schemas.topics import Topic
 from streams.audit import verify
 from streams.caused import cause_of
@@ -47,6 +48,20 @@ def test_nothing_is_wrong_with_what_the_machines_decided(seed):
     assert report.decisions > 500
     assert report.checkpoints > 5
     assert report.states.keys() == {str(runner.place) for runner in office.runners}
+
+
+def test_a_cancelled_jobs_log_is_no_second_end():
+    office = Office()
+    office.user("ada")
+    office.submit("ada", "job-1", spec("never"))
+    office.say(Topic.TASKS, JobCancelled(root="job-1"))
+    office.run()
+    for log in ("first", "second"):
+        office.say(Topic.TASKS, JobAssembled(root="job-1", output="", log=log))
+        office.run()
+    facts = [fact for place in FACTS for fact in office.read(place) if isinstance(fact, f.JobChanged)]
+    assert [fact.log for fact in facts if fact.state == "cancelled"] == ["", "first"]
+    assert told(audit(office)) == ""
 
 
 def test_it_counts_what_was_said_twice_and_minds_only_if_it_differs():
