@@ -12,7 +12,8 @@ from readmodel.connection import connect
 from readmodel.references import referenced
 from readmodel.story import job_log
 from readmodel.watch import Watch
-from schemas.tasks import JobAssembled, JobCancelled
+from schemas.spec import JobSpec
+from schemas.tasks import JobAssembled, JobCancelled, JobImported, TaskImported
 from schemas.topics import Topic
 from store.blocks import BlockStore
 from store.collections import CollectionStore
@@ -124,6 +125,17 @@ def test_a_cancelled_job_has_a_log_and_no_output(bench):
     assert bench.assembler.step() == 0
     told = [line.text for line in job_log(bench.connection, "ada", "job-1")]
     assert sum(line.startswith("job cancelled") for line in told) == 1
+
+
+def test_a_cancelled_job_of_another_system_is_left_as_it_came(bench):
+    job = JobImported(
+        root="job-1", owner="ada", request="there", spec=JobSpec(task=spec("first")), state="cancelled", tasks=1
+    )
+    task = TaskImported(root="job-1", task="job-1-first", spec=spec("first"), state="cancelled")
+    for record in (job, task):
+        bench.office.say(Topic.TASKS, record)
+    assert bench.job("job-1").state == "cancelled"
+    assert bench.assembler.step() == 0
 
 
 def test_a_jobs_log_names_nothing_of_others_and_is_made_without_what_is_gone(bench):

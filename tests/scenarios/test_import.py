@@ -160,6 +160,14 @@ def test_imports_that_disagree_are_a_conflict_until_somebody_decides(town):
     assert town.is_right()
 
 
+def test_a_cancelled_job_of_another_system_gets_no_log_here(town):
+    town.past("old-1", task("a", state="cancelled", output=""), state="cancelled")
+    town.say(Topic.TASKS, t.JobAssembled(root="old-1", output="", log="log"))
+    town.run()
+    assert town.states("old-1") == ["importing", "cancelled"]
+    assert town.is_right()
+
+
 def test_the_same_again_changes_nothing(town):
     records = [task("a"), task("b")]
     town.past("old-1", *records)
