@@ -12,11 +12,15 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from http.client import HTTPException, HTTPSConnection
+from urllib.parse import quote, urlencode
 
 import msgspec
 
 from consumers.executor.way import Way
+from consumers.runners.port import CannotRun
+from schemas.reasons import Failure
 from store.collections import CollectionStore
+from store.errors import StoreError
 from store.manifest import file_size
 
 MOUNTED = 4096  # MiB that what one task's parameters name may have, unless it is said otherwise
@@ -28,7 +32,7 @@ _KNOWN_SECONDS = 30.0  # for the API to have heard of the grant, which is news
 _PAUSE_SECONDS = 0.05
 _READ, _UNKNOWN = 200, 401
 _NOT_READ = (403, 404)
-_SELECT = f"select={json.dumps(['portable_data_hash'], separators=(',', ':'))}"
+_SELECT = urlencode({"select": json.dumps(["portable_data_hash"])})  # not its manifest, which may be large
 
 
 class NoWord(Exception):
@@ -43,7 +47,7 @@ class Sight(msgspec.Struct, frozen=True):
 
 
 class KeepMount:
-    """Decides what is laid out. `max_bytes`: of what one task's parameters name, together."""
+    """Decides what is laid out. `max_bytes`: of what one task's parameters name, together; 0: nothing is."""
 
     def __init__(self, collections: CollectionStore, max_bytes: int) -> None:
         self._collections = collections
@@ -52,14 +56,16 @@ class KeepMount:
     def sight(self, way: Way, token: str, named: Mapping[str, str], is_over: Callable[[], bool]) -> Sight:
         """What a task under this token is to see of what its parameters name: hash to parameter.
 
-        `is_over`: whether nobody wants the task any more; then it sees nothing. Raises NoWord, and what the store does.
+        `is_over`: whether nobody wants the task any more; then it sees nothing. Raises NoWord, CannotRun.
         """
+        if not self._max_bytes:
+            return Sight()
         shown: dict[str, str] = {}
         unseen: list[str] = []
         left = self._max_bytes
         with closing(_Asking(way, token, is_over)) as asking:
             for rank, (pdh, parameter) in enumerate(named.items()):
-                size, trouble = self._looked_at(asking, pdh, left) if rank < MOST else (0, _ENOUGH)
+                size, trouble = self._looked_at(asking, pdh, parameter, left) if rank < MOST else (0, _ENOUGH)
                 if trouble:
                     unseen.append(f"parameter {parameter} names {pdh}, {trouble}")
                 else:
@@ -67,11 +73,14 @@ class KeepMount:
                     left -= size
         return Sight(shown, tuple(unseen[:_TOLD]))
 
-    def _looked_at(self, asking: "_Asking", pdh: str, left: int) -> tuple[int, str]:
+    def _looked_at(self, asking: "_Asking", pdh: str, parameter: str, left: int) -> tuple[int, str]:
         """Bytes of a collection, and why it is not to be laid out."""
         if not asking.may_read(pdh):
             return 0, "which is no collection that its owner may read"
-        size = sum(file_size(file) for _, file in self._collections.load(pdh).files())
+        try:
+            size = sum(file_size(file) for _, file in self._collections.load(pdh).files())
+        except StoreError as error:
+            raise CannotRun(Failure.STORE, f"parameter {parameter}: {error}") from error
         return size, f"whose {size} bytes are beyond executor.keep_mount: read it by the SDK" if size > left else ""
 
 
@@ -96,7 +105,7 @@ class _Asking:
         return False
 
     def _status(self, pdh: str) -> int:
-        path = f"/arvados/v1/collections/{pdh.replace('+', '%2B')}?{_SELECT}"
+        path = f"/arvados/v1/collections/{quote(pdh)}?{_SELECT}"
         try:
             self._connection.request("GET", path, headers={"Authorization": f"OAuth2 {self._token}"})
             with self._connection.getresponse() as response:

@@ -82,6 +82,13 @@ def test_what_is_too_large_is_left_to_the_sdk(asking: Bench, api: Readable) -> N
     assert f"parameter b names {large}, whose 6 bytes are beyond executor.keep_mount" in failed.reason
 
 
+def test_nothing_is_shown_nor_asked_where_nothing_may_be(asking: Bench, api: Readable) -> None:
+    pdh = asking.save({"file": "content\n"})
+    api.may = {pdh: (200,)}
+    asking.site.keep_mount = KeepMount(asking.store, 0)
+    assert (asking.log(look(asking, input=pdh)), api.asked) == ("", {})
+
+
 def test_the_api_may_hear_of_the_grant_a_little_later(asking: Bench, api: Readable) -> None:
     pdh = asking.save({"file": "content\n"})
     api.may = {pdh: (401, 401, 200)}
@@ -104,10 +111,12 @@ def test_an_api_that_is_not_there_is_trouble_of_the_node(asking: Bench) -> None:
     assert report.reason.startswith("the API can't be asked what the task may read: ")
 
 
-def test_a_collection_whose_block_is_gone_is_named_with_its_parameter(asking: Bench, api: Readable) -> None:
+@pytest.mark.parametrize("rank", [0, 1], ids=["manifest", "data"])
+def test_a_collection_whose_block_is_gone_is_named_with_its_parameter(asking: Bench, api: Readable, rank: int) -> None:
     pdh = asking.save({"file": "content"})
     api.may = {pdh: (200,)}
-    block = asking.store.locators(pdh)[1]
+    block = asking.store.locators(pdh)[rank]
+    asking.store.load(asking.save({}))  # the one read last is remembered
     asking.store.blocks.remove(block)
     report = look(asking, input=pdh)
     assert report.failure is Failure.STORE
