@@ -20,9 +20,9 @@ PATIENCE = 90.0
 LONG = ("coordinator", "projector", "executor")  # commands that run until they are stopped
 
 
-def commands(section: str) -> list[list[str]]:
-    """The words after `./run` of each line in the shell block of a section of the README."""
-    text = (CHECKOUT / "README.md").read_text("utf-8").split(f"\n## {section}\n")[1].split("```sh\n")[1].split("```")[0]
+def commands(section: str, page: str = "README.md") -> list[list[str]]:
+    """The words after `./run` of each line in the first shell block of a section of a page."""
+    text = (CHECKOUT / page).read_text("utf-8").split(f"# {section}\n")[1].split("```sh\n")[1].split("```")[0]
     return [shlex.split(line, comments=True)[1:] for line in text.splitlines() if line.startswith("./run ")]
 
 
