@@ -223,22 +223,24 @@ select coalesce(max(version), 1)::bigint as version from rm.rules where since <=
 
 -- name: nearest
 -- Earlier finished work that is alike, for each key the newest; keys that leave out all but one thing bring more.
-select k.left_out, n.root, n.task, n.name, coalesce(u.name, g.name, n.owner) as owner, n.ended_at, n.spec, n.bound
-from rm.alike_keys(%(spec)s, %(bound)s) k
+-- Materialised, else each look into the index works its key out anew.
+with k as materialized (select left_out, key from rm.alike_keys(%(spec)s, %(bound)s))
+select k.left_out, n.root, n.task, t.name, coalesce(u.name, g.name, n.owner) as owner, n.ended_at, t.spec, t.bound
+from k
 cross join lateral (
     select a.*
     from unnest(%(owners)s::text[]) o (owner)
     cross join lateral (
-        select a.root, a.task, a.owner, a.ended_at, t.name, t.spec, t.bound
+        select a.root, a.task, a.owner, a.ended_at
         from rm.alike a
-        join rm.job_tasks t using (root, task)
-        where a.key = k.key and a.owner = o.owner and a.ended_at <= %(before)s and t.fingerprint <> %(fingerprint)s
+        where a.key = k.key and a.owner = o.owner and a.ended_at <= %(before)s and a.work <> rm.work_of(%(fingerprint)s)
         order by a.ended_at desc
         limit case when starts_with(k.left_out, 'all but ') then %(limit)s else 1 end
     ) a
     order by a.ended_at desc
     limit case when starts_with(k.left_out, 'all but ') then %(limit)s else 1 end
 ) n
+join rm.job_tasks t using (root, task)
 left join rm.users u on u.uuid = n.owner
 left join rm.groups g on g.uuid = n.owner
 order by n.ended_at desc, n.root, n.task

@@ -11,8 +11,11 @@ select
             and (%(everything)s or j.owner = any(%(owners)s))
     ) as position,
     (
+        with k as materialized (
+            select key from rm.alike_keys(%(spec)s, %(bound)s) where left_out = 'all but program'
+        )
         select percentile_disc(0.5) within group (order by took.ms)
-        from rm.alike_keys(%(spec)s, %(bound)s) k
+        from k
         cross join unnest(%(owners)s::text[]) o (owner)
         cross join lateral (
             select x.node_finished_at - x.node_started_at as ms
@@ -23,7 +26,6 @@ select
             order by a.ended_at desc
             limit %(alike)s
         ) took
-        where k.left_out = 'all but program'
     ) as takes
 from rm.job_tasks t
 join rm.tasks e on e.token = t.waiting_on
