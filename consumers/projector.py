@@ -6,11 +6,14 @@ its cause. A second projector on the same tables is harmless: it finds that the 
 
 Nothing that a machine said is skipped: a fact that can't be read or projected stops it, with a line that says which.
 What anybody else puts into the topic is told from it by its cause: it names none of this log, and counts for nothing.
+
+While Postgres writes one batch of many, the next is made ready.
 """
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from threading import Event
+from typing import NamedTuple
 
 import psycopg
 from msgspec import DecodeError
@@ -28,11 +31,10 @@ from readmodel.connection import (
 )
 from readmodel.migrate import READ_MODEL, migrate
 from readmodel.projection import Fact, UnknownFact, effects
-from schemas.codec import Undecodable, decode
-from schemas.log import Genesis
+from schemas.codec import Undecodable
 from schemas.topics import Topic
-from streams.caused import cause_if_any, log_ids_of
-from streams.log import Log, LogMismatch, Place, Stored
+from streams.caused import Foreign, fact_of, log_ids_of
+from streams.log import Log, LogError, LogMismatch, Place, Stored
 from streams.marks import Marks, is_new
 
 LOGGER = logging.getLogger(__name__)
@@ -43,7 +45,27 @@ RESTARTS = 5  # how often it may go away with nothing projected in between
 IDLE = 0.25  # seconds without a new fact after which the stop signal is looked at
 REMEDY = "rebuild the read model from the log: crunch-reuse projector rebuild"
 
-Batches = dict[int, list[Stored]]
+AllMarks = dict[int, Marks]
+
+
+class LeftOut(NamedTuple):
+    """A record that is no fact of this log, and why."""
+
+    partition: int
+    offset: int
+    why: str
+
+
+class Ready(NamedTuple):
+    """A batch to be written: its facts and what they change; by partition, what was reached and the marks with it."""
+
+    facts: list[Fact]
+    left_out: list[LeftOut]
+    changed: Batch
+    reached: dict[int, progress.Reached]
+    marks: AllMarks
+    records: int
+    is_full: bool
 
 
 class ProjectionStopped(Exception):
@@ -75,7 +97,8 @@ class Projector:
         self._batch = batch
         self._answers_kept = answers_kept
         self._positions: dict[int, int] = {}
-        self._marks: dict[int, Marks] = {}
+        self._marks: AllMarks = {}
+        self._ahead: Ready | None = None
         self._log_ids: frozenset[str] = frozenset()
         self.projected = self.left_out = 0
         self._tables = tables
@@ -127,12 +150,25 @@ class Projector:
         return self._project_up_to({})
 
     def _project_up_to(self, ends: Mapping[int, int]) -> int:
-        batches = {n: self._read(n, offset, ends.get(n)) for n, offset in self._positions.items()}
-        read = sum(map(len, batches.values()))
-        if read:
-            self._project(batches)
-            self.projected += read
-        return read
+        ready, self._ahead = self._ahead or self._make_ready(self._positions, self._marks, ends), None
+        if ready.records:
+            self._project(ready, ends)
+            self.projected += ready.records
+        return ready.records
+
+    def _make_ready(self, positions: Mapping[int, int], known: AllMarks, ends: Mapping[int, int]) -> Ready:
+        """The next batch, from these positions and marks on, which stay as they are."""
+        marks = {number: known[number].copy() for number in positions}
+        batches = {n: self._read(n, offset, ends.get(n)) for n, offset in positions.items()}
+        found = [one for n, batch in batches.items() for one in self._new_facts(n, batch, marks[n])]
+        facts = [one for one in found if isinstance(one, Fact)]
+        left_out = [one for one in found if isinstance(one, LeftOut)]
+        changed = Batch()
+        for fact in facts:
+            _add(changed, fact)
+        reached = {n: progress.Reached(batch[-1].offset + 1, batch[-1].time) for n, batch in batches.items() if batch}
+        sizes = list(map(len, batches.values()))
+        return Ready(facts, left_out, changed, reached, marks, sum(sizes), max(sizes, default=0) == self._batch)
 
     def _read(self, number: int, offset: int, end: int | None) -> list[Stored]:
         most = self._batch if end is None else min(self._batch, end - offset)
@@ -140,6 +176,7 @@ class Projector:
 
     def catch_up_to(self, ends: Mapping[int, int]) -> None:
         """Project each partition up to before this offset, and no further."""
+        self._ahead = None
         while self._project_up_to(ends):
             continue
 
@@ -159,7 +196,7 @@ class Projector:
 
     def _start_over(self) -> None:
         """What became of the last batch is unknown, or it was not written: the tables say where it goes on."""
-        self._positions = {}
+        self._positions, self._ahead = {}, None
         self._begin()
 
     # --- Where it stands ----------------------------------------------------------------------------------------------
@@ -186,7 +223,7 @@ class Projector:
             return True
         for number, position in stands.positions.items():
             self._check(_place(number), position)
-        self._positions, self._marks = positions, stands.marks
+        self._positions, self._marks, self._ahead = positions, stands.marks, None
         return False
 
     def _check(self, place: Place, position: progress.Position) -> None:
@@ -199,55 +236,54 @@ class Projector:
 
     # --- One batch ----------------------------------------------------------------------------------------------------
 
-    def _project(self, batches: Batches) -> None:
-        facts = [fact for number, batch in batches.items() for fact in self._new_facts(number, batch)]
-        changed = Batch()
-        for fact in facts:
-            _add(changed, fact)
+    def _project(self, ready: Ready, ends: Mapping[int, int]) -> None:
         try:
             with translated(), self._connection.transaction():
                 self._share()
-                if self._is_current():  # else another projector was faster, and this batch is out of date
-                    self._write(changed, batches)
-                    self._positions |= {number: batch[-1].offset + 1 for number, batch in batches.items() if batch}
+                if not self._is_current():  # another projector was faster, and this batch is out of date
+                    return
+                ahead = self._write(ready, ends)
+            self._leave_out(ready.left_out)
+            self._positions = self._after(ready)
+            self._marks, self._ahead = ready.marks, ahead
         except ReadModelError as error:
             if isinstance(error.__cause__, psycopg.DataError | psycopg.IntegrityError | psycopg.ProgrammingError):
-                raise self._blame(facts, error) from error
+                raise self._blame(ready.facts, error) from error
             raise
 
-    def _new_facts(self, number: int, batch: list[Stored]) -> Iterator[Fact]:
+    def _new_facts(self, number: int, batch: list[Stored], marks: Marks) -> Iterator[Fact | LeftOut]:
         for offset, time, _, value in batch:
-            envelope = decode(Topic.FACTS, value)
-            if isinstance(envelope, Undecodable):
-                if self._is_of_a_machine(value):
-                    raise _stopped(number, offset, f"is no fact ({envelope.detail})")
-                self._leave_out(number, offset, envelope.detail)
-            elif isinstance(envelope.body, Genesis):
-                continue
-            elif envelope.cause is None:
-                self._leave_out(number, offset, "it names no cause, so no machine wrote it")
-            elif envelope.cause.log_id not in self._log_ids:
-                self._leave_out(number, offset, "its cause is in no partition of this log")
-            elif is_new(self._marks[number], envelope.cause):
-                yield Fact(number, offset, time, envelope.cause, envelope.body)
+            found = fact_of(value, self._log_ids)
+            if isinstance(found, Undecodable):
+                raise _stopped(number, offset, f"is no fact ({found.detail})")
+            if isinstance(found, Foreign):
+                yield LeftOut(number, offset, found.why)
+            elif found is not None and found.cause is not None and is_new(marks, found.cause):
+                yield Fact(number, offset, time, found.cause, found.body)
 
-    def _is_of_a_machine(self, value: bytes) -> bool:
-        """Whether it names a cause in this log: then it counts, and whoever can't read it must not go on."""
-        cause = cause_if_any(value)
-        return cause is not None and cause.log_id in self._log_ids
+    def _leave_out(self, left_out: list[LeftOut]) -> None:
+        self.left_out += len(left_out)
+        for number, offset, why in left_out:
+            LOGGER.error("%s offset %d is no fact of this log and counts for nothing: %s", _place(number), offset, why)
 
-    def _leave_out(self, number: int, offset: int, why: str) -> None:
-        self.left_out += 1
-        LOGGER.error("%s offset %d is no fact of this log and counts for nothing: %s", _place(number), offset, why)
-
-    def _write(self, changed: Batch, batches: Batches) -> None:
+    def _write(self, ready: Ready, ends: Mapping[int, int]) -> Ready | None:
+        """Write it; of many, the batch after it, which is made ready meanwhile."""
         with self._connection.pipeline():
-            changed.write(self._connection)
-            for number, batch in batches.items():
-                if batch:
-                    reached = progress.Reached(batch[-1].offset + 1, batch[-1].time)
-                    progress.move(self._connection, number, reached, self._marks[number], self._answers_kept)
+            ready.changed.write(self._connection)
+            for number, reached in ready.reached.items():
+                progress.move(self._connection, number, reached, ready.marks[number], self._answers_kept)
             progress.notify(self._connection)
+            return self._look_ahead(ready, ends) if ready.is_full else None
+
+    def _look_ahead(self, ready: Ready, ends: Mapping[int, int]) -> Ready | None:
+        try:
+            ahead = self._make_ready(self._after(ready), ready.marks, ends)
+        except (ProjectionStopped, LogError):
+            return None  # said when its turn comes: this batch is good, and is written
+        return ahead if ahead.records else None
+
+    def _after(self, ready: Ready) -> dict[int, int]:
+        return self._positions | {number: reached.next_offset for number, reached in ready.reached.items()}
 
     def _blame(self, facts: list[Fact], error: Exception) -> Exception:
         """Which fact it was: the batch once more, one fact at a time, and nothing of it kept."""

@@ -14,6 +14,7 @@ from gateway.problems import Problem, Refused
 from gateway.session import Session
 from readmodel.windows import windows
 from schemas.topics import Topic
+from streams.caused import log_ids_of
 
 if TYPE_CHECKING:
     from streams.views import Settings
@@ -58,7 +59,7 @@ def _settings(config: Config, listen: str, folder: str, make: "type[Settings]") 
     kafka = config.kafka.settings(reach.PATIENCE)
     log = reach.open_log(config, "")
     try:
-        partitions = log.partitions(Topic.FACTS)
+        partitions, log_ids = log.partitions(Topic.FACTS), log_ids_of(log)
     finally:
         log.close()
     host, _, port = listen.rpartition(":")
@@ -68,6 +69,7 @@ def _settings(config: Config, listen: str, folder: str, make: "type[Settings]") 
         servers=kafka.servers,
         facts=kafka.name(Topic.FACTS),
         partitions=partitions,
+        log_ids=log_ids,
         name=kafka.name("views"),
         folder=folder,
         listen=(host, int(port)),

@@ -6,6 +6,7 @@ never needed one. What counts rows comes last, when they are all there.
 """
 
 import re
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -52,9 +53,12 @@ def _fields(statement: bytes) -> tuple[str, ...]:
     return tuple(field.split()[0].strip(b'"').decode() for field in listed[1].split(b","))
 
 
+CARRIED = ("spec", "bound")  # JSON within a record: kept as its text
 LAST = {"counted": 2**31}  # the wave of statements that read what others of the batch write
 
 READ = {name: _fields(statement) for name, statement in SQL.items()}
+_PICK = {name: itemgetter(*fields) for name, fields in READ.items()}
+_TEXTS = {name: tuple(field for field in fields if field in CARRIED) for name, fields in READ.items()}
 
 
 class Batch:
@@ -68,23 +72,28 @@ class Batch:
         """One more, after those that were added before."""
         name, fields = effect
         table, *key = ROWS[name]
-        row = (table, *(fields[field] for field in key))
+        row = (table, *[fields[field] for field in key])
         wave = self._next.get(row, 0)
         self._next[row] = wave + 1
-        read = {field: _storable(fields[field]) for field in READ[name]}
+        read = dict(zip(READ[name], _PICK[name](fields), strict=True))
+        for field in _TEXTS[name]:
+            read[field] = bytes(read[field]).decode()
         self._waves.setdefault((LAST.get(name, wave), name), []).append(read)
 
     def write(self, connection: Connection) -> None:
         """Write all of it, inside the caller's transaction. Raises the driver's errors."""
         for wave, name in sorted(self._waves):
-            rows = msgspec.json.encode(self._waves[wave, name])
-            connection.execute(SQL[name], (rows.decode(),))
+            connection.execute(SQL[name], (_as_json(self._waves[wave, name]),))
+
+
+def _as_json(rows: list[dict[str, Any]]) -> str:
+    """The rows as JSON that Postgres can hold: no NUL in text."""
+    made = msgspec.json.encode(rows)
+    if rb"\u0000" not in made:
+        return made.decode()
+    storable = [{field: _storable(value) for field, value in row.items()} for row in rows]
+    return msgspec.json.encode(storable).decode()
 
 
 def _storable(value: Any) -> Any:
-    """The value as JSON that Postgres can hold: no NUL in text; JSON within a record as text."""
-    if isinstance(value, msgspec.Raw):
-        return bytes(value).decode()
-    if isinstance(value, str) and "\0" in value:
-        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
-    return value
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value

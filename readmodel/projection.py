@@ -71,15 +71,18 @@ def _job_changed(fact: f.JobChanged) -> Statements:
 
 
 def _task_changed(fact: f.TaskChanged) -> Statements:
-    if fact.spec != NULL:
-        yield "task_described", {"name": msgspec.json.decode(fact.spec, type=TaskSpec).name}
+    is_first = fact.spec != NULL
+    if is_first:
+        is_pure = False if fact.is_pure is msgspec.UNSET else fact.is_pure
+        yield "task_described", {"name": msgspec.json.decode(fact.spec, type=TaskSpec).name, "is_pure": is_pure}
         yield "task_reads", {}
-    yield "task_changed", {}
-    if fact.spec != NULL or fact.state in ENDED:
-        yield "counted", {"created": int(fact.spec != NULL)}
-    if fact.is_pure is not msgspec.UNSET:
+    if not is_first or fact.state != "todo":
+        yield "task_changed", {}
+    if is_first or fact.state in ENDED:
+        yield "counted", {"created": int(is_first)}
+    if fact.is_pure is not msgspec.UNSET and not is_first:
         yield "purity_changed", {}
-    if fact.is_pure is False and fact.spec == NULL:
+    if fact.is_pure is False and not is_first:
         yield _said("impure", task=fact.task)
     elif fact.state in ENDED:
         if fact.state in ("complete", "copied"):

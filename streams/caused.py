@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from coordinator.audit import Step
-from schemas.codec import Undecodable, decode
-from schemas.log import Cause
+from schemas.codec import Envelope, Undecodable, decode
+from schemas.log import Cause, Genesis
 from schemas.topics import Topic
 from streams.log import Log, LogUnreachable, Place, Stored
 from streams.marks import Marks, is_new
@@ -52,6 +52,28 @@ def cause_if_any(value: bytes) -> Cause | None:
 def log_ids_of(log: Log) -> frozenset[str]:
     """Those of all its partitions: whoever names another as its cause is foreign to it. Raises LogError."""
     return frozenset(log.genesis(Place(topic, n)).log_id for topic in Topic for n in range(log.partitions(topic)))
+
+
+class Foreign(NamedTuple):
+    """A record in `facts` that no machine of this log wrote: it counts for nothing. `why`: how that is known."""
+
+    why: str
+
+
+def fact_of(value: bytes, log_ids: frozenset[str]) -> Envelope[Any] | Undecodable | Foreign | None:
+    """What a record in `facts` is to who adds them up: a machine's fact, or None for the partition's own beginning.
+
+    `log_ids`: as `log_ids_of` has them. Undecodable: a machine's word that can't be read, so nobody may go on past it.
+    """
+    envelope = decode(Topic.FACTS, value)
+    if isinstance(envelope, Undecodable):
+        cause = cause_if_any(value)
+        return envelope if cause is not None and cause.log_id in log_ids else Foreign(envelope.detail)
+    if isinstance(envelope.body, Genesis):
+        return None
+    if envelope.cause is None:
+        return Foreign("it names no cause, so no machine wrote it")
+    return envelope if envelope.cause.log_id in log_ids else Foreign("its cause is in no partition of this log")
 
 
 def records(log: Log, place: Place, start: int, end: int) -> Iterator[Stored]:

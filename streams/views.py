@@ -14,6 +14,7 @@ This is the one file that imports faust, which comes with the extra `views`.
 
 # mypy: disable-error-code="import-untyped, import-not-found, unused-ignore"
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,23 +22,24 @@ from typing import Any
 import faust
 import msgspec
 
-from schemas.codec import Undecodable, decode
-from schemas.log import Genesis
-from schemas.topics import Topic
+from schemas.codec import Undecodable
+from streams.caused import Foreign, fact_of
 from streams.windows import KINDS, MINUTE, Rows, merged, window_of
 
+LOGGER = logging.getLogger(__name__)
 KEPT = 7 * 24 * 60 * MINUTE  # ms after which a window is forgotten
 BEAT = 2.0  # seconds between two signs of life
 SESSION = 10.0  # seconds without a sign of life after which a worker's partitions go to others; Faust's default is 60
 
 
 class UnreadableFact(Exception):
-    """A record in `facts` is none: counting on without it would make the views wrong for ever."""
+    """What a machine said can't be read: counting on without it would make the views wrong for ever."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`servers`: brokers, `host:port` with commas between. `facts`: the topic's name in Kafka, and its `partitions`.
 
+    `log_ids`: of all partitions of the log (`caused.log_ids_of`): a record that names another cause counts for nothing.
     `name`: of the app, which its changelog's name begins with. `folder`: for what Faust keeps; of this worker alone.
     `listen`: host and port of the web views. `replication`: of the changelog.
     """
@@ -45,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     servers: str
     facts: str
     partitions: int
+    log_ids: frozenset[str]
     name: str
     folder: str
     listen: tuple[str, int]
@@ -81,19 +84,19 @@ def app_of(settings: Settings, beat: Beat) -> Any:
     facts = app.topic(settings.facts, key_serializer="raw", value_serializer="raw")
     table = app.Table("views", partitions=settings.partitions, key_type=str, value_type=bytes)
     rows = Rows(table)
-    app.agent(facts, name="views")(_counting(rows))
+    app.agent(facts, name="views", on_error=_ending(app))(_counting(rows, settings.log_ids))
     _show(app, rows, settings.facts)
     app.timer(interval=BEAT)(_telling(app, settings.facts, beat))
     return app
 
 
-def _counting(rows: Rows) -> Callable[[Any], Any]:
+def _counting(rows: Rows, log_ids: frozenset[str]) -> Callable[[Any], Any]:
     async def count(stream: Any) -> None:
         newest: dict[int, int] = {}
         async for event in stream.events():
             message = event.message
             time = round(message.timestamp * 1000)
-            _take(rows, message, event.value, time)
+            _take(rows, message, fact_of(event.value, log_ids), time)
             window = window_of(time)
             if newest.setdefault(message.partition, window) < window:
                 newest[message.partition] = window
@@ -102,12 +105,24 @@ def _counting(rows: Rows) -> Callable[[Any], Any]:
     return count
 
 
-def _take(rows: Rows, message: Any, value: bytes, time: int) -> None:
-    envelope = decode(Topic.FACTS, value)
-    if isinstance(envelope, Undecodable):
-        raise UnreadableFact(f"facts/{message.partition} offset {message.offset} is no fact: {envelope.detail}")
-    if envelope.cause is not None and not isinstance(envelope.body, Genesis):
-        rows.take(message.partition, time, envelope.body, envelope.cause)
+def _take(rows: Rows, message: Any, found: Any, time: int) -> None:
+    where = f"facts/{message.partition} offset {message.offset}"
+    if isinstance(found, Undecodable):
+        raise UnreadableFact(f"{where} can't be read: {found.detail}")
+    if isinstance(found, Foreign):
+        LOGGER.error("%s is no fact of this log and counts for nothing: %s", where, found.why)
+    elif found is not None:
+        rows.take(message.partition, time, found.body, found.cause)
+
+
+def _ending(app: Any) -> Callable[[Any, BaseException], Any]:
+    """Faust would begin an agent that failed anew, past what it failed at, and say meanwhile that all is well."""
+
+    async def end(_agent: Any, error: BaseException) -> None:
+        LOGGER.error("the live views end: %s", error)
+        await app.crash(error)
+
+    return end
 
 
 def _partitions(app: Any, facts: str) -> frozenset[int] | None:

@@ -33,17 +33,22 @@ on conflict (root) do update set
     finished_at = coalesce(jobs.finished_at, excluded.finished_at)
 
 -- name: task_described
-insert into rm.job_tasks (
-    root, task, created_by, sequence, qsequence, name, spec, bound, created_at
+-- A task's first fact: what it is. It is queued then, as a row that begins is; if not, `task_changed` says so next.
+insert into rm.job_tasks as t (
+    root, task, created_by, sequence, qsequence, name, spec, bound, is_pure, fingerprint, ineligible, created_at
 )
-select f.root, f.task, f.created_by, f.sequence, f.qsequence, f.name, f.spec, f.bound, f.time
+select
+    f.root, f.task, f.created_by, f.sequence, f.qsequence, f.name, f.spec, f.bound, f.is_pure, f.fingerprint, f.ineligible,
+    f.time
 from json_to_recordset(%s::json) as f (
     root text, task text, created_by text, sequence bigint, qsequence bigint, name text, spec text, bound text,
-    time bigint
+    is_pure boolean, fingerprint text, ineligible text, time bigint
 )
 on conflict (root, task) do update set
     created_by = excluded.created_by, sequence = excluded.sequence, qsequence = excluded.qsequence,
-    name = excluded.name, spec = excluded.spec, bound = excluded.bound, created_at = excluded.created_at
+    name = excluded.name, spec = excluded.spec, bound = excluded.bound, is_pure = excluded.is_pure,
+    fingerprint = coalesce(nullif(excluded.fingerprint, ''), t.fingerprint),
+    ineligible = coalesce(nullif(excluded.ineligible, ''), t.ineligible), created_at = excluded.created_at
 
 -- name: purity_changed
 insert into rm.job_tasks (root, task, is_pure)
@@ -93,16 +98,25 @@ from json_to_recordset(%s::json) as f (root text, task text, spec text, bound te
 cross join lateral rm.contents_of(f.spec, f.bound) c
 
 -- name: task_found_alike
--- After the task's last state: what other work of its owner, and of who may see that, is compared with.
+-- After the task's last state: what other work of its owner, and of who may see that, is compared with. All keys of a work
+-- are written at once: whoever did it before has them all.
 insert into rm.alike as a (key, owner, work, ended_at, root, task)
-select distinct on (k.key, j.owner, rm.work_of(t.fingerprint))
-    k.key, j.owner, rm.work_of(t.fingerprint), f.time, f.root, f.task
-from json_to_recordset(%s::json) as f (root text, task text, time bigint)
-join rm.job_tasks t using (root, task)
-join rm.jobs j using (root)
-cross join lateral rm.alike_keys(t.spec, t.bound) k
-where t.is_pure and t.spec is not null and not starts_with(t.fingerprint, 'impure:')
-order by k.key, j.owner, rm.work_of(t.fingerprint), f.time, f.root, f.task
+select k.key, w.owner, w.work, w.time, w.root, w.task
+from (
+    select distinct on (j.owner, rm.work_of(t.fingerprint))
+        j.owner, rm.work_of(t.fingerprint) as work, t.spec, t.bound, f.time, f.root, f.task
+    from json_to_recordset(%s::json) as f (root text, task text, time bigint)
+    join rm.job_tasks t using (root, task)
+    join rm.jobs j using (root)
+    where t.is_pure and t.spec is not null and not starts_with(t.fingerprint, 'impure:')
+    order by j.owner, rm.work_of(t.fingerprint), f.time, f.root, f.task
+) w
+cross join lateral rm.alike_keys(w.spec, w.bound) k
+where not exists (
+    select from rm.alike b
+    where b.owner = w.owner and b.work = w.work and (b.ended_at, b.root, b.task) <= (w.time, w.root, w.task)
+)
+order by w.owner, w.work, k.key
 on conflict (key, owner, work) do update set ended_at = excluded.ended_at, root = excluded.root, task = excluded.task
 where (a.ended_at, a.root, a.task) > (excluded.ended_at, excluded.root, excluded.task)
 

@@ -98,10 +98,15 @@ where t.task = any(%(tasks)s) and (%(everything)s or j.owner = any(%(owners)s))
 order by t.task, t.created_at, t.root
 
 -- name: visible_tokens
-select distinct on (h.token) h.token, h.task, h.root, t.name, coalesce(u.name, g.name, h.owner) as owner
-from (
-    select e.token, e.task, e.root, e.owner, 0 as rank, e.granted_at as since from rm.tasks e
-    where e.token = any(%(tokens)s) and e.status <> 'cancelled'
+-- Of each, the task that it runs for, or else the first copy of its output that the viewer sees.
+select k.token, h.task, h.root, t.name, coalesce(u.name, g.name, h.owner) as owner
+from unnest(%(tokens)s::text[]) k (token)
+cross join lateral (
+    (
+        select e.task, e.root, e.owner, 0 as rank
+        from rm.tasks e
+        where e.token = k.token and e.status <> 'cancelled' and (%(everything)s or e.owner = any(%(owners)s))
+    )
     union all
     select t.token, t.task, t.root, j.owner, 1, t.finished_at
     from rm.job_tasks t

@@ -231,6 +231,19 @@ def test_a_fact_that_cannot_be_projected_stops_it(dsn, value, said):
         projector.catch_up()
 
 
+def test_what_is_made_ready_ahead_neither_stops_nor_skips_what_is_before_it(dsn, connection):
+    log = with_fact(encode(Answered(outcome=Outcome.DONE, about="f"), CAUSE))
+    log.append([Append(FACTS[1], "", b'{"v":1,"cause":["%b",9,0],"body":{"type":"invented"}}' % CLAIMS_ID.encode())])
+    for _ in range(2):  # the second one goes on where the first one was stopped
+        with closing(Projector(log, dsn, batch=1)) as projector:
+            with pytest.raises(ProjectionStopped, match="facts/1 offset 2 is no fact"):
+                projector.catch_up()
+            assert projector.positions[1] == 2
+    assert connection.execute("select count(*) from rm.answers").fetchone() == (1,)
+    marks = connection.execute("select cause_offset from rm.marks where partition = 1").fetchall()
+    assert marks == [(CAUSE.offset,)]  # as far as is written: not as far as was looked ahead
+
+
 @pytest.mark.parametrize(
     "value",
     [

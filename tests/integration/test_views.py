@@ -12,13 +12,17 @@ from contextlib import closing
 from pathlib import Path
 from urllib.error import URLError
 
+import msgspec
 import pytest
 
 from consumers.projector import Projector
+from gateway.pages.minutes import Workers
+from gateway.pages.scout import ProbeFailed
 from readmodel.connection import connect
 from readmodel.windows import windows
-from schemas.codec import decode
-from schemas.log import Genesis
+from schemas.codec import decode, encode
+from schemas.facts import Granted
+from schemas.log import Cause, Genesis
 from schemas.topics import Topic
 from streams.log import Append, Place
 from streams.windows import merged
@@ -28,6 +32,13 @@ from tests.support.retold import Retold
 from tests.support.traffic import busy_office
 
 PATIENCE = 120.0
+FIRST = Place(Topic.FACTS, 0)
+EXECUTED = Granted(fingerprint="f", token="t", task="t", owner="o", root="r", attempt=1)
+FOREIGN = [  # what no machine of this log wrote: it counts for nothing, and stops nobody
+    Append(FIRST, "", b"\xff no JSON"),
+    Append(FIRST, "", encode(EXECUTED)),
+    Append(FIRST, "", encode(EXECUTED, Cause("elsewhere", 1, 0))),
+]
 
 
 class Worker:
@@ -141,15 +152,20 @@ def test_every_window_is_what_sql_says_through_kills_and_rebalances(start, dsn) 
         start.log.append(second[: len(second) // 2])
         one.end(signal.SIGKILL)  # while it reads
         start.log.append(first[-50:])  # said again: dropped by their causes
+        start.log.append(FOREIGN)
         start.log.append(second[len(second) // 2 :])
         three = start("three")
         three.until("ready")
         projector.catch_up()
         expected = windows(rows, 0)
         until_equal([two, three], expected)
+        both = Workers([f"http://127.0.0.1:{worker.port}" for worker in (two, three)])
+        assert msgspec.to_builtins(both.look(start.log)) == {"rows": tuple(expected), "missing": ()}
 
         assert two.end(signal.SIGTERM) == 0  # its partitions go to the last one
         until_equal([three], expected)
+        with pytest.raises(ProbeFailed, match="do not answer"):
+            both.look(start.log)
     assert json.loads(three.get("/healthz")) == {"ready": True}
     ended = sum(row["count"] for row in expected if row["kind"] == "ended")
     figures = [
@@ -160,6 +176,10 @@ def test_every_window_is_what_sql_says_through_kills_and_rebalances(start, dsn) 
     assert sum(float(number) for _, number in figures) == ended
     with pytest.raises(URLError):
         three.get("/nothing")
+
+    claims = start.log.genesis(Place(Topic.CLAIMS, 0)).log_id
+    start.log.append([Append(FIRST, "", b'{"v":1,"cause":["%b",1,0],"body":{"type":"invented"}}' % claims.encode())])
+    assert three.process.wait(PATIENCE) != 0  # a machine said what it can't read: it must not go on counting
 
 
 def test_without_kafka_they_say_where_the_same_is(tmp_path) -> None:
