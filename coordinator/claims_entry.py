@@ -30,7 +30,8 @@ def verified(ctx: Context, claim: Claim, record: Verified) -> Outputs:
     entry = claim.executions[verification.entry]
     entry.verified_at = ctx.seen.offset
     if not verification.prove:
-        yield from give_or_redecide(ctx, claim, entry, verification.waiters.values())
+        for want in verification.waiters.values():
+            yield from give_or_redecide(ctx, claim, entry, want)
     else:
         yield from _give_to_prover(ctx, claim, entry, verification, record.proved)
     yield answered(record.fingerprint)

@@ -53,7 +53,10 @@ def exited(ctx: Context, claim: Claim, record: Exited) -> Outputs:
     else:
         outputs = _fail(ctx, claim, execution, record, Reason.PERMANENT_FAILURE)
     answer = answered(record.fingerprint)
-    return [*outputs, answer] if type(outputs) is list else chain(outputs, (answer,))
+    if type(outputs) is not list:
+        return chain(outputs, (answer,))
+    outputs.append(answer)
+    return outputs
 
 
 def _late(claim: Claim, record: Exited) -> Said:
@@ -92,15 +95,18 @@ def _succeed(ctx: Context, claim: Claim, execution: Execution, record: Exited) -
         said += disagreements(claim, execution)
     if execution.named_output or execution.impure:
         execution.late = {}  # what was captured of an earlier attempt is no other word on what this one named
-    said += late_disagreements(execution, *execution.late)
+    if execution.late:
+        said += late_disagreements(execution, *execution.late)
     if execution.task:
         said += _completed(execution)
     waiters, execution.waiters = execution.waiters, {}
     _keep_as_entry(claim, execution)
-    if not waiters:
-        return said
-    given = give_or_redecide(ctx, claim, execution, waiters.values())
-    return [*said, *given] if len(waiters) <= FEW else chain(said, given)
+    if len(waiters) > FEW:
+        given = (give_or_redecide(ctx, claim, execution, want) for want in waiters.values())
+        return chain(said, chain.from_iterable(given))
+    for want in waiters.values():
+        said += give_or_redecide(ctx, claim, execution, want)
+    return said
 
 
 def _done(execution: Execution, record: Exited) -> Output:
@@ -119,7 +125,6 @@ def _done(execution: Execution, record: Exited) -> Output:
 
 
 def _completed(execution: Execution) -> Said:
-    said = children_of(execution, execution.root, execution.task) if execution.children else []
     completed = TaskCompleted(
         root=execution.root,
         task=execution.task,
@@ -128,8 +133,8 @@ def _completed(execution: Execution) -> Said:
         log=execution.log,
         children=len(execution.children),
     )
-    said.append(Output(TASKS, completed))
-    return said
+    said = [Output(TASKS, completed)]
+    return [*children_of(execution, execution.root, execution.task), *said] if execution.children else said
 
 
 def _keep_as_entry(claim: Claim, execution: Execution) -> None:

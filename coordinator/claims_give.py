@@ -46,7 +46,6 @@ class Context:
 def copy(ctx: Context, entry: Execution, want: Requested, *, waited: bool) -> Said:
     """Give the entry's output: its children anew, in state todo, then the copy. The receiver becomes a holder."""
     source = source_for(ctx.view, want.owner, entry)
-    said = children_of(entry, want.root, want.task) if entry.children else []
     copied = TaskCopied(
         root=want.root,
         task=want.task,
@@ -58,7 +57,6 @@ def copy(ctx: Context, entry: Execution, want: Requested, *, waited: bool) -> Sa
         started_at=entry.started_at,
         finished_at=entry.finished_at,
     )
-    said.append(Output(TASKS, copied))
     fact = Reused(
         fingerprint=want.fingerprint,
         token=entry.token,
@@ -67,9 +65,9 @@ def copy(ctx: Context, entry: Execution, want: Requested, *, waited: bool) -> Sa
         source=source,
         waited=waited,
     )
-    said.append(Output(FACTS, fact))
     entry.holders.setdefault(want.owner, want.task)
-    return said
+    said = [Output(TASKS, copied), Output(FACTS, fact)]
+    return [*children_of(entry, want.root, want.task), *said] if entry.children else said
 
 
 def children_of(execution: Execution, root: str, creator: str) -> Said:

@@ -24,14 +24,12 @@ def redecide(
         yield from decide(ctx, claim, want, why, proof)
 
 
-def give_or_redecide(ctx: Context, claim: Claim, entry: Execution, waiters: Iterable[Requested]) -> Outputs:
-    """A copy for every waiter who may see the entry now and for whom nothing disagrees; the others are decided anew."""
-    for want in waiters:
-        seen = visible(ctx.view, want.owner, claim)
-        if entry in seen and not disagree(claim, seen) and not claim.quarantined:
-            yield from copy(ctx, entry, want, waited=True)
-        else:
-            yield from redecide(ctx, claim, [want], entry.token)
+def give_or_redecide(ctx: Context, claim: Claim, entry: Execution, want: Requested) -> Outputs:
+    """A copy for a waiter who may see the entry now and for whom nothing disagrees; else it is decided anew."""
+    seen = visible(ctx.view, want.owner, claim)
+    if entry in seen and not disagree(claim, seen) and not claim.quarantined:
+        return copy(ctx, entry, want, waited=True)
+    return redecide(ctx, claim, [want], entry.token)
 
 
 def settle_waiters(ctx: Context, claim: Claim, execution: Execution) -> Outputs:

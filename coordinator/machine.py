@@ -24,7 +24,7 @@ RULES_VERSION = 1
 _FACTS = Topic.FACTS
 
 
-class Seen(msgspec.Struct, gc=False):
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """One record as a machine sees it: where it stands, when it was appended (ms), its bytes, what they say."""
 
     log_id: str
@@ -32,14 +32,11 @@ class Seen(msgspec.Struct, gc=False):
     time: int
     value: bytes
     body: Any
-    _digest: str = ""
 
     @property
     def digest(self) -> str:
         """SHA-256 of the bytes, 64 hex digits; worked out when asked for, because most steps never ask."""
-        if not self._digest:
-            self._digest = sha256(self.value).hexdigest()
-        return self._digest
+        return sha256(self.value).hexdigest()
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):

@@ -5,6 +5,7 @@ added to a record raises SCHEMA_VERSION, and code that meets a higher version th
 Version 1 is what the first release freezes: logs that a checkout before it wrote are discarded, not read.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -60,8 +61,8 @@ def _carries_raw(node: inspect.Type) -> bool:
     return isinstance(node, inspect.RawType)
 
 
-_DECODERS: dict[Topic, "msgspec.json.Decoder[Envelope[Any]]"] = {
-    topic: msgspec.json.Decoder(Envelope[records])  # type: ignore[valid-type]
+_DECODE: dict[Topic, Callable[[bytes], Envelope[Any]]] = {
+    topic: msgspec.json.Decoder(Envelope[records]).decode  # type: ignore[valid-type]
     for topic, records in RECORDS.items()
 }
 _WITH_RAW = frozenset(
@@ -70,7 +71,7 @@ _WITH_RAW = frozenset(
 _VERSION = msgspec.json.Decoder(_Version)
 _ANYTHING = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
-_INDEX = tuple(b'%d],"body":' % index for index in range(256))
+_RANKS = tuple(b'%d],"body":' % index for index in range(256))
 
 
 def encode(body: Record, cause: Cause | None = None) -> bytes:
@@ -78,15 +79,20 @@ def encode(body: Record, cause: Cause | None = None) -> bytes:
     return _encode(Envelope(v=SCHEMA_VERSION, body=body, cause=cause))
 
 
-def cause_head(log_id: str, offset: int) -> bytes:
+def log_head(log_id: str) -> bytes:
+    """How the bytes of all that follows from one partition begin; see `cause_head`."""
+    return b'{"v":%d,"cause":[%b,' % (SCHEMA_VERSION, _encode(log_id))
+
+
+def cause_head(log_head: bytes, offset: int) -> bytes:
     """How the bytes of every output of one step begin; see `encode_output`."""
-    return b'{"v":%d,"cause":[%b,%d,' % (SCHEMA_VERSION, _encode(log_id), offset)
+    return b"%b%d," % (log_head, offset)
 
 
 def encode_output(head: bytes, index: int, body: Record) -> bytes:
     """The bytes of `encode(body, Cause(log_id, offset, index))`, without making either envelope or cause."""
-    middle = _INDEX[index] if index < 256 else b'%d],"body":' % index
-    return b"".join((head, middle, _encode(body), b"}"))
+    rank = _RANKS[index] if index < 256 else b'%d],"body":' % index
+    return b"".join((head, rank, _encode(body), b"}"))
 
 
 def decode(topic: Topic, value: bytes) -> "Envelope[Any] | Undecodable":
@@ -97,7 +103,7 @@ def decode(topic: Topic, value: bytes) -> "Envelope[Any] | Undecodable":
     if len(value) > MAX_RECORD_BYTES:
         return Undecodable(Reason.TOO_LARGE, f"{len(value)} bytes, at most {MAX_RECORD_BYTES} are read")
     try:
-        envelope = _DECODERS[topic].decode(value)
+        envelope = _DECODE[topic](value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         _refuse_newer(topic, value)
         return Undecodable(Reason.UNDECODABLE, str(error)[:500])

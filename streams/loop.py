@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from coordinator.machine import RULES_VERSION, Output, Seen, refused
-from schemas.codec import Undecodable, cause_head, decode, encode_output
+from schemas.codec import Undecodable, cause_head, decode, encode_output, log_head
 from schemas.fields import MAX_RECORD_BYTES
 from schemas.partition import partition_of
 from schemas.reasons import Reason
@@ -77,6 +77,7 @@ class Runner:
         self._log = log
         self._routes = Routes(log)
         self._log_id = self._routes.log_ids[str(self.place)]
+        self._head = log_head(self._log_id)
         self._keeper = Keeper(self.place, checkpoints, local, every, self._routes.log_ids, log.start(self.place))
         self._rules = rules
         self._pending: list[Append] = []
@@ -308,7 +309,7 @@ class Runner:
 
     def _emit(self, offset: int, outputs: Iterable[Output]) -> None:
         pending, place_of = self._pending, self._routes.place_of
-        head = cause_head(self._log_id, offset)
+        head = cause_head(self._head, offset)
         for index, output in enumerate(outputs):
             value = encode_output(head, index, output.body)
             size = len(value)

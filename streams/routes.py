@@ -1,5 +1,8 @@
 """Where records belong: partition counts and log ids of all topics as they are now, and the partition of each key."""
 
+from collections.abc import Callable
+from operator import attrgetter
+
 from coordinator.machine import Output
 from schemas.fields import Record
 from schemas.partition import partition_of
@@ -7,27 +10,33 @@ from schemas.topics import KEY_FIELD, Topic, members
 from streams.genesis import checked_genesis
 from streams.log import Log, Place
 
+KeyOf = Callable[[Record], str]
 
-def _key_fields() -> dict[type, tuple[str, ...]]:
-    """For each record type the fields that its key may come from, as `schemas.topics.key_of` has them."""
-    fields: dict[type, tuple[str, ...]] = {}
+
+def _key_by_type() -> dict[type, KeyOf]:
+    """For each record type how its key is found, as `schemas.topics.key_of` has it."""
+    found: dict[type, KeyOf] = {}
     for topic in Topic:
         for record in members(topic):
             candidates = ("root", "fingerprint", "about") if topic is Topic.FACTS else (KEY_FIELD[topic],)
-            fields[record] = tuple(name for name in candidates if name in record.__struct_fields__)
-    return fields
+            found[record] = _first_of([name for name in candidates if name in record.__struct_fields__])
+    return found
 
 
-KEY_FIELDS = _key_fields()
+def _first_of(fields: list[str]) -> KeyOf:
+    if not fields:
+        return lambda body: ""
+    first: KeyOf = attrgetter(fields[0])
+    others = _first_of(fields[1:])
+    return (lambda body: first(body) or others(body)) if len(fields) > 1 else first
+
+
+_KEY_BY_TYPE = _key_by_type()
 
 
 def key_of(body: Record) -> str:
     """The same as `schemas.topics.key_of`, faster: a record type says its topic, or has no key."""
-    for field in KEY_FIELDS[type(body)]:
-        key: str = getattr(body, field)
-        if key:
-            return key
-    return ""
+    return _KEY_BY_TYPE[type(body)](body)
 
 
 class Routes:
@@ -48,7 +57,8 @@ class Routes:
 
     def place_of(self, output: Output) -> tuple[Place, str]:
         """Place and key of a machine's output."""
-        key, topic, partition = key_of(output.body), output.topic, output.partition
+        body, topic, partition = output.body, output.topic, output.partition
+        key = _KEY_BY_TYPE[type(body)](body)
         if partition is None:
             partition = partition_of(key, self.counts[topic])
         return self.places[topic][partition], key

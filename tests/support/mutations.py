@@ -119,9 +119,8 @@ def any_output_will_do() -> AbstractContextManager[Any]:
     return _patched((claims_decide, "disagree", lambda claim, executions: False))
 
 
-def _copy_all(ctx: Any, claim: Claim, entry: Execution, waiters: Any) -> Iterator[Any]:
-    for want in waiters:
-        yield from copy(ctx, entry, want, waited=True)
+def _copy_to(ctx: Any, claim: Claim, entry: Execution, want: Any) -> list[Any]:
+    return copy(ctx, entry, want, waited=True)
 
 
 def process_outputs_shared() -> AbstractContextManager[Any]:
@@ -131,7 +130,7 @@ def process_outputs_shared() -> AbstractContextManager[Any]:
 
 def visibility_of_yesterday() -> AbstractContextManager[Any]:
     """Who was let wait is given the output, whatever they may see by then."""
-    return _patched((claims_exit, "give_or_redecide", _copy_all))
+    return _patched((claims_exit, "give_or_redecide", _copy_to))
 
 
 def _inherit_all(ctx: Any, claim: Claim, execution: Execution) -> Iterator[Any]:
