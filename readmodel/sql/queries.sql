@@ -108,16 +108,20 @@ cross join lateral (
         where e.token = k.token and e.status <> 'cancelled' and (%(everything)s or e.owner = any(%(owners)s))
     )
     union all
-    select t.token, t.task, t.root, j.owner, 1, t.finished_at
-    from rm.job_tasks t
-    join rm.jobs j using (root)
-    where t.token = any(%(tokens)s) and t.token <> '' and t.state = 'copied'
+    (
+        select t.task, t.root, j.owner, 1
+        from rm.job_tasks t
+        join rm.jobs j using (root)
+        where t.token = k.token and t.token <> '' and t.state = 'copied' and (%(everything)s or j.owner = any(%(owners)s))
+        order by t.finished_at, t.root, t.task
+        limit 1
+    )
+    order by rank
+    limit 1
 ) h
 left join rm.job_tasks t on t.root = h.root and t.task = h.task
 left join rm.users u on u.uuid = h.owner
 left join rm.groups g on g.uuid = h.owner
-where %(everything)s or h.owner = any(%(owners)s)
-order by h.token, h.rank, h.since, h.root, h.task
 
 -- name: execution
 select e.*, (%(everything)s or e.owner = any(%(owners)s)) as is_own
@@ -199,14 +203,6 @@ limit %(limit)s
 select outcome, reason, about, detail, answered_at
 from rm.answers
 where log_id = %(log_id)s and command_offset = %(offset)s
-
--- name: answers
-select a.log_id, a.command_offset, a.outcome, a.reason, a.about, a.detail, a.answered_at
-from unnest(%(log_ids)s::text[], %(offsets)s::bigint[]) as c (log_id, command_offset)
-join rm.answers a using (log_id, command_offset)
-
--- name: doubled
-select count(*) as number, max(d.told_at) as latest from rm.doubled d
 
 -- name: answers
 select a.log_id, a.command_offset, a.outcome, a.reason, a.about, a.detail, a.answered_at
