@@ -57,7 +57,8 @@ class Compared(Row, frozen=True):
 
 def explain(connection: Connection, viewer: str, uuid: str) -> Explanation | None:
     """The explanation, or None for a task that the viewer does not know. Raises ReadModelError."""
-    task = queries.task(connection, viewer, uuid)
+    seen = sight(connection, viewer)
+    task = queries.task(connection, viewer, uuid, seen)
     if task is None:
         return None
     how, since = outcome_of(task)
@@ -69,14 +70,14 @@ def explain(connection: Connection, viewer: str, uuid: str) -> Explanation | Non
         source=task.waiting_on if how == "waiting" else task.reused_from,
         since=since,
         rules=queries.rules_at(connection, decided),
-        waiting=wait_of(connection, viewer, task) if how == "waiting" else None,
+        waiting=wait_of(connection, seen, task) if how == "waiting" else None,
     )
     if task.state == "copied" or not (task.attempt or task.decision == "promoted"):
         return told
-    known = queries.executions_of(connection, viewer, task.fingerprint)
+    known = queries.executions_of(connection, viewer, task.fingerprint, seen)
     own = next((rank for rank, e in enumerate(known) if e.task == task.task), len(known))
     why = reasons(task, tuple(known[:own]), own_access(known[own:], task))
-    nearest = () if own else nearest_to(connection, sight(connection, viewer), work_of(task))
+    nearest = () if own else nearest_to(connection, seen, work_of(task))
     return msgspec.structs.replace(told, why_executed=why, earlier=tuple(known[:own]), nearest=nearest)
 
 
@@ -89,7 +90,8 @@ def with_signs_of_life(told: Explanation, heard: Heard) -> Explanation:
 
 def compare(connection: Connection, viewer: str, uuid: str, other: str) -> Compared | None:
     """In what two tasks differ; None where the viewer does not know both. Raises ReadModelError."""
-    mine, its = queries.task(connection, viewer, uuid), queries.task(connection, viewer, other)
+    seen = sight(connection, viewer)
+    mine, its = (queries.task(connection, viewer, one, seen) for one in (uuid, other))
     if mine is None or its is None:
         return None
     return Compared(mine=mine, other=its, different=differences(mine.spec, mine.bound, its.spec, its.bound))

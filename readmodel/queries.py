@@ -42,9 +42,9 @@ def tree(connection: Connection, viewer: str, root: str) -> list[r.Task]:
     return tasks_of(connection, seen, fetch(connection, "tree", seen, {"root": root}))
 
 
-def task(connection: Connection, viewer: str, uuid: str) -> r.Task | None:
-    """One task, or None."""
-    seen = sight(connection, viewer)
+def task(connection: Connection, viewer: str, uuid: str, seen: Sight | None = None) -> r.Task | None:
+    """One task, or None. `seen`: the viewer's sight, where it is known."""
+    seen = seen or sight(connection, viewer)
     found = tasks_of(connection, seen, fetch(connection, "task", seen, {"task": uuid}))
     return found[0] if found else None
 
@@ -64,9 +64,11 @@ def execution(connection: Connection, viewer: str, token: str) -> r.Execution | 
     return _first(r.Execution, masked(fetch(connection, "execution", sight(connection, viewer), {"token": token})))
 
 
-def executions_of(connection: Connection, viewer: str, fingerprint: str) -> list[r.Execution]:
-    """The executions of a fingerprint that the viewer sees, in order of grant."""
-    found = fetch(connection, "executions_of", sight(connection, viewer), {"fingerprint": fingerprint})
+def executions_of(
+    connection: Connection, viewer: str, fingerprint: str, seen: Sight | None = None
+) -> list[r.Execution]:
+    """The executions of a fingerprint that the viewer sees, in order of grant. `seen`: as for `task`."""
+    found = fetch(connection, "executions_of", seen or sight(connection, viewer), {"fingerprint": fingerprint})
     return _all(r.Execution, masked(found))
 
 

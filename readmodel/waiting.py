@@ -8,7 +8,7 @@ import msgspec
 from readmodel.connection import Connection
 from readmodel.queries import select
 from readmodel.rows import Row, Task
-from readmodel.sight import sight
+from readmodel.sight import Sight
 from readmodel.sql import statements
 
 SQL = statements("waiting.sql")
@@ -38,11 +38,10 @@ class Wait(Row, frozen=True):
     alive_at: int | None = None
 
 
-def wait_of(connection: Connection, viewer: str, task: Task) -> Wait | None:
+def wait_of(connection: Connection, seen: Sight, task: Task) -> Wait | None:
     """What the task waits for; None if it does not, or if that may not be seen any more. Raises ReadModelError."""
     if task.waiting_on is None:
         return None
-    seen = sight(connection, viewer)
     about = {"root": task.root, "task": task.task, "spec": task.spec, "bound": task.bound, "alike": ALIKE}
     found = select(connection, SQL["waited_for"], seen, about)
     return msgspec.convert(found[0], Wait) if found else None
