@@ -59,8 +59,8 @@ class RememberingLog:
         return end
 
     def start(self, place: Place) -> int:
-        """As the log; or, where all is kept up to the end that was last asked for, where that begins."""
+        """As the log; or, where it was trimmed since, and all is kept to the end that was last asked for, as it was."""
         held = self._held.get(place)
         if held and place in self._ends and held.start + len(held.records) >= self._ends[place]:
-            return held.start
+            return min(held.start, self._log.start(place))
         return self._log.start(place)

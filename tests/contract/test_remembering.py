@@ -50,6 +50,15 @@ def test_what_is_kept_outlives_a_trim_and_the_rest_does_not(log):
         part.read(PLACE, 10, 10)
 
 
+def test_where_somebody_looked_first_is_not_where_it_begins(log):
+    remembering = RememberingLog(log)
+    end = remembering.end(PLACE)
+    remembering.read(PLACE, 25, end)
+    assert remembering.start(PLACE) == 0
+    log.trim(PLACE, 30)
+    assert remembering.start(PLACE) == 25
+
+
 def test_beyond_its_bounds_it_keeps_nothing_more(log):
     remembering = RememberingLog(log, most=0)
     whole = log.read(PLACE, 1, 100)
