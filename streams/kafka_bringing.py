@@ -60,8 +60,9 @@ class _Bringing:
         counts = {topic: self._archive.partitions(topic) for topic in Topic}
         places = [place for topic in Topic for place in places_of(self._archive, topic)]
         made = make_topics(self._cluster, counts, bringing=True)
-        open_to_times = made | brought_into(self._cluster)
-        ends = {place: self._known_end(place, place.topic in open_to_times) for place in places}
+        begun = brought_into(self._cluster, set(Topic) - made)
+        # Brokers need not know yet of those that were made just now.
+        ends = {place: 0 if place.topic in made else self._known_end(place, place.topic in begun) for place in places}
         written = sum([self._write(place, ends[place]) for place in places])
         for place in places:
             if self._bounds(place)[1] != self._archive.end(place):

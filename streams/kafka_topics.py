@@ -1,7 +1,7 @@
 """The topics as they have to be in Kafka: how they are made, and what is refused before anything is read or written."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from confluent_kafka.admin import NewTopic
@@ -69,17 +69,17 @@ def finish(cluster: Cluster) -> None:
     for topic in Topic:
         cluster.configure(cluster.settings.name(topic), {_TIMES: _KEPT[_TIMES], _FROM_THE_FUTURE: None})
     deadline = time.monotonic() + cluster.patience
-    while brought_into(cluster):  # brokers hear of it one after the other
+    while brought_into(cluster, list(Topic)):  # brokers hear of it one after the other
         if time.monotonic() > deadline:
             raise cluster.health.unreachable("topics are not yet as they were set")
         time.sleep(SLICE)
 
 
-def brought_into(cluster: Cluster) -> set[Topic]:
-    """The topics that were made for records to be brought into, which is not over. Raises LogError."""
-    named = {cluster.settings.name(topic): topic for topic in Topic}
-    found = cluster.topic_configs(cluster.describe(named))
-    return {named[name] for name, configured in found.items() if _is_brought(configured)}
+def brought_into(cluster: Cluster, topics: Collection[Topic]) -> set[Topic]:
+    """Those of these topics that were made for records to be brought into, which is not over. Raises LogError."""
+    described = cluster.describe(cluster.settings.name(topic) for topic in topics)
+    configured = cluster.topic_configs(described) if described else {}
+    return {topic for topic in topics if _is_brought(configured.get(cluster.settings.name(topic), {}))}
 
 
 def _is_brought(configured: Mapping[str, str]) -> bool:
