@@ -53,10 +53,7 @@ def exited(ctx: Context, claim: Claim, record: Exited) -> Outputs:
     else:
         outputs = _fail(ctx, claim, execution, record, Reason.PERMANENT_FAILURE)
     answer = answered(record.fingerprint)
-    if type(outputs) is not list:
-        return chain(outputs, (answer,))
-    outputs.append(answer)
-    return outputs
+    return [*outputs, answer] if type(outputs) is list else chain(outputs, (answer,))
 
 
 def _late(claim: Claim, record: Exited) -> Said:
@@ -80,9 +77,8 @@ def _noted(claim: Claim, record: Exited) -> Outputs:
 
 def _tells(later: Execution, record: Exited) -> bool:
     """Whether the two outputs can be compared: neither was named by a task that judges itself."""
-    succeeded = record.exit_code == 0 and record.failure in COUNTED and bool(record.output)
     alike = not (later.impure or later.named_output or later.want.by_record or is_impure(record.fingerprint))
-    return succeeded and alike
+    return alike and record.exit_code == 0 and record.failure in COUNTED and bool(record.output)
 
 
 def _succeed(ctx: Context, claim: Claim, execution: Execution, record: Exited) -> Outputs:
@@ -102,8 +98,7 @@ def _succeed(ctx: Context, claim: Claim, execution: Execution, record: Exited) -
     waiters, execution.waiters = execution.waiters, {}
     _keep_as_entry(claim, execution)
     if len(waiters) > FEW:
-        given = (give_or_redecide(ctx, claim, execution, want) for want in waiters.values())
-        return chain(said, chain.from_iterable(given))
+        return chain(said, chain.from_iterable(give_or_redecide(ctx, claim, execution, w) for w in waiters.values()))
     for want in waiters.values():
         said += give_or_redecide(ctx, claim, execution, want)
     return said
