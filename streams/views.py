@@ -16,7 +16,7 @@ This is the one file that imports faust, which comes with the extra `views`.
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import faust
@@ -58,6 +58,9 @@ Beat = Callable[[frozenset[int] | None], None]
 """Told every few seconds which partitions this worker has; None: it is being given some, or reads their rows."""
 
 
+Counting = Callable[[Any], Awaitable[None]]
+
+
 def app_of(settings: Settings, beat: Beat) -> Any:
     """The app."""
     host, port = settings.listen
@@ -84,13 +87,13 @@ def app_of(settings: Settings, beat: Beat) -> Any:
     facts = app.topic(settings.facts, key_serializer="raw", value_serializer="raw")
     table = app.Table("views", partitions=settings.partitions, key_type=str, value_type=bytes)
     rows = Rows(table)
-    app.agent(facts, name="views", on_error=_ending(app))(_counting(rows, settings.log_ids))
+    app.agent(facts, name="views")(_ending_with(app, _counting(rows, settings.log_ids)))
     _show(app, rows, settings.facts)
     app.timer(interval=BEAT)(_telling(app, settings.facts, beat))
     return app
 
 
-def _counting(rows: Rows, log_ids: frozenset[str]) -> Callable[[Any], Any]:
+def _counting(rows: Rows, log_ids: frozenset[str]) -> Counting:
     async def count(stream: Any) -> None:
         newest: dict[int, int] = {}
         async for event in stream.events():
@@ -115,14 +118,18 @@ def _take(rows: Rows, message: Any, found: Any, time: int) -> None:
         rows.take(message.partition, time, found.body, found.cause)
 
 
-def _ending(app: Any) -> Callable[[Any, BaseException], Any]:
+def _ending_with(app: Any, count: Counting) -> Counting:
     """Faust would begin an agent that failed anew, past what it failed at, and say meanwhile that all is well."""
 
-    async def end(_agent: Any, error: BaseException) -> None:
-        LOGGER.error("the live views end: %s", error)
-        await app.crash(error)
+    async def count_or_end(stream: Any) -> None:
+        try:
+            await count(stream)
+        except Exception as error:
+            LOGGER.error("the live views end: %s", error)
+            await app.crash(error)
+            raise
 
-    return end
+    return count_or_end
 
 
 def _partitions(app: Any, facts: str) -> frozenset[int] | None:
