@@ -187,9 +187,9 @@ class ArchiveLog:
         """Never: raises LogError."""
         raise self._unwritable()
 
-    def wait(self, positions: dict[Place, int], timeout: float) -> bool:
-        """Whether any place holds a record at or beyond its position: nothing will be added."""
-        return any(self.end(place) > offset for place, offset in positions.items())
+    def wait(self, positions: dict[Place, int], timeout: float) -> set[Place]:
+        """Places with a record at or beyond their position: nothing will be added."""
+        return {place for place, offset in positions.items() if self.end(place) > offset}
 
     def wake(self) -> None:
         """Nobody ever waits."""

@@ -1,4 +1,5 @@
-"""Runs several runners in one thread, in turn, and lets time pass where a machine waits for it.
+"""Runs several runners in one thread, those that have something to do in turn, and lets time pass where a machine waits
+for it.
 
 This is the edge: the only clock here is a monotonic one, and it measures nothing but silence.
 """
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 from schemas.codec import encode
 from schemas.work import Tick
-from streams.log import Append, Log, LogError, LogUnreachable
+from streams.log import Append, Log, LogError, LogUnreachable, Place
 from streams.loop import Runner
 
 LOGGER = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Driver:
         self._log = log
         self._stopping = threading.Event()
         self._progressed = False
+        self._swept = 0.0  # when all runners were polled last
 
     def run(self) -> None:
         """Run until `stop`, then keep a checkpoint of each runner's state.
@@ -119,12 +121,14 @@ class Driver:
 
     def _work(self, crew: Crew) -> None:
         self._progressed = False
+        busy = self._all(crew)
         try:
             while not self._stopping.is_set():
-                if sum([self._poll(runner) for runner in crew.runners]):
+                if sum([self._poll(runner) for runner in busy]):
                     self._progressed = True
+                    busy = self._await_busy(crew, 0)
                 else:
-                    self._sleep(crew)
+                    busy = self._sleep(crew) or self._all(crew)
             for runner in crew.runners:
                 runner.checkpoint()
         finally:
@@ -139,18 +143,33 @@ class Driver:
             self.took(runner, time.perf_counter() - begun)
         return taken
 
-    def _sleep(self, crew: Crew) -> None:
+    def _all(self, crew: Crew) -> Sequence[Runner]:
+        self._swept = time.monotonic()
+        return crew.runners
+
+    def _sleep(self, crew: Crew) -> Sequence[Runner]:
         due = crew.ticker.due_in() if crew.ticker else None
         if crew.ticker and due == 0:
             crew.ticker.append()
-            return
+            return ()
         dues = [PATIENCE, due, *(runner.due_in() for runner in crew.runners)]
-        shortest = min(due for due in dues if due is not None)
+        return self._await_busy(crew, min(due for due in dues if due is not None))
+
+    def _await_busy(self, crew: Crew, seconds: float) -> Sequence[Runner]:
+        """Runners whose turn it is, once there is one; none after so many seconds.
+
+        A poll in vain costs two questions to the log, so who has nothing to read is left out; but not for long: all
+        look whether the log is still the one that they have read.
+        """
         positions = {runner.place: runner.position for runner in crew.runners if not runner.is_held_up()}
+        moved = set[Place]()
         if positions:
-            self._log.wait(positions, shortest)
+            moved = self._log.wait(positions, seconds)
         else:
-            self._stopping.wait(shortest)
+            self._stopping.wait(seconds)
+        if time.monotonic() > self._swept + PATIENCE:
+            return self._all(crew)
+        return [runner for runner in crew.runners if runner.place in moved or runner.due_in() == 0]
 
 
 def _unheard(_runner: Runner, _seconds: float) -> None:

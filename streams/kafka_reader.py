@@ -91,20 +91,20 @@ class Reader:
             place in self._tapes and self._tapes[place].position == offset for place, offset in positions.items()
         )
 
-    def wait(self, positions: Mapping[Place, int], timeout: float, woken: Event) -> bool:
-        """Whether, within `timeout` seconds or until `woken`, a partition has a record at or beyond its position."""
+    def wait(self, positions: Mapping[Place, int], timeout: float, woken: Event) -> set[Place]:
+        """Partitions that have a record at or beyond their position, within `timeout` seconds or until `woken`."""
         deadline = time.monotonic() + timeout
-        tapes = [(self._wound_for_wait(place, offset), offset) for place, offset in positions.items()]
+        tapes = [(place, self._wound_for_wait(place, offset), offset) for place, offset in positions.items()]
         while not self._closed.is_set():
             self._pump(0)
-            if any(tape.next > offset for tape, offset in tapes):
-                return True
+            if moved := {place for place, tape, offset in tapes if tape.next > offset}:
+                return moved
             remaining = deadline - time.monotonic()
             if remaining <= 0 or woken.is_set():
                 woken.clear()
-                return False
+                return set()
             self._pump(min(remaining, SLICE))
-        return False
+        return set()
 
     def firsts(self, places: Sequence[Place], timeout: float) -> dict[Place, bytes]:
         """The value at offset 0 of each of these partitions, where there is one within `timeout` seconds."""

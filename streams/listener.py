@@ -29,8 +29,8 @@ class Listener:
         self._ends: dict[int, int] = {}  # of the partitions that it listens to
         self._wake, self._woken = socket.socketpair()
 
-    def wait(self, positions: dict[int, int], timeout: float) -> bool:
-        """Whether, within `timeout` seconds, a partition (its id) has a record at or beyond its position.
+    def wait(self, positions: dict[int, int], timeout: float) -> set[int]:
+        """The partitions (their ids) that have a record at or beyond their position, within `timeout` seconds.
 
         Raises LogUnreachable if the connection is lost and can't be made again in time.
         """
@@ -39,21 +39,21 @@ class Listener:
             while not self._closed.is_set():
                 connection = self._link.ready()
                 try:
-                    if self._moved(connection, positions):
-                        return True
+                    if moved := self._moved(connection, positions):
+                        return moved
                     remaining = deadline - time.monotonic()
                     if remaining <= 0:
-                        return False
+                        return set()
                     readable([connection.fileno(), self._woken.fileno()], remaining)
                     if self._was_woken():
-                        return False
+                        return set()
                     connection.pgconn.consume_input()
                 except psycopg.Error as error:
                     self._heard_on = None
                     problem = translated(error, connection)
                     if not isinstance(problem, LogUnreachable):
                         raise problem from error
-            return False
+            return set()
 
     def wake(self) -> None:
         """End the wait that is under way, or else the next one; from any thread."""
@@ -71,7 +71,7 @@ class Listener:
         self._link.close()
         self._woken.close()
 
-    def _moved(self, connection: Connection, positions: dict[int, int]) -> bool:
+    def _moved(self, connection: Connection, positions: dict[int, int]) -> set[int]:
         if connection is not self._heard_on:
             connection.add_notify_handler(lambda notice: self._hear(notice.channel, notice.payload))
             self._heard_on, self._ends = connection, {}
@@ -79,7 +79,7 @@ class Listener:
             self._hear(notice.relname.decode(), notice.extra.decode())
         if new := positions.keys() - self._ends.keys():
             self._listen(connection, sorted(new))
-        return any(self._ends[partition] > offset for partition, offset in positions.items())
+        return {partition for partition, offset in positions.items() if self._ends[partition] > offset}
 
     def _listen(self, connection: Connection, partitions: list[int]) -> None:
         """From now on to these too. Their ends are asked for afterwards, so that none moves unheard in between.

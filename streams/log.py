@@ -117,8 +117,8 @@ class Log(Protocol):
         """Forget records below `before`. Their offsets are never used again."""
         ...
 
-    def wait(self, positions: dict[Place, int], timeout: float) -> bool:
-        """Return True as soon as any place holds a record at or beyond its position; False after `timeout` seconds."""
+    def wait(self, positions: dict[Place, int], timeout: float) -> set[Place]:
+        """Places with a record at or beyond their position, once there is one; none after `timeout` seconds."""
         ...
 
     def wake(self) -> None:

@@ -80,7 +80,7 @@ class MemoryLog:
         with self._changed:
             if self.closed:
                 raise LogError("the log is closed")
-            targets = [self._find(place) for place, _, _ in records]
+            targets = self._targets(records)
             now = self._now()
             for target, (_, key, value) in zip(targets, records, strict=True):
                 offset = target.start + len(target.records)
@@ -117,17 +117,17 @@ class MemoryLog:
             del partition.records[:drop]
             partition.start += drop
 
-    def wait(self, positions: dict[Place, int], timeout: float) -> bool:
-        """Return True as soon as any place holds a record at or beyond its position; False after `timeout` seconds."""
-        targets = [(self._find(place), offset) for place, offset in positions.items()]
+    def wait(self, positions: dict[Place, int], timeout: float) -> set[Place]:
+        """Places with a record at or beyond their position, once there is one; none after `timeout` seconds."""
+        targets = [(place, self._find(place), offset) for place, offset in positions.items()]
 
-        def any_there() -> bool:
-            return any(partition.start + len(partition.records) > offset for partition, offset in targets)
+        def there() -> set[Place]:
+            return {place for place, at, offset in targets if at.start + len(at.records) > offset}
 
         with self._changed:
-            self._changed.wait_for(lambda: self.closed or self.woken or any_there(), timeout)
+            self._changed.wait_for(lambda: self.closed or self.woken or there(), timeout)
             self.woken = False
-            return any_there()
+            return there()
 
     def wake(self) -> None:
         """End the wait that is under way on this handle, or else the next one."""
@@ -160,6 +160,13 @@ class MemoryLog:
         with self._changed:
             self.closed = True
             self._changed.notify_all()
+
+    def _targets(self, records: Sequence[Append]) -> list[Partition]:
+        at = self.at
+        try:
+            return [at[place] for place, _, _ in records]
+        except KeyError as error:
+            raise LogMismatch(f"the log has no partition {error.args[0]}") from None
 
     def _find(self, place: Place) -> Partition:
         try:

@@ -146,9 +146,11 @@ class PostgresLog:
         """Forget records below `before`, at most all there are."""
         self._link.ask(SQL["trim"], {"partition_id": self._find(place).id, "before": Int8(before)})
 
-    def wait(self, positions: dict[Place, int], timeout: float) -> bool:
-        """Return True as soon as any place holds a record at or beyond its position; False after `timeout` seconds."""
-        return self._listener.wait({self._find(place).id: offset for place, offset in positions.items()}, timeout)
+    def wait(self, positions: dict[Place, int], timeout: float) -> set[Place]:
+        """Places with a record at or beyond their position, once there is one; none after `timeout` seconds."""
+        places = {int(self._find(place).id): place for place in positions}
+        moved = self._listener.wait({one: positions[place] for one, place in places.items()}, timeout)
+        return {places[one] for one in moved}
 
     def wake(self) -> None:
         """End the wait that is under way here, or else the next one."""

@@ -235,6 +235,13 @@ def test_who_waits_for_what_is_there_does_not_wait(logs: Logs) -> None:
     assert log.wait({CLAIMS[0]: 1, CLAIMS[1]: 1}, SOON)
 
 
+def test_who_waits_hears_where_there_is_something(logs: Logs) -> None:
+    log = logs.new()
+    log.append(records(CLAIMS[0], b"a"))
+    assert log.wait({CLAIMS[0]: 1, CLAIMS[1]: 1, WORK: 1}, SOON) == {CLAIMS[0]}
+    assert log.wait({CLAIMS[0]: 2, CLAIMS[1]: 1, WORK: 1}, 0) == set()
+
+
 def test_waiting_ends_with_its_time(logs: Logs) -> None:
     log = logs.new()
     assert not log.wait({WORK: 1}, 0.01)
@@ -269,7 +276,7 @@ def test_closing_wakes_who_waits(logs: Logs) -> None:
     waiting = logs.new().clone()
     about_to = threading.Event()
 
-    def wait() -> bool:
+    def wait() -> set[Place]:
         about_to.set()
         return waiting.wait({WORK: 1}, SOON)
 

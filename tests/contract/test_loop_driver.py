@@ -1,6 +1,8 @@
 """The driver: several runners in one thread, time where a machine waits for it, a log that goes away and returns."""
 
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -9,10 +11,11 @@ import pytest
 from schemas.codec import decode
 from schemas.topics import Topic
 from schemas.work import Tick
-from streams.driver import RESTARTS, Crew, Driver, Ticker
+from streams.driver import PATIENCE, RESTARTS, Crew, Driver, Ticker
 from streams.faults import Fault, FaultyLog, LostAck, Refused
-from streams.log import Append, Floor, Log, LogError, LogMismatch, LogUnreachable, Place
+from streams.log import Append, Floor, Log, LogError, LogMismatch, LogUnreachable, Place, Stored
 from streams.loop import MachineStopped, Runner
+from streams.memory import MemoryLog
 from tests.support.log_world import COUNTS, World, append, finish, request
 
 SOON = 20.0
@@ -64,6 +67,31 @@ def test_all_runners_of_a_crew_do_what_comes_until_they_are_stopped(drive: Calla
     await_records(world, work=10)
     driving.stop()
     assert world.accepted() == World(requests).run().accepted()
+
+
+class Read(MemoryLog):
+    """Notes where it is read."""
+
+    def __init__(self, inner: MemoryLog) -> None:
+        self.__dict__.update(inner.__dict__)
+        self.places: Counter[Place] = Counter()
+
+    def read(self, place: Place, offset: int, limit: int) -> list[Stored]:
+        self.places[place] += 1
+        return super().read(place, offset, limit)
+
+
+def test_who_has_nothing_to_read_is_left_out(drive: Callable[[Driver], Driving]) -> None:
+    world, number = World(), 50
+    log, begun = Read(world.log), time.monotonic()
+    driving = drive(driver_of(world, log))
+    for done in range(1, number + 1):
+        append(world.log, Topic.CLAIMS, request(0))
+        await_records(world, work=done)
+    driving.stop()
+    idle = log.places[Place(Topic.CLAIMS, 1)]
+    rounds = 2 + (time.monotonic() - begun) / PATIENCE
+    assert 0 < idle <= 2 * rounds < log.places[Place(Topic.CLAIMS, 0)]
 
 
 def test_a_stop_keeps_a_checkpoint_of_each(drive: Callable[[Driver], Driving]) -> None:
