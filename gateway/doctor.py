@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from gateway import reach, runtime, wiring
+from gateway import runtime, wiring
 from gateway.problems import FAILED, Problem, one_line
 from gateway.session import Session
 from readmodel import queries
@@ -111,8 +111,9 @@ def _git(_session: Session) -> Iterator[Finding]:
 def _running(session: Session) -> Iterator[Finding]:
     held = runtime.is_held(session.folders)
     yield Finding(what="up", status="ok", detail="running" if held else "not running")
-    if held:
-        with connect(reach.find(session).dsn) as connection:
+    running = runtime.seen(session.folders)
+    if running is not None:
+        with connect(running.dsn) as connection:
             yield nothing_twice(*queries.doubled(connection))
 
 

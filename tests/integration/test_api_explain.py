@@ -64,3 +64,12 @@ def test_who_waits_is_told_of_the_node_and_its_last_sign_of_life(scripts: Script
     assert said.json["explanation"]["waiting"]["alive_at"] >= told["waiting"]["alive_at"]
     pipe.open("w").close()
     assert scripts.ended(una, second)["output"] == scripts.ended(una, first)["output"]
+
+
+def test_doctor_says_whether_the_log_has_an_alert(api_site: Site) -> None:
+    found = {finding["what"]: finding for finding in api_site.crunch.run("doctor", "--json").json}
+    assert found["nothing runs twice"] == {
+        "what": "nothing runs twice",
+        "status": "ok",
+        "detail": "the log has no alert",
+    }

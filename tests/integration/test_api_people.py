@@ -85,6 +85,6 @@ def test_a_number_that_decisions_depend_on_is_set_by_command(api_site: Site) -> 
     api_site.crunch.until(lambda _: "max_depth = 31 (default: 32)" in run("setting", "list").out or None)
     assert run("setting", "set", "max_depth", str(told["max_depth"]["value"])).code == 0
     refused = run("setting", "set", "verify_rate", "10001")
-    assert (refused.code, "verify_rate is from 0 to 10000, not 10001" in refused.err) == (2, True)
+    assert (refused.code, "verify_rate is from 0 to 10000, not 10001" in refused.err) == (3, True)
     unknown = run("setting", "set", "speed", "1")
-    assert (unknown.code, "there is no 'speed'" in unknown.err) == (2, True)
+    assert (unknown.code, "there is no 'speed'" in unknown.err) == (3, True)
