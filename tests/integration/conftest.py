@@ -26,7 +26,8 @@ def model(dsn: str) -> Iterator[Model]:
 @pytest.fixture(scope="session")
 def api_site() -> Iterator[Site]:
     """A whole system with the API in front of it, shared: each test uses people of its own names where it matters."""
-    with site() as made:
+    shown = {"CRUNCH_REUSE_METRICS_LISTEN": "127.0.0.1", "CRUNCH_REUSE_METRICS_PORT": "0"}
+    with site(environment=shown) as made:
         yield made
 
 
