@@ -1,12 +1,18 @@
 """Backup and restore: a second machine is made of the first one's backup, and goes on where that was."""
 
+import os
 import subprocess
 from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.support.crunch import Crunch, one_line
+from streams.broker import LocalBroker
+from tests.support.crunch import Crunch, Done, one_line
+from tests.support.postgres import dsn, postgres_server
+from tests.support.procs import commands
+
+__all__ = ["dsn", "postgres_server"]
 
 JOB = """
 name: greeting
@@ -75,6 +81,52 @@ def test_a_backup_of_what_runs_becomes_a_machine_that_goes_on(crunch: Crunch, tm
         assert other.run("job", later).code != 0
 
 
+def followed(crunch: Crunch, section: str, folder: Path) -> list[Done]:
+    """What the commands of a section of docs/operations.md said, with `/backups` elsewhere; each went well."""
+    done = []
+    for words in commands(section, "docs/operations.md"):
+        done.append(crunch.run(*[word.replace("/backups", str(folder)) for word in words]))
+        assert done[-1].code == 0, (words, done[-1])
+    return done
+
+
+@pytest.mark.needs("kafka")
+def test_a_log_in_kafka_goes_on_in_other_topics_and_then_with_another_postgres(
+    crunch: Crunch, tmp_path: Path, kafka_broker: LocalBroker, dsn: str
+) -> None:
+    here = {**crunch.settings, "kafka.servers": kafka_broker.servers, "kafka.prefix": "backup-of."}
+    first = Crunch(crunch.home, crunch.data, here)
+    with first.up():
+        done = first.submit(job(first, JOB, word="one"))
+        first.until_state(done, "complete")
+        token = first.run("token", "create", "--json").json["uuid"]
+        followed(first, "Backup", tmp_path)
+    lonely = Crunch(crunch.home, tmp_path / "lonely", crunch.settings)
+    assert "its log is in Kafka: name the brokers" in one_line(lonely.run("restore", str(tmp_path / "crunch")))
+    other = Crunch(crunch.home, tmp_path / "other", {**here, "kafka.prefix": "backup-in."})
+    restore, audit = commands("Restore into Kafka", "docs/operations.md")
+    brought = other.run(restore[0], str(tmp_path / "crunch"), "--json")
+    assert brought.code == 0, brought.err
+    assert brought.json["records"] > 0
+    with other.up():
+        other.until_state(done, "complete")
+        assert output_of(other, done, tmp_path / "got") == "one\n"
+        again = other.submit(job(other, JOB, word="one"))
+        other.until_state(again, "complete")
+        assert other.tasks(again)[0].state == "copied"
+        new = other.submit(job(other, JOB, word="two"))
+        other.until_state(new, "complete")
+        assert other.run(*audit).json["wrong"] == 0
+        followed(other, "Retention and archives", tmp_path)
+        followed(other, "Backup", tmp_path)  # it is the same log
+    elsewhere = Crunch(other.home, other.data, {**other.settings, "postgres.dsn": dsn})
+    followed(elsewhere, "Postgres", tmp_path)
+    assert "this database has" in one_line(elsewhere.run("restore", str(tmp_path / "crunch"), "--registry"))
+    with elsewhere.up():
+        elsewhere.until_state(new, "complete")
+        assert token in [row["uuid"] for row in elsewhere.run("token", "list", "--json").json]
+
+
 def test_a_second_backup_into_the_folder_adds_what_is_new(crunch: Crunch, tmp_path: Path) -> None:
     with crunch.up():
         first = crunch.submit(job(crunch, JOB, word="one"))
@@ -92,6 +144,61 @@ def test_a_second_backup_into_the_folder_adds_what_is_new(crunch: Crunch, tmp_pa
     assert other.run("restore", str(tmp_path / "saved")).code == 0
     with other.up():
         other.until_state(second, "complete")
+
+
+def held_up(crunch: Crunch) -> Path:
+    """Something in the store that whoever copies it waits at."""
+    pipe = crunch.data / "store" / ("0" * 3) / ("0" * 32)
+    pipe.parent.mkdir(exist_ok=True)
+    os.mkfifo(pipe)
+    return pipe
+
+
+def until_said(process: "subprocess.Popen[str]", words: str) -> None:
+    assert process.stderr
+    while line := process.stderr.readline():
+        if words in line:
+            return
+    raise AssertionError(f"it never said {words!r}")
+
+
+def no_room(crunch: Crunch, folder: str) -> None:
+    small = crunch.run("backup", folder, prefix=("prlimit", "--fsize=2000"))
+    assert "File too large: put that right, and do it again" in one_line(small)
+    assert folder in small.err
+
+
+def no_folder_for_it(crunch: Crunch, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    assert "taken: File exists" in one_line(crunch.run("backup", str(tmp_path / "taken")))
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "one.tex").write_text("years of work")
+    assert "is not empty and holds no backup" in one_line(crunch.run("backup", str(tmp_path / "thesis")))
+
+
+def test_one_that_fails_or_is_killed_is_none_holds_nobody_up_and_is_made_again(crunch: Crunch, tmp_path: Path) -> None:
+    folder = str(tmp_path / "saved")
+    with crunch.up():
+        root = crunch.submit(job(crunch, JOB, word="one"))
+        crunch.until_state(root, "complete")
+        no_folder_for_it(crunch, tmp_path)
+        no_room(crunch, folder)
+        pipe = held_up(crunch)
+        with crunch.start("backup", folder) as first:
+            writer = pipe.open("wb")  # which returns when somebody reads
+            assert "is in use by process" in one_line(crunch.run("backup", folder))
+            with crunch.start("store", "gc", "--grace", "0") as collector:
+                until_said(collector, "a backup is being made: waiting for its end")
+                first.kill()
+                assert collector.wait() == 0
+        writer.close()
+        pipe.unlink(missing_ok=True)  # to collect it was right
+        other = Crunch(crunch.home, tmp_path / "other", crunch.settings)
+        assert "holds no backup, or one that was not finished" in one_line(other.run("restore", folder))
+        assert crunch.run("backup", folder).code == 0
+    assert other.run("restore", folder).code == 0
+    with other.up():
+        assert output_of(other, root, tmp_path / "got") == "one\n"
 
 
 @pytest.fixture
