@@ -22,8 +22,7 @@ import msgspec
 
 from gateway.backup.tables import DamagedBackup, Table
 from gateway.problems import Problem, Refused
-from store.blocks import MARKER, BlockStore
-from store.content import CHUNK_BYTES
+from store.blocks import CHUNK_BYTES, MARKER, BlockStore
 from streams.durable import write_whole
 
 MANIFEST = "backup.json"
