@@ -1,7 +1,7 @@
 """Live views: a Faust app over `facts` that keeps a row for each minute, and shows the rows through its web views.
 
     GET /views      this worker's partitions, rows of windows, newest first; `since`: ms since 1970
-    GET /metrics    the last whole minute for Prometheus
+    GET /metrics    sums of the windows that are kept, for Prometheus
     GET /healthz    whether it has its partitions and their rows
 
 Faust reads at least once, and loses nothing: it commits a position when the table's changes before it are in its
