@@ -61,10 +61,10 @@ def left_out(caller: Caller, spec: JobSpec, terms: list[Term], found: Found) -> 
     """The newest jobs of the same script that are no candidates, and what they differ in."""
     task = spec.task
     alike = {"repository": task.repository, "script": task.script.removeprefix(SCRIPTS)}
-    same = [Term(name, "=", value, "string") for name, value in alike.items()]
-    rows = _jobs(caller, same, [("created_at", True), ("uuid", False)], TOLD + len(found.all))
-    others = [row for row in rows if row["uuid"] not in found.all]
-    return [{"uuid": row["uuid"], "why": _left_out(row, terms)} for row in others[:TOLD]]
+    others = [Term("uuid", "not in", sorted(found.all), "string")]
+    others += [Term(name, "=", value, "string") for name, value in alike.items()]
+    rows = _jobs(caller, others, [("created_at", True), ("uuid", False)], TOLD)
+    return [{"uuid": row["uuid"], "why": _left_out(row, terms)} for row in rows]
 
 
 def _left_out(row: Row, terms: list[Term]) -> str:
