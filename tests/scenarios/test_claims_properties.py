@@ -9,7 +9,6 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.errors import HypothesisException
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from coordinator.claims import Claims
@@ -18,7 +17,6 @@ from schemas.reasons import Failure
 from schemas.settings import ConfigSet, Forwarded, GrantRemoved, GrantSet, GroupSet, UserSet
 from schemas.work import Ready
 from tests.simulation.model_claims import ClaimsModel
-from tests.simulation.sight import Broken
 from tests.support import mutations
 from tests.support.given import Given
 
@@ -137,6 +135,16 @@ class WhoSeesWhat(AgainstTheModel):
     def may_read(self, subject, thing):
         self.set(GrantSet(subject=subject, object=thing))
 
+    @rule(first=person, second=person, fingerprint=work)
+    def one_waits_on_the_others(self, first, second, fingerprint):
+        self.set(GrantSet(subject=second, object=first))
+        for owner in (first, second):
+            self.asks(owner, fingerprint, cores=1, refresh=False, by_inputs=False)
+
+    @rule(subject=person, thing=person)
+    def stops_seeing(self, subject, thing):
+        self.set(GrantRemoved(subject=subject, object=thing))
+
     @rule(subject=anyone, thing=anyone)
     def may_read_no_more(self, subject, thing):
         self.set(GrantRemoved(subject=subject, object=thing))
@@ -171,6 +179,11 @@ class WhatIsRight(AgainstTheModel):
         }
         self.say(judgements[kind])
 
+    @rule(owner=person, fingerprint=work, output=st.sampled_from(["one", "two"]))
+    def is_done_anew(self, owner, fingerprint, output):
+        self.asks(owner, fingerprint, cores=1, refresh=True, by_inputs=False)
+        self.exits(0, output, code=0)
+
     @rule(rate=st.sampled_from([0, 10_000]))
     def reuses_are_executed_again(self, rate):
         self.set(ConfigSet(name="verify_rate", value=rate))
@@ -180,7 +193,7 @@ def lives(kind, examples=40, phases=tuple(Phase)):
     """Run that many lives of this kind."""
     chosen = settings(
         max_examples=examples, stateful_step_count=40, deadline=None, derandomize=True, database=None, print_blob=False,
-        suppress_health_check=list(HealthCheck), phases=phases,
+        suppress_health_check=list(HealthCheck), phases=phases, report_multiple_bugs=False,
     )  # fmt: skip
     run_state_machine_as_test(kind, settings=chosen)
 
@@ -202,5 +215,5 @@ def test_the_machine_does_what_the_model_allows(kind):
 )
 def test_a_simpler_rule_is_caught(kind, simpler):
     # It ends with the first life that shows it; which one that is changes with any constant in the code.
-    with simpler(), pytest.raises((Broken, AssertionError, KeyError, HypothesisException)):
+    with simpler(), pytest.raises(AssertionError):
         lives(kind, 2_000, (Phase.generate,))
