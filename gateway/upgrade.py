@@ -17,7 +17,7 @@ from gateway.session import Session
 from readmodel import registry
 from readmodel.connection import Connection, connect, translated
 from readmodel.migrate import READ_MODEL, REGISTRY
-from readmodel.sql import migrations
+from readmodel.sql import steps_in
 from schemas.topics import Topic
 from streams.postgres import LAYOUT
 
@@ -32,8 +32,8 @@ class Tables(NamedTuple):
 
 PARTS = {
     "log": Tables("log", "log.layout", LAYOUT),
-    "api": Tables(REGISTRY.about, "api.migrations", migrations(REGISTRY.folder)[-1][0]),
-    "rm": Tables(READ_MODEL.about, "rm.migrations", migrations(READ_MODEL.folder)[-1][0]),
+    "api": Tables(REGISTRY.about, "api.migrations", steps_in(REGISTRY.folder)[-1][0]),
+    "rm": Tables(READ_MODEL.about, "rm.migrations", steps_in(READ_MODEL.folder)[-1][0]),
 }
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from psycopg.sql import SQL, Identifier
 
 from readmodel.connection import Connection, ReadModelError, translated
-from readmodel.sql import migrations
+from readmodel.sql import steps_in
 
 LOCK = 0x726D5F6D  # any number that nobody else locks
 
@@ -37,7 +37,7 @@ def migrate(connection: Connection, schema: Schema = READ_MODEL) -> int:
         connection.execute(SQL("create schema if not exists {}").format(name))
         connection.execute(SQL("create table if not exists {} (version integer primary key)").format(versions))
         present = _version(connection, versions)
-        steps = migrations(schema.folder)
+        steps = steps_in(schema.folder)
         known = steps[-1][0]
         if present > known:
             raise NewerReadModel(

@@ -16,8 +16,8 @@ def statements(file: str) -> dict[str, bytes]:
     return {name: text.strip().encode() for name, text in zip(parts[::2], parts[1::2], strict=True)}
 
 
-def migrations(folder_name: str = "migrations") -> list[tuple[int, bytes]]:
-    """Version and text of each migration, lowest version first."""
+def steps_in(folder_name: str = "migrations") -> list[tuple[int, bytes]]:
+    """Version and text of each migration, lowest version first. (A name of its own: the folder is a package too.)"""
     folder = files(__name__).joinpath(folder_name)
     found = [path for path in folder.iterdir() if path.name.endswith(".sql")]
     return sorted((int(path.name[:4]), path.read_bytes()) for path in found)

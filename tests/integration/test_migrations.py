@@ -11,7 +11,7 @@ import pytest
 from readmodel import migrate as migrating
 from readmodel.connection import Connection, ReadModelError, connect
 from readmodel.migrate import LOCK, READ_MODEL, REGISTRY, NewerReadModel, Schema, migrate
-from readmodel.sql import migrations
+from readmodel.sql import steps_in
 
 BOTH = pytest.mark.parametrize("schema", [READ_MODEL, REGISTRY], ids=lambda schema: schema.name)
 CATALOGUE = """
@@ -51,7 +51,7 @@ def versions(connection: Connection, schema: Schema) -> list[int]:
 
 
 def known(schema: Schema) -> list[int]:
-    return [version for version, _ in migrations(schema.folder)]
+    return [version for version, _ in steps_in(schema.folder)]
 
 
 @BOTH
@@ -64,12 +64,12 @@ def test_from_each_earlier_version_the_tables_become_those_that_are_made_at_once
     connection: Connection, schema: Schema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     migrate(connection, schema)
-    wanted, steps = catalogue(connection, schema), migrations(schema.folder)
+    wanted, steps = catalogue(connection, schema), steps_in(schema.folder)
     assert len(wanted) > 20
     for version in range(1, len(steps)):
         drop(connection, schema)
         with monkeypatch.context() as patched:
-            patched.setattr(migrating, "migrations", lambda _folder, until=version: steps[:until])
+            patched.setattr(migrating, "steps_in", lambda _folder, until=version: steps[:until])
             assert migrate(connection, schema) == version
         assert migrate(connection, schema) == len(steps)
         assert catalogue(connection, schema) == wanted, f"from version {version}"
@@ -105,13 +105,13 @@ def test_who_is_killed_with_the_lock_holds_up_nobody(dsn: str, connection: Conne
 
 
 def test_a_step_that_fails_leaves_everything_as_it_was(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = migrations(READ_MODEL.folder)
+    steps = steps_in(READ_MODEL.folder)
     with monkeypatch.context() as patched:
-        patched.setattr(migrating, "migrations", lambda _folder: steps[:3])
+        patched.setattr(migrating, "steps_in", lambda _folder: steps[:3])
         migrate(connection)
     before = catalogue(connection, READ_MODEL)
     broken = [*steps, (len(steps) + 1, b"select nothing from nowhere")]
-    monkeypatch.setattr(migrating, "migrations", lambda _folder: broken)
+    monkeypatch.setattr(migrating, "steps_in", lambda _folder: broken)
     with pytest.raises(ReadModelError):
         migrate(connection)
     assert catalogue(connection, READ_MODEL) == before
