@@ -308,9 +308,12 @@ def test_what_is_somebody_elses_is_not_there(api_site: Site, window: Any, done: 
     assert eve.get("/hot.json").json()["rows"] == []
     assert eve.get("/savings.json").json()["hours"] == []
     assert eve.get("/partitions").status_code == 404
+    assert eve.get("/minutes.json").status_code == 404  # everybody's work
     assert "Partitions" not in eve.get("/jobs").text
     boss = window(api_site.person("boss", is_admin=True))
     assert {part["topic"] for part in boss.get("/partitions.json").json()["parts"]} >= {"claims", "facts", "work"}
+    hour = boss.get("/minutes.json").json()
+    assert (hour["source"], hour["ended"]["complete"] > 0, hour["trouble"]) == ("read model", True, "")
 
 
 def test_an_input_is_given_as_the_api_would(api_site: Site, window: Any, done: str) -> None:
