@@ -60,8 +60,8 @@ def test_what_is_archived_is_what_is_there(tmp_path):
         assert archived.genesis(place) == office.log.genesis(place)
     with pytest.raises(LogMismatch):
         archived.read(FACTS, archived.end(FACTS) + 1, 1)
-    assert archived.clone().wait({FACTS: 0}, 1) is True
-    assert archived.wait({FACTS: archived.end(FACTS)}, 1) is False
+    assert archived.clone().wait({FACTS: 0}, 1) == {FACTS}
+    assert archived.wait({FACTS: archived.end(FACTS)}, 1) == set()
 
 
 def test_nothing_can_be_written_into_it(tmp_path):
