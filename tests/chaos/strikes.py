@@ -77,7 +77,7 @@ def replace_coordinator(field: Field) -> str:
     """A coordinator is killed, and its next start finds nothing on its disk: it has what is shared, and the log."""
     resident = field.one("coordinator")
     with resident.lock:
-        resident.before_next = lambda: shutil.rmtree(resident.folder)
+        resident.before_next = lambda: _remove(resident.folder)
         return resident.name if resident.kill() else ""
 
 
@@ -136,6 +136,11 @@ def postgres_restarted(field: Field) -> str:
         os.kill(process_on(field.town.folder), signal.SIGKILL)
         assert field.town.postgres.start() == field.town.dsn
     return "postgres"
+
+
+def _remove(folder: Path) -> None:
+    with suppress(FileNotFoundError):  # it was killed before it had made it
+        shutil.rmtree(folder)
 
 
 def _send(processes: list[int], number: int) -> None:

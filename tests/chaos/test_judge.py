@@ -67,6 +67,15 @@ def test_what_came_while_the_log_was_read_off_is_left_for_the_next_time(broker: 
     assert [place for place, _ in in_order(broker, positions, {}, NOON, (NOON + 21) / 1000)] == [late]
 
 
+def test_a_genesis_that_was_written_once_more_asks_for_no_answer(broker: Broker) -> None:
+    place = Place(Topic.TASKS, 0)
+    broker.append([Append(place, "", encode(broker.genesis(place)))])
+    judge = Judge(broker)
+    assert judge.read(broker) == 1
+    judge.model.finish([])
+    assert judge.model.is_quiet()
+
+
 def test_a_start_without_a_grant_is_found(broker: Broker, tmp_path: Path) -> None:
     (tmp_path / "starts").write_text("node-a.0123456789abcdef zzzzz-ot0gb-000000000000000 1795000000.5\n")
     with pytest.raises(AssertionError, match=r"invariant 11: .*0123456789abcdef.* has no grant in the log"):

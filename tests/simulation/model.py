@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from schemas.codec import Undecodable, decode
 from schemas.facts import Answered
-from schemas.log import Cause
+from schemas.log import Cause, Genesis
 from schemas.reasons import Reason
 from schemas.settings import Forwarded, PureAssumed, RulesSet
 from schemas.topics import Topic
@@ -128,7 +128,7 @@ class Model:
             record = part.inputs[part.judged]
             if record.fresh and type(record.body) is Forwarded:
                 self._forwarded(part, record.body)
-            elif record.fresh:
+            elif record.fresh and type(record.body) is not Genesis:  # of which the first one counts
                 step = part.steps.get(part.judged)
                 if step is None or step.last < 0 or len(step.outputs) <= step.last:
                     return
