@@ -91,6 +91,15 @@ def test_what_is_no_backup_is_told_in_one_line_and_nothing_is_made_of_it(
     assert not (tmp_path / "data").exists()
 
 
+def test_a_store_that_is_elsewhere_is_saved_where_its_folder_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRUNCH_REUSE_STORE_URL", "https://keep.example.org")
+    assert run(["backup", str(tmp_path / "saved"), "--data-dir", str(tmp_path / "data")]) == REFUSED
+    assert "store.url: who serves content has it in a folder" in capsys.readouterr().err
+    assert not (tmp_path / "saved").exists()
+
+
 def test_a_disk_that_refuses_is_named_with_what_to_do(tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
     named = f"{tmp_path}: No space left on device: make room"
