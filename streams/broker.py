@@ -8,6 +8,7 @@ import base64
 import hashlib
 import importlib.util
 import os
+import random
 import shutil
 import signal
 import socket
@@ -31,6 +32,7 @@ JAVA = 17  # the oldest that Kafka 4 runs on
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 MAVEN_SECONDS = 600.0
+UNASSIGNED = range(20_000, 32_000)
 STARTED = b"Kafka Server started"
 
 PROPERTIES = """
@@ -230,11 +232,15 @@ def uuid() -> str:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of loopback that nobody listens on now, out of the range that systems give to those who name none.
+
+    A port of that range may be gone, to anybody's connection, before who asked for it listens there.
+    """
+    for port in random.sample(UNASSIGNED, 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise BrokerError(f"no port of 100 between {UNASSIGNED[0]} and {UNASSIGNED[-1]} is free on loopback")
 
 
 def find_java() -> str:

@@ -7,6 +7,7 @@ below. What can't be had is listed at the end and the run exits with 3; with CI=
 import os
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -25,11 +26,10 @@ NEEDED_BY_FIXTURE = {
     "python_image": "docker",
 }
 
-missing_needs = pytest.StashKey[dict[str, list[str]]]()
+MISSING = "missing"  # a property in the report of a test that was not tried: what it needs, and why that is not there
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[missing_needs] = {}
+def pytest_configure() -> None:
     # Asked to stop, we still end what we started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
@@ -47,7 +47,7 @@ def _needs_of(item: pytest.Item) -> list[str]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for name in _needs_of(item):
         if reason := provision.missing(name):
-            item.config.stash[missing_needs].setdefault(name, []).append(item.nodeid)
+            item.user_properties.append((MISSING, (name, reason)))
             pytest.skip(f"needs {name}: {reason}")
 
 
@@ -72,15 +72,24 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if config.stash[missing_needs]:
+def _missing(reporter: pytest.TerminalReporter) -> dict[tuple[str, str], int]:
+    """How many tests were not tried, by what they need and why. Other processes send us their reports alone."""
+    reports = [report for outcome in ("skipped", "failed") for report in reporter.stats.get(outcome, ())]
+    named = (value for report in reports for name, value in getattr(report, "user_properties", ()) if name == MISSING)
+    return Counter((what, why) for what, why in named)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    missing = _missing(terminalreporter)
+    if missing:
         terminalreporter.section("not tried here, for want of")
-    for name, tests in sorted(config.stash[missing_needs].items()):
-        terminalreporter.line(f"{name} ({len(tests)} tests): {provision.missing(name)}")
+    for (what, why), tests in sorted(missing.items()):
+        terminalreporter.line(f"{what} ({tests} tests): {why}")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if session.exitstatus == pytest.ExitCode.OK and session.config.stash[missing_needs]:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.exitstatus == pytest.ExitCode.OK and reporter and _missing(reporter):
         session.exitstatus = EXIT_SOMETHING_MISSING
 
 
@@ -133,6 +142,15 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory, authority: Authority)
     broker.start()
     yield broker
     broker.kill()  # in order, it would take leave of some thousand partitions
+
+
+@pytest.fixture(scope="session")
+def mortal_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    """A broker to kill and to freeze: it has few partitions to look after when it is started again."""
+    broker = LocalBroker(tmp_path_factory.mktemp("mortal-kafka"), jvm=["-XX:TieredStopAtLevel=1"])
+    broker.start()
+    yield broker
+    broker.kill()
 
 
 @pytest.fixture(scope="session")

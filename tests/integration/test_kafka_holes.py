@@ -9,7 +9,7 @@ from streams.broker import LocalBroker
 from streams.kafka import KafkaLog
 from streams.kafka_reader import AHEAD
 from streams.kafka_settings import NOTES
-from streams.log import Floor, LogError, LogUnreachable, Place
+from streams.log import Floor, LogError, Place
 from tests.support.kafkas import SOON, NewLog, operator_of
 from tests.support.logs import records, values
 
@@ -96,19 +96,6 @@ def test_end_marks_of_transactions_are_no_holes(new_log: NewLog) -> None:
     operator.produce_in_transaction(WHOLE, b"d", commit=False)
     assert log.wait({WHOLE: 6}, SOON)
     assert values(log, WHOLE) == [b"a", b"b", b"", b"c", b"d", b""]
-
-
-def test_a_floor_that_did_not_land_is_written_again(new_log: NewLog, kafka_broker: LocalBroker) -> None:
-    log = new_log(counts=COUNTS, patience=2.0)
-    log.move_floor("reader", WHOLE, Floor(1, "x", "log"))
-    log.append(records(WHOLE, b"a"))
-    kafka_broker.kill()
-    log.move_floor("reader", WHOLE, Floor(2, "y", "log"))
-    with pytest.raises(LogUnreachable):
-        log.append(records(WHOLE, b"b"))
-    kafka_broker.start()
-    log.move_floor("reader", WHOLE, Floor(2, "y", "log"))
-    assert log.floor("reader", WHOLE) == Floor(2, "y", "log")
 
 
 def test_a_partition_that_was_fetched_far_ahead_can_be_read_from_its_beginning(new_log: NewLog) -> None:

@@ -27,6 +27,12 @@ WHY = re.compile(
 )
 
 
+@pytest.fixture
+def kafka_broker(mortal_broker: LocalBroker) -> LocalBroker:
+    """In place of the one that all tests share."""
+    return mortal_broker
+
+
 def lose(broker: LocalBroker, log: KafkaLog, place: Place) -> None:
     """All records of a partition are gone from the disk; the broker does not run meanwhile."""
     folder = broker.log_file.parent / "log" / f"{log.settings.name(place.topic)}-{place.partition}"

@@ -20,6 +20,7 @@ from consumers.runners.relay import Relay, Target
 from coordinator import tasktoken
 from coordinator.purity import hashes_of
 from schemas.reasons import Failure
+from streams.broker import free_port
 from tests.support.apiserver import ApiServer, api_server
 from tests.support.attempts import Bench, ready
 
@@ -148,14 +149,9 @@ print("all")
 """.replace("\\\\", "\\")
 
 
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return str(server.getsockname()[1])
-
-
 @pytest.mark.parametrize("python", PYTHONS)
 def test_many_large_exchanges_at_once_under_any_python(tmp_path, api, python):
-    port = free_port()
+    port = str(free_port())
     with Relay({tmp_path / "api": api.target}):
         inner = [python, str(RELAY), f"{port}={tmp_path}/api", "--", sys.executable, "-c", ECHO, port]
         with subprocess.Popen(inner, stdout=subprocess.PIPE, start_new_session=True, text=True) as process:
