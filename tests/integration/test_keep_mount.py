@@ -170,6 +170,8 @@ def test_a_script_that_reads_below_the_mount_sees_what_its_user_may_read(api_sit
     done = scripts.ended(mona, scripts.job(mona, {"input": pdh}, script="below-the-mount")["uuid"])
     assert done["state"] == "Complete", _log_of(mona, done)
     assert run_sdk(mona, READ, done["output"]) == {"names.txt": "a/one.txt\ntwo.txt\n", "one.txt": "one\n"}
+    pure = scripts.ended(mona, scripts.job(mona, {"input": pdh}, script="below-the-mount", is_pure=True)["uuid"])
+    assert (pure["state"], pure["output"]) == ("Complete", done["output"])
     refused = scripts.ended(nina, scripts.job(nina, {"input": pdh}, script="below-the-mount")["uuid"])
     assert refused["state"] == "Failed"
     [task] = nina.get("job_tasks", filters=[["job_uuid", "=", refused["uuid"]]])["items"]
