@@ -37,7 +37,9 @@ def _mapped(path: Path) -> mmap.mmap:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.ftruncate(descriptor, _BYTES)
+        if os.fstat(descriptor).st_size < _BYTES:
+            # Room on the disk is taken now: where there is none later, writing to the memory would end us (SIGBUS).
+            os.pwrite(descriptor, bytes(_BYTES), 0)
         return mmap.mmap(descriptor, _BYTES)
     finally:
         os.close(descriptor)
