@@ -198,15 +198,16 @@ def test_what_can_not_be_asked(connection: Connection, resource: str, given: lis
 
 def test_a_task_is_found_by_its_jobs_attributes(connection: Connection, scripts: Scripts) -> None:
     tasks, jobs = RESOURCES["job_tasks"], RESOURCES["jobs"]
-    everything = answered(connection, tasks, ["uuid", "like", "%"])
-    assert everything
+    before = answered(connection, tasks, ["uuid", "like", "%"])
     ours = answered(connection, tasks, ["job.script_version", "=", scripts.commit])
     others = answered(connection, tasks, ["job.script_version", "!=", scripts.commit])
-    assert ours
-    assert sorted([*ours, *others]) == sorted(everything)
-    assert answered(connection, tasks, ["job.script_version", "=", "0" * 40]) == []
     failed = answered(connection, tasks, ["job.state", "=", "Failed"])
+    after = answered(connection, tasks, ["uuid", "like", "%"])
+    assert ours
     assert failed
-    assert set(failed) < set(everything)
+    assert set(ours).isdisjoint(others)
+    assert set(before) <= {*ours, *others} <= set(after)
+    assert set(failed) < set(after)
+    assert answered(connection, tasks, ["job.script_version", "=", "0" * 40]) == []
     below = answered(connection, jobs, ["parent_job.state", "=", "Failed"])
     assert below == failed
