@@ -5,16 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.jobs import Jobs
 from gateway.people import user_set
 from schemas.codec import encode
-from schemas.tasks import JobCancelled
+from schemas.spec import JobSpec
+from schemas.tasks import JobAssembled, JobCancelled, JobSubmitted
 from schemas.topics import Topic
 from streams.admin import EMBEDDED
+from streams.checkpoints import MemoryCheckpoints
 from streams.log import Append, Place
+from streams.loop import Runner
 from streams.memory import MemoryLog
 from streams.routes import Routes, key_of
 from tests.chaos.judge import Judge, in_order, true_time
 from tests.chaos.town import BROKER_JUMP
+from tests.support.office import spec
 
 NOON = 1_795_000_000_000
 JUMPS = (0, BROKER_JUMP * 1000, -BROKER_JUMP * 1000)
@@ -73,6 +78,22 @@ def test_a_genesis_that_was_written_once_more_asks_for_no_answer(broker: Broker)
     judge = Judge(broker)
     assert judge.read(broker) == 1
     judge.model.finish([])
+    assert judge.model.is_quiet()
+
+
+def test_a_cancelled_job_gets_its_log_afterwards_once(broker: Broker) -> None:
+    root, log = "zzzzz-8i9sb-000000000000000", "d41d8cd98f00b204e9800998ecf8427e+0"
+    owner = user_set("ada").user
+    assembled = JobAssembled(root=root, output="", log=log)
+    asked = JobSubmitted(root=root, owner=owner, request=root, spec=JobSpec(task=spec()))
+    for body in (asked, JobCancelled(root=root), assembled, assembled):
+        place = broker.say(Topic.TASKS, body, NOON)
+    runner = Runner(broker, Jobs, place.partition, MemoryCheckpoints())
+    while runner.poll():
+        pass
+    judge = Judge(broker)
+    judge.read(broker)
+    assert judge.model.fired["cancelled job's log"] == 1
     assert judge.model.is_quiet()
 
 

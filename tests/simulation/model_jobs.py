@@ -49,6 +49,7 @@ class Tree:
         self.parameters = spec.parameters
         self.policy = {name: getattr(spec.task, name) for name in POLICY}
         self.state = "queued"
+        self.is_logged = False  # a cancelled job gets its log afterwards, once
         self.tasks: dict[str, Task] = {}
         self.history: t.JobImported | None = None
         self.pasts: dict[str, t.TaskImported] = {}
@@ -119,6 +120,11 @@ class JobsModel:
     # --- Jobs -----------------------------------------------------------------------------------------------------
 
     def _job(self, tree: Tree, fact: f.JobChanged) -> None:
+        if tree.state == fact.state == "cancelled" and isinstance(self._record, t.JobAssembled):
+            self._must(4, fact.log and not tree.is_logged, "a cancelled job is told of again, and not of its log")
+            tree.is_logged = True
+            self.fired["cancelled job's log"] += 1
+            return
         self._must(4, tree.is_open, f"a job that is {tree.state} became {fact.state}")
         open_tasks = [uuid for uuid, task in tree.tasks.items() if task.is_open]
         self._must(8, not (fact.state in ("assembling", "complete") and open_tasks), f"{open_tasks} are still open")
