@@ -26,6 +26,7 @@ from tests.simulation.sight import Broken
 START = 300.0  # seconds within which the first job is complete, before anything strikes
 SETTLE = 180.0  # seconds within which everything has to end after the last strike
 PAUSE = 2.0  # seconds between two strikes by one hand
+IDLE = "never struck while work was in flight"
 LOOK_EVERY = 10.0  # seconds between two looks at the log, if it is only kept
 LOOK_HASTILY = 4.0  # the same, if somebody waits for what there is to be found
 
@@ -188,7 +189,7 @@ class Run:
         for name in self._nemeses.names:
             self.report.strikes.setdefault(name, (0, 0))
         if not self.report.mutant:
-            self.report.wrong += [f"{name} never struck while work was in flight" for name in self.report.idle()]
+            self.report.wrong += [f"{name} {IDLE}" for name in self.report.idle()]
 
     def _look_at_processes(self) -> None:
         ends: Counter[str] = Counter()
