@@ -242,11 +242,12 @@ def _acknowledge_state_first(runner: Any) -> None:
 
 def _start_at_the_checkpoint(log: Any, reader: str, place: Any, routes: Any, checkpoints: Any, rules: int) -> Any:
     start = _FIND_START(log, reader, place, routes, checkpoints, rules)
-    newest = next((one for one in checkpoints.load(place) if one.rules <= rules), None)
+    newest = next((one for one in checkpoints.load(place) if one.header.rules <= rules), None)
     if newest is None:
         return start
+    kept = newest.header
     return start._replace(
-        offset=newest.offset, digest=newest.digest, marks=dict(newest.marks), state=newest, floor=newest.offset
+        offset=kept.offset, digest=kept.digest, marks=dict(kept.marks), state=newest, floor=kept.offset
     )
 
 
