@@ -2,12 +2,16 @@
 
 import os
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import orjson
 import pytest
 
+from streams.admin import EMBEDDED
 from streams.broker import LocalBroker
+from streams.kafka import KafkaLog
+from streams.kafka_settings import KafkaSettings
 from tests.support.crunch import Crunch, Done, one_line
 from tests.support.postgres import dsn, postgres_server
 from tests.support.procs import commands
@@ -95,6 +99,8 @@ def test_a_log_in_kafka_goes_on_in_other_topics_and_then_with_another_postgres(
     crunch: Crunch, tmp_path: Path, kafka_broker: LocalBroker, dsn: str
 ) -> None:
     here = {**crunch.settings, "kafka.servers": kafka_broker.servers, "kafka.prefix": "backup-of."}
+    with closing(KafkaLog(KafkaSettings(servers=kafka_broker.servers, prefix="backup-of.", patience=60.0))) as log:
+        log.create(EMBEDDED)  # few partitions, and no haste: the broker has others to look after
     first = Crunch(crunch.home, crunch.data, here)
     with first.up():
         done = first.submit(job(first, JOB, word="one"))
