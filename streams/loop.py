@@ -92,7 +92,7 @@ class Runner:
     def _begin(self, machine: MachineType, start: Start) -> None:
         self.machine = self._keeper.begin(machine, start.state)
         self.position = start.offset
-        self.floor = start.floor
+        self.floor, self._floor_digest = start.floor[:2] if start.floor else (0, "")
         self._last: bytes | str = start.digest
         self._marks = start.marks
 
@@ -120,10 +120,17 @@ class Runner:
             self.checkpoint()
 
     def _take_batch(self, limit: int) -> int:
+        ahead = max(self.floor - self.position, 0)
+        if ahead:
+            self._check_end()
         batch = self._read(limit)
         if batch:
             self._usable = False
-            self._take_all(batch)
+            if ahead:
+                self._take_all(batch[:ahead])
+                self._check_floor(Floor(self.floor, self._floor_digest, self._log_id))
+            if len(batch) > ahead:
+                self._take_all(batch[ahead:] if ahead else batch)
             self._acknowledge()
             self._usable = True
             self.taken += len(batch)
@@ -137,6 +144,21 @@ class Runner:
         self._check_same(before[0])
         # A read may be short: that it ended with the record before says nothing of those that follow.
         return before[1:] or self._log.read(self.place, self.position, limit)
+
+    def _check_end(self) -> None:
+        """See that the log still holds what leads to the floor, which others reached."""
+        end = self._log.end(self.place)
+        if end < self.floor:
+            raise LogMismatch(
+                f"{self.place} ends at {end}, the floor of {self.reader} is at {self.floor}: the log was truncated;"
+                f" {REMEDY}"
+            )
+
+    def _check_floor(self, floor: Floor) -> None:
+        """Where we stand at the floor, we have read what those who moved it had."""
+        differs = floor.offset == self.position and floor.digest != self._digest()
+        if floor.log_id != self._log_id or differs:
+            raise LogMismatch(f"the floor of {self.reader} is not of {self.place} as it was read: {REMEDY}")
 
     def _look_back(self) -> None:
         """See that the log still holds what was read, without reading on."""
@@ -233,11 +255,9 @@ class Runner:
 
     def _follow(self, standby: Following, floor: Floor) -> None:
         """Somebody else has raised the floor."""
-        differs = floor.offset == self.position and floor.digest != self._digest()
-        if floor.log_id != self._log_id or differs:
-            raise LogMismatch(f"the floor of {self.reader} is not of {self.place} as it was read: {REMEDY}")
+        self._check_floor(floor)
         self.following = True
-        self.floor = floor.offset
+        self.floor, self._floor_digest = floor.offset, floor.digest
         standby.hand.drop(self.floor)
         standby.watch.moved()
 

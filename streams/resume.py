@@ -18,13 +18,13 @@ REMEDY = "restore the log from a backup, or start over with a new one"
 
 
 class Start(NamedTuple):
-    """State before `offset`, none at the beginning; digest of the record before it; first offset to emit for."""
+    """State before `offset`, none at the beginning; digest of the record before it; the floor, if there is one."""
 
     offset: int
     digest: str
     marks: Marks
     state: Saved | None
-    floor: int
+    floor: Floor | None
 
 
 class Loads(Protocol):
@@ -48,10 +48,10 @@ def find_start(log: Log, reader: str, place: Place, routes: Routes, checkpoints:
         header = saved.header
         _check_checkpoint(log, place, routes, header)
         if header.offset <= emit_from and header.rules <= rules:
-            return Start(header.offset, header.digest, dict(header.marks), saved, emit_from)
+            return Start(header.offset, header.digest, dict(header.marks), saved, floor)
     if log.start(place) > 0:
         raise LogMismatch(f"{place} is trimmed to {log.start(place)} and no checkpoint can be used: {REMEDY}")
-    return Start(0, "", {}, None, emit_from)
+    return Start(0, "", {}, None, floor)
 
 
 def _check_checkpoint(log: Log, place: Place, routes: Routes, checkpoint: Header) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.topics import Topic
 from streams.faults import Delayed, Duplicated, Fault, FaultyLog, Gap, LostAck, Partial, Refused
-from streams.log import Append, LogUnreachable, Place
+from streams.log import Append, Floor, LogUnreachable, Place
 from streams.loop import MachineType, Runner
 from streams.marks import Marks
 from streams.resume import Start
@@ -159,7 +159,8 @@ class CheckpointForFloor(Runner):
     def _begin(self, machine: MachineType, start: Start) -> None:
         newest = next(self._keeper.load(self.place), None)
         if newest is not None:
-            start = Start(newest.offset, newest.digest, dict(newest.marks), newest, floor=newest.offset)
+            floor = Floor(newest.offset, newest.digest, newest.log_id)
+            start = Start(newest.offset, newest.digest, dict(newest.marks), newest, floor)
         super()._begin(machine, start)
 
 

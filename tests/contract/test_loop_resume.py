@@ -12,6 +12,7 @@ from schemas.topics import Topic
 from streams.checkpoints import Checkpoint, MemoryCheckpoints
 from streams.faults import recreate, truncate
 from streams.log import Append, Floor, LogMismatch, Place
+from streams.loop import Runner
 from streams.memory import Partition
 from streams.resume import digest_at
 from tests.support.log_world import COUNTS, World, append, finish, request
@@ -172,6 +173,33 @@ def test_a_log_cut_off_under_a_running_runner_and_grown_again_stops_it() -> None
     append(world.log, Topic.CLAIMS, *(request(number, same=1) for number in range(40, 60)))
     with pytest.raises(LogMismatch, match=r"claims/0 has another record at .* has grown again"):
         runner.poll()
+
+
+def below_the_floor(world: World) -> Runner:
+    """A runner that has read two records where another has done them all."""
+    runner = finish(world.runner()) and world.runner(checkpoints=MemoryCheckpoints())
+    assert runner.poll(2) == 2
+    assert 2 < runner.floor == world.log.end(PLACE)
+    return runner
+
+
+def test_a_log_cut_off_between_a_runner_and_the_floor_stops_it() -> None:
+    world = World(requests(12))
+    runner = below_the_floor(world)
+    truncate(world.log, PLACE, 3)
+    with pytest.raises(LogMismatch, match=r"claims/0 ends at 3, the floor of claims-machine is at \d+: .* truncated"):
+        runner.poll()
+
+
+def test_a_log_cut_off_between_a_runner_and_the_floor_and_grown_again_stops_it_before_it_says_anything() -> None:
+    world = World(requests(12))
+    runner = below_the_floor(world)
+    truncate(world.log, PLACE, 3)
+    append(world.log, Topic.CLAIMS, *(request(number, same=1) for number in range(40, 60)))
+    assert runner.floor < world.log.end(PLACE)
+    with pytest.raises(LogMismatch, match="the floor of claims-machine is not of claims/0 as it was read"):
+        runner.poll()
+    assert runner.emitted == 0
 
 
 def test_a_runner_goes_on_where_everything_before_it_was_trimmed() -> None:

@@ -31,7 +31,7 @@ from schemas.reasons import Reason
 from schemas.tasks import TaskCreated
 from schemas.work import Alive
 from streams.faults import FaultyLog
-from streams.log import LogUnreachable
+from streams.log import Floor, LogUnreachable
 
 _SUCCEED = claims_exit._succeed
 _WAIT, _DECIDE_AMONG = claims_decide._wait, claims_decide._decide_among
@@ -246,9 +246,8 @@ def _start_at_the_checkpoint(log: Any, reader: str, place: Any, routes: Any, che
     if newest is None:
         return start
     kept = newest.header
-    return start._replace(
-        offset=kept.offset, digest=kept.digest, marks=dict(kept.marks), state=newest, floor=kept.offset
-    )
+    at = Floor(kept.offset, kept.digest, kept.log_id)
+    return start._replace(offset=at.offset, digest=at.digest, marks=dict(kept.marks), state=newest, floor=at)
 
 
 def checkpoint_taken_for_floor() -> AbstractContextManager[Any]:
