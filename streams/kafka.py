@@ -247,14 +247,19 @@ class KafkaLog:
     def _read_genesis(self, described: dict[Topic, Described]) -> dict[Place, Genesis]:
         """Each partition's Genesis, as the log holds it, or as it was kept when that was trimmed."""
         counts = {place: one.partitions for topic, one in described.items() for place in _places(topic, one.partitions)}
-        starts = self._starts(counts)
+        starts = {place: start for place, (start, _) in self._all_bounds(counts).items()}
         values = {place: self._kept(described[place.topic], place) for place, start in starts.items() if start > 0}
         whole = [place for place, start in starts.items() if start == 0]
         values |= self._firsts(whole, min(GENESIS_SECONDS, self.settings.patience))
-        unborn = {place: counts[place] for place in whole if place not in values}
-        if unborn:  # who made these topics died before it came to this
-            self._begin(unborn)
-            values |= self._firsts(list(unborn), self._shared.cluster.patience)
+        unread = [place for place in whole if place not in values]
+        if unread:
+            # Where nothing is, who made these topics died before it came to this; elsewhere the broker is slow.
+            unborn = {place: counts[place] for place, (_, end) in self._all_bounds(unread).items() if end == 0}
+            if unborn:
+                self._begin(unborn)
+            values |= self._firsts(unread, self._shared.cluster.patience)
+        if missing := [place for place in counts if place not in values]:
+            raise self._shared.cluster.health.unreachable(f"the first record of {missing[0]} can't be read")
         return {place: read_genesis(place, values[place]) for place in counts}
 
     def _kept(self, described: Described, place: Place) -> bytes:
@@ -270,10 +275,10 @@ class KafkaLog:
         finally:
             reader.close()
 
-    def _starts(self, places: Iterable[Place]) -> dict[Place, int]:
+    def _all_bounds(self, places: Iterable[Place]) -> dict[Place, tuple[int, int]]:
         named = {place: TopicPartition(self.settings.name(place.topic), place.partition) for place in places}
         bounds = self._shared.cluster.bounds(named.values())
-        return {place: bounds[partition][0] for place, partition in named.items()}
+        return {place: bounds[partition] for place, partition in named.items()}
 
     def _begin(self, places: dict[Place, int]) -> None:
         """Write the Genesis of partitions that were just made: each with the number that its topic has."""
@@ -287,8 +292,7 @@ class KafkaLog:
             )
 
     def _bounds(self, place: Place) -> tuple[int, int]:
-        partition = TopicPartition(self.settings.name(place.topic), place.partition)
-        return self._shared.cluster.bounds([partition])[partition]
+        return self._all_bounds([place])[place]
 
     def _make_reader(self, ours: Mapping[str, Any] = SPARSE) -> Reader:
         shared = self._shared

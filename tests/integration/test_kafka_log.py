@@ -95,6 +95,17 @@ def test_who_makes_topics_and_dies_before_their_genesis_is_helped_out(new_log: N
     assert again.end(WORK) == 1
 
 
+def test_a_genesis_that_is_not_read_in_time_is_not_written_again(
+    new_log: NewLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = new_log(counts=FEW)
+    genesis = log.genesis(WORK)
+    monkeypatch.setattr("streams.kafka.GENESIS_SECONDS", 0.0)
+    again = new_log(log.settings, FEW)
+    assert again.genesis(WORK) == genesis
+    assert again.end(WORK) == 1
+
+
 def test_a_topic_that_begins_with_something_else_is_refused(new_log: NewLog) -> None:
     log = new_log(counts={topic: 1 for topic in Topic if topic is not Topic.WORK})
     operator = operator_of(log)
