@@ -132,10 +132,12 @@ class LocalBroker:
 
     def freeze(self) -> None:
         """Stop its clock: it holds its connections and answers nobody (SIGSTOP)."""
+        assert self.pid, "it does not run"  # 0 would be ourselves
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on (SIGCONT)."""
+        assert self.pid, "it does not run"
         os.kill(self.pid, signal.SIGCONT)
 
     def __enter__(self) -> "LocalBroker":
@@ -217,8 +219,9 @@ class LocalBroker:
             return
         assert self._guard.stdin is not None
         if self._guard.poll() is None and self.pid:
-            os.kill(self.pid, how)
-            os.kill(self.pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # it has just ended by itself, and its guard is about to
+                os.kill(self.pid, how)
+                os.kill(self.pid, signal.SIGCONT)
         with suppress(subprocess.TimeoutExpired):
             self._guard.wait(STOP_SECONDS)
         self._guard.stdin.close()  # which ends what is still there

@@ -27,7 +27,7 @@ def main() -> int:
         "--mutants", nargs="*", choices=sorted(MUTATIONS), metavar="NAME", help="those of a name, or all"
     )
     parser.add_argument("--runner", choices=("bubblewrap", "docker"), default="bubblewrap", help="of the tasks")
-    parser.add_argument("--settle", type=float, default=SETTLE, help="seconds within which everything has to end")
+    parser.add_argument("--settle", type=float, default=SETTLE, help="seconds within which one more job has to end")
     known = sorted([*NEMESES, *ON_CONTAINERS, *SAYS])
     parser.add_argument("--only", nargs="+", choices=known, default=None, metavar="NEMESIS", help=", ".join(known))
     options = parser.parse_args()

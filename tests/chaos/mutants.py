@@ -2,7 +2,8 @@
 
 Each mutation has a trial, in which what its real rule is there for happens often. The same trial without any mutation
 comes first and has to be clean: else what is found under the mutation might be the trial's own doing. And only what the
-audit, the model or the count from outside found counts: that a process ended, or that a run broke, is not enough.
+audit, the model or the count from outside found counts: that a run broke is not enough. Where a process ended as nobody
+foresaw, nothing counts: what was found then may follow from an error of the mutation's own.
 """
 
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.chaos.run import Run
+from tests.chaos.run import UNFORESEEN, Run
 from tests.chaos.storm import FICKLE
 
 SETTLE = 90.0  # seconds within which all has to end, and within which the first job has to
@@ -69,14 +70,19 @@ class Verdict(NamedTuple):
         return [line for line in self.wrong if line.startswith(FOUND_BY)]
 
     @property
+    def unforeseen(self) -> list[str]:
+        """What is told of processes that ended as nobody foresaw."""
+        return [line for line in self.wrong if UNFORESEEN in line]
+
+    @property
     def is_right(self) -> bool:
-        """Whether the mutation was caught; without one: whether nothing was found at all."""
-        return bool(self.found) if self.mutant else not self.wrong
+        """Whether the mutation was caught, and broke no process; without one: whether nothing was found at all."""
+        return bool(self.found) and not self.unforeseen if self.mutant else not self.wrong
 
     def line(self) -> str:
         """For people."""
         said = ("NOT CAUGHT", "caught") if self.mutant else ("NOT CLEAN", "clean")
-        told = (self.found or self.wrong)[:1]
+        told = (self.unforeseen or self.found or self.wrong)[:1]
         name = self.mutant or f"without any: {self.trial}"
         return f"{said[self.is_right]:<10} {name:<36} {self.seconds:>4.0f} s  {''.join(told)[:160]}"
 

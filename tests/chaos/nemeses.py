@@ -79,12 +79,12 @@ class Nemeses:
             thread.start()
 
     def stop(self) -> None:
-        """Let go of everything; raises what a strike failed with."""
+        """Let go of everything. Raises AssertionError for what a strike failed with."""
         self._field.ending.set()
         for thread in self._threads:
             thread.join()
         if self.failure is not None:
-            raise self.failure
+            raise AssertionError(f"a hand failed: {self.failure!r}") from self.failure
 
     def _run(self) -> None:
         try:

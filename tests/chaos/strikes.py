@@ -133,7 +133,9 @@ def fill(field: Field, ballast: Path, seconds: float) -> None:
 def postgres_restarted(field: Field) -> str:
     """kill -9 of Postgres's first process, and a new start."""
     with field.alone("postgres"):
-        os.kill(process_on(field.town.folder), signal.SIGKILL)
+        process = process_on(field.town.folder)
+        assert process, "Postgres does not run"  # 0 would be ourselves
+        os.kill(process, signal.SIGKILL)
         assert field.town.postgres.start() == field.town.dsn
     return "postgres"
 

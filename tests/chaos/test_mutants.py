@@ -4,7 +4,10 @@ import pytest
 
 from tests.chaos.mutants import LEFT_OUT, TRIALS, TRIED_IN, Verdict
 from tests.chaos.nemeses import NEMESES
+from tests.chaos.run import UNFORESEEN
 from tests.support.mutations import MUTATIONS
+
+ENDED = f"standby {UNFORESEEN}: crunch-reuse: unexpected KeyError: 7"
 
 
 def test_each_mutation_is_tried_or_left_out_for_a_reason() -> None:
@@ -17,11 +20,13 @@ def test_each_mutation_is_tried_or_left_out_for_a_reason() -> None:
     ("mutant", "wrong", "is_right", "said"),
     [
         ("gaps", ["audit: claims/0 7: not there"], True, "caught"),
-        ("gaps", ["standby stopped: unexpected", "invariant 10: 1 job has not ended"], True, "caught"),
-        ("gaps", ["standby stopped: unexpected"], False, "NOT CAUGHT"),
+        ("gaps", ["a hand failed: no room", "invariant 10: 1 job has not ended"], True, "caught"),
+        ("gaps", ["invariant 10: 1 job has not ended", ENDED], False, "NOT CAUGHT"),
+        ("gaps", ["a hand failed: no room"], False, "NOT CAUGHT"),
         ("gaps", [], False, "NOT CAUGHT"),
         ("", [], True, "clean"),
-        ("", ["standby stopped: unexpected"], False, "NOT CLEAN"),
+        ("", [ENDED], False, "NOT CLEAN"),
+        ("", ["a hand failed: no room"], False, "NOT CLEAN"),
     ],
 )
 def test_only_what_the_topics_say_counts_against_a_mutation_and_anything_against_the_real_rules(

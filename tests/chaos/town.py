@@ -45,7 +45,7 @@ class Broker(LocalBroker):
 
     def _wait_until_started(self, begin: int) -> None:
         # Between sessions, and each process of the town has its own, Linux looks at this and not at their niceness.
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended, which is told below
             Path(f"/proc/{self.pid}/autogroup").write_text(str(FAVOUR))
         super()._wait_until_started(begin)
 

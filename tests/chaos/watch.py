@@ -12,6 +12,21 @@ from streams.log import Log, LogError, Place
 ENDED = ("complete", "failed", "cancelled")
 
 
+class Patience:
+    """Lasts for so many seconds, and begins anew whenever there is less left: a busy machine is slow, not stuck."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._least: int | None = None
+        self._since = 0.0
+
+    def lasts(self, left: int, now: float) -> bool:
+        """Whether to go on waiting. `left`: of what is waited for. `now`: seconds of any clock."""
+        if self._least is None or left < self._least:
+            self._least, self._since = left, now
+        return now < self._since + self._seconds
+
+
 class Watch:
     """Jobs by their last state, as the facts have it. `opened` opens the log anew."""
 
@@ -30,10 +45,10 @@ class Watch:
         return [root for root in roots if self.states.get(root) not in ENDED]
 
     def until_ended(self, roots: list[str], seconds: float) -> list[str]:
-        """Those that have still not ended after so long; empty as soon as all have."""
-        end = time.monotonic() + seconds
+        """Those that have not ended when none has for so long; empty as soon as all have."""
+        patience = Patience(seconds)
         with self._changed:
-            while (left := self.open_jobs(roots)) and time.monotonic() < end:
+            while (left := self.open_jobs(roots)) and patience.lasts(len(left), time.monotonic()):
                 self._changed.wait(0.5)
         return left
 

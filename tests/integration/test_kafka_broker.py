@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import streams.broker
 from schemas.topics import Topic
 from streams.broker import BrokerError, LocalBroker, fetch_jars, find_java
 from streams.kafka import KafkaLog
@@ -44,6 +45,18 @@ def test_a_guard_says_how_the_program_ended() -> None:
     assert guard.wait(SOON) == 7
     assert guard.stdin
     guard.stdin.close()
+
+
+def test_a_broker_that_has_just_ended_by_itself_can_be_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(streams.broker, "STOP_SECONDS", 0.0)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    broker = LocalBroker(tmp_path)
+    broker._guard, broker.pid = subprocess.Popen(["cat"], stdin=subprocess.PIPE), ended.pid  # a guard that is slow
+    broker.kill()
+    assert broker.pid == 0
+    with pytest.raises(AssertionError, match="it does not run"):
+        broker.freeze()
 
 
 def test_missing_java_and_missing_maven_are_said_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import subprocess
 import threading
 from pathlib import Path
 
-START_SECONDS = 60
-STOP_SECONDS = 30
+START_SECONDS = 180
+STOP_SECONDS = 120  # it gives its containers fifteen, and a busy machine makes more of them
 # Also where an ordinary user's PATH does not look, and root's does not after a plain `su`.
 PROGRAMS = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -100,7 +100,7 @@ class LocalEngine:
     def _unmount(self) -> None:
         """The engine leaves the host's network mounted there, once a container has used it."""
         mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-        for place in mounted:
+        for place in reversed(mounted):  # what stands in another one first
             if place.startswith(f"{self._folder}/"):
                 subprocess.run(["umount", "--lazy", place], check=True)
 
