@@ -2,7 +2,7 @@
 
 uvicorn bounds the pause after a reply, and nothing else: a connection that never says what it wants, says it a byte at
 a time or without end, or does not read what it asked for would stay. Bodies have bounds of their own where they are
-read.
+read; what may follow them (trailers, which uvicorn keeps as it keeps headers) is bounded as heads are.
 """
 
 import asyncio
@@ -12,14 +12,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 class Patient(HttpToolsProtocol):
     """HTTP with an end to waiting. `head`: seconds for a request's head to come whole, from the connection or from its
-    first byte on; `most`: its bytes; `unread`: seconds for a client to read on, where a reply waits for that."""
+    first byte on; `most`: its bytes, and those of trailers; `unread`: seconds for a client to read on, where a reply
+    waits for that."""
 
     head = 20.0
     most = 2**16
     unread = 60.0
     _waiting: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
-    _said: int | None = None  # bytes of a head that is not whole, less those of the packet that it began in
+    _has_come_on = False  # whether a packet began or ended a head, or held some of a body
+    _said = 0  # bytes of all packets since the last that did
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """It is expected to say something."""
@@ -28,13 +30,12 @@ class Patient(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Wait for more while that is not yet a request."""
-        said = self._said
+        self._has_come_on = False
         super().data_received(data)
-        if said is not None and self._said is not None:
-            self._said = said + len(data)
-            if self._said > self.most:
-                self.give_up()
-                return
+        self._said = 0 if self._has_come_on else self._said + len(data)
+        if self._said > self.most:
+            self.give_up()
+            return
         is_asked = bool(self.cycle) and not self.cycle.response_complete  # there is none before the first request
         if is_asked and self._waiting is not None:
             self._waiting.cancel()
@@ -45,12 +46,17 @@ class Patient(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
-        self._said = 0
+        self._has_come_on = True
 
     def on_headers_complete(self) -> None:
         """It is whole."""
-        self._said = None
+        self._has_come_on = True
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of what follows it."""
+        self._has_come_on = True
+        super().on_body(body)
 
     def on_response_complete(self) -> None:
         """From here on uvicorn waits, until there is a byte of the next request."""

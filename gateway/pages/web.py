@@ -1,20 +1,20 @@
 """The pages' routes: each page as HTML, as `.json` and as a live stream; forms; files."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 import orjson
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway.api.app import body_of, token_of
-from gateway.api.errors import ApiError
+from gateway.api.errors import ApiError, invalid
 from gateway.api.service import Caller, Service
 from gateway.pages import age, downloads, forms, guard, minutes, operating, render, views
 from gateway.pages.fleet import Fleet
@@ -29,6 +29,7 @@ from readmodel.sight import sight
 VIEWS = (*views.VIEWS, *operating.VIEWS, minutes.PAGE)
 STATIC = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 FORM_BYTES = 16 * 1024
+FORM_FIELDS = 20
 TRIES, EVERY = 8, 15.0  # tries to sign in at once, and seconds until there is one more
 LOOKS, LOOK_EVERY = 300, 1 / 30  # the same of pages, their JSON and files, for each token
 LIVE_TROUBLE = "the page can't be made anew now"
@@ -237,8 +238,8 @@ def _guarded(endpoint: Endpoint, *, as_json: bool = False) -> Endpoint:
     async def answer(asked: Request) -> Response:
         try:
             response = await endpoint(asked)
-        except asyncio.CancelledError:
-            raise
+        except ClientDisconnect:
+            return Response(status_code=499)  # nobody reads it
         except Exception as error:  # noqa: BLE001 # the last handler: it is told to the visitor, and to the log
             response = await run_in_threadpool(guard.failed, asked, error, as_json=as_json)
         return guard.guarded(response)
@@ -260,10 +261,11 @@ def _static(name: str, kind: str) -> Endpoint:
 
 
 async def _fields(asked: Request) -> dict[str, str]:
-    from urllib.parse import parse_qsl
-
     raw = await body_of(asked, FORM_BYTES)
-    return dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20))
+    try:
+        return dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=FORM_FIELDS))
+    except ValueError as error:
+        raise invalid(f"a form here has at most {FORM_FIELDS} fields") from error
 
 
 def own_path(text: str) -> str:

@@ -47,6 +47,10 @@ async def _hello(_: Request) -> PlainTextResponse:
     return PlainTextResponse("hello")
 
 
+async def _size(asked: Request) -> PlainTextResponse:
+    return PlainTextResponse(str(len(await asked.body())))
+
+
 async def _large(_: Request) -> StreamingResponse:
     return StreamingResponse(b"x" * 2**16 for _ in range(LARGE // 2**16))
 
@@ -56,7 +60,7 @@ def serving(folder: Path, protocol: type[Patient] = Hasty) -> Iterator[tuple[int
     """A server, soon out of patience if nothing else is said: its port, and what trusts it."""
     listening = bound("127.0.0.1", 0)
     made, key = certificate(folder, "127.0.0.1")
-    app = Starlette(routes=[Route("/", _hello), Route("/large", _large)])
+    app = Starlette(routes=[Route("/", _hello), Route("/size", _size, methods=["PUT"]), Route("/large", _large)])
     server = Server(app, listening, made, key, protocol)
     port = int(address_of(listening).rpartition(":")[2])
     thread = threading.Thread(target=server.run)
@@ -121,6 +125,23 @@ def test_who_says_a_head_without_end_is_hung_up_on(tmp_path: Path) -> None:
         talk.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
         with pytest.raises((ConnectionError, ssl.SSLError)):
             talk.sendall(line * 10_000)
+
+
+def test_who_says_trailers_without_end_is_hung_up_on(tmp_path: Path) -> None:
+    with serving(tmp_path, Terse) as (port, trusting), connected(port, trusting) as talk:
+        talk.sendall(b"PUT /size HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            talk.sendall(b"X-More: y\r\n" * 1_000_000)
+
+
+def test_who_says_much_in_small_parts_is_heard(tmp_path: Path) -> None:
+    parts = 2 * Terse.most // 100
+    with serving(tmp_path, Terse) as (port, trusting), connected(port, trusting) as talk:
+        talk.sendall(b"PUT /size HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(parts):
+            talk.sendall(b"1\r\nx\r\n" * 100)
+        talk.sendall(b"0\r\nX-Last: y\r\n\r\n")
+        assert read_to_the_end(talk).endswith(b"\r\n\r\n%d" % (100 * parts))
 
 
 def test_what_is_asked_at_once_is_answered_in_order(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_signing_out_ends_the_session_wherever_its_cookie_is(api_site: Site, win
 # --- Forms ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("origin", [None, "https://evil.example", "null", "http://127.0.0.1"])
+@pytest.mark.parametrize("origin", [None, "https://evil.example", "https://[", "null", "http://127.0.0.1"])
 def test_a_form_that_another_site_sent_does_nothing(api_site: Site, window: Any, done: str, origin: str | None) -> None:
     one = window(api_site.person("pia"))
     answered = one.post(f"/jobs/{done}/cancel", origin=origin, mark="")

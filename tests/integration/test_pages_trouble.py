@@ -1,6 +1,8 @@
 """Pages while something is away: projector, Postgres, live views. Each says what it knows, and how old that is."""
 
+import asyncio
 import json
+import logging
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 import requests
+from starlette.applications import Starlette
 
 from consumers.projector import Projector
 from gateway.api.assemble import Api
@@ -20,6 +23,7 @@ from gateway.api.server import bound
 from gateway.api.service import TaskRules
 from gateway.folders import Folders
 from gateway.pages.limit import Limit
+from gateway.pages.web import FORM_FIELDS
 from gateway.people import user_set
 from readmodel import registry
 from readmodel.connection import connect
@@ -140,6 +144,33 @@ def test_pages_are_limited_for_each_token(stage: Stage, monkeypatch: pytest.Monk
     assert [answered.status_code for answered in answers] == [200, 200, 429]
     assert int(answers[2].headers["retry-after"]) > 3000
     assert "Too many pages were asked for with this token" in stage.get("/jobs").text
+
+
+def test_a_form_with_too_many_fields_is_refused(stage: Stage) -> None:
+    url, fields = f"https://{stage.api.address}", {f"field {number}": "" for number in range(FORM_FIELDS + 1)}
+    sent = {"headers": {"Origin": url}, "verify": str(stage.certificate), "timeout": 60}
+    answered = requests.post(f"{url}/login", data=fields, **sent)
+    assert (answered.status_code, "at most 20 fields" in answered.text) == (422, True)
+
+
+def test_who_leaves_in_the_middle_of_a_form_is_no_failure_of_ours(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard = iter([{"type": "http.request", "body": b"tok", "more_body": True}, {"type": "http.disconnect"}])
+    said: list[Any] = []
+
+    async def receive() -> Any:
+        return next(heard)
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    headers = [(b"host", b"here"), (b"origin", b"https://here"), (b"content-length", b"100")]
+    scope = {"type": "http", "method": "POST", "path": "/login", "query_string": b"", "headers": headers}
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(Starlette(routes=stage.api.pages.routes())(scope, receive, send))
+    assert said[0]["status"] == 499
+    assert not caplog.records
 
 
 def test_a_projection_that_is_behind_says_so(stage: Stage) -> None:
