@@ -329,6 +329,15 @@ def test_an_entry_opened_by_inputs_is_given_after_a_proof_and_not_without():
     assert s.all(Reused)[0].source == ""
 
 
+def test_an_output_of_ones_own_that_came_during_the_proof_and_differs_is_in_conflict_with_the_entry():
+    s = scene().asks("ada", "t1", by_inputs=True).exits("t1").asks("bob", "b1")
+    look = s.verification()
+    s.when(c.Imported(fingerprint=FP, task="b2", root="job-b2", owner="bob", output="other"))
+    s.when(c.Verified(fingerprint=FP, entry=look.entry, token=look.token, proved=True))
+    assert s.fates["b1"] == ["granted"]
+    assert s.all(Granted)[0].why == "conflict"
+
+
 def test_nobody_waits_on_a_running_execution_seen_only_by_inputs():
     s = scene().asks("ada", "t1", by_inputs=True).asks("bob", "b1")
     assert s.fates["b1"] == ["granted"]

@@ -117,13 +117,17 @@ class Step:
     def _needless(self, want: Want) -> str:
         if want.refresh or self.claim.quarantined:
             return ""
-        seen = self.claim.seen(self.sight, want.owner)
+        seen = self.claim.seen(self.sight, want.owner, self._proved_to(want))
         if self.claim.disagree(seen):
             return ""
         for run in seen:
             if run.status == "done" or run.holds(want):
                 return f"{run.token} is {run.status}"
         return ""
+
+    def _proved_to(self, want: Want) -> str:
+        """Token of the entry that counts as visible to who was just proved to read its inputs, this once; or empty."""
+        return self.proof if self.look is not None and self.look.prove == want.owner else ""
 
     def _retried(self, fact: f.Granted) -> Run:
         old = self.failed
@@ -189,7 +193,7 @@ class Step:
         self.fired["child copied"] += len(run.children)
 
     def _may_be_given(self, run: Run, want: Want, copy: t.TaskCopied) -> None:
-        proved = run.token == self.proof and self.look is not None and self.look.prove == want.owner
+        proved = run.token == self._proved_to(want)
         sees = may_see(self.sight, want.owner, run)
         self.must(6, sees or proved, f"{want.owner} was given the output of {run.holders}")
         self.fired["given by proof"] += not sees
