@@ -5,14 +5,14 @@ JSON or, as older releases wrote them, YAML.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, LiteralString, Protocol, TypeVar
 
 import msgspec
 import psycopg
 
-from gateway.problems import Refused
+from gateway.problems import Problem, Refused
 from readmodel.connection import ReadModelError, connect
 
 PAGE = 200  # jobs that are read with their tasks at a time
@@ -153,8 +153,19 @@ _PEOPLE: dict[str, LiteralString] = {
 _TABLES = "select table_name from information_schema.tables where table_schema = current_schema()"
 
 
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Say of which database it is that it went away, or refuses. Raises Problem."""
+    try:
+        yield
+    except psycopg.Error as error:
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise Problem(f"source: {line}: see that it answers, and run it again") from error
+
+
 class Database:
-    """The database of an Arvados API server, read in one snapshot and never written to. Refused if it is none."""
+    """The database of an Arvados API server, read in one snapshot and never written to. Refused if it is none; Problem
+    from whatever asks it when it is gone."""
 
     def __init__(self, dsn: str) -> None:
         try:
@@ -171,16 +182,16 @@ class Database:
 
     def count(self) -> int:
         """How many jobs there are."""
-        [[number]] = self._connection.execute("select count(*) from jobs where uuid is not null")
+        [[number]] = self._rows("select count(*) from jobs where uuid is not null")
         return int(number)
 
     def jobs(self) -> Iterator[tuple[PastJob, list[PastTask]]]:
         """Each job with its tasks, oldest first."""
         last = 0
-        while page := self._connection.execute(_JOBS, (last, PAGE)).fetchall():
+        while page := self._rows(_JOBS, last, PAGE):
             last = page[-1][0]
             tasks: dict[str, list[PastTask]] = {}
-            for job, text in self._connection.execute(_TASKS, ([uuid for _, uuid, _ in page],)):
+            for job, text in self._rows(_TASKS, [uuid for _, uuid, _ in page]):
                 tasks.setdefault(job, []).append(_row(text, PastTask, "job_tasks"))
             for _, uuid, text in page:
                 yield _row(text, PastJob, f"jobs {uuid}"), _in_order(tasks.get(uuid, []))
@@ -189,8 +200,7 @@ class Database:
         """The manifest of a collection, as the database has it."""
         if "collections" not in self._tables:
             return ""
-        row = self._connection.execute(_MANIFEST, (pdh,)).fetchone()
-        return str(row[0]) if row else ""
+        return next((str(text) for (text,) in self._rows(_MANIFEST, pdh)), "")
 
     def users(self) -> Iterator[PastUser]:
         """Users, oldest first."""
@@ -207,9 +217,13 @@ class Database:
     def _people(self, table: str, kind: type[Row]) -> Iterator[Row]:
         if table not in self._tables:
             return
-        with self._connection.cursor(name=table) as cursor:  # there may be a link for each collection
+        with _answering(), self._connection.cursor(name=table) as cursor:  # there may be a link for each collection
             for (text,) in cursor.execute(_PEOPLE[table]):
                 yield _row(text, kind, table)
+
+    def _rows(self, statement: LiteralString, *given: Any) -> list[tuple[Any, ...]]:
+        with _answering():
+            return self._connection.execute(statement, given).fetchall()
 
     def close(self) -> None:
         """End the snapshot."""

@@ -13,6 +13,8 @@ from coordinator.resolver import ResolvedCode, ResolvedImage
 from gateway.client import Client
 from gateway.content import store_of
 from gateway.migration.known import NOWHERE
+from gateway.migration.source import open_history
+from gateway.problems import Problem
 from readmodel import queries
 from readmodel.sight import view
 from schemas.tasks import JobSubmitted
@@ -364,6 +366,14 @@ def test_a_source_that_is_none_is_refused(crunch, dsn, tmp_path):
     assert "is it that of an Arvados API server" in one_line(migrate(crunch, dsn))
     assert "No such file" in one_line(migrate(crunch, tmp_path / "missing.jsonl"))
     assert one_line(migrate(crunch, "postgresql://127.0.0.1:1/none")).startswith("crunch-reuse: source: ")
+
+
+def test_a_source_that_goes_away_is_named(cluster):
+    with open_history(cluster.dsn) as history:
+        cluster.hang_up()
+        for ask in (history.count, lambda: list(history.jobs()), lambda: list(history.users())):
+            with pytest.raises(Problem, match=r"^source: .*: see that it answers, and run it again$"):
+                ask()
 
 
 def test_a_job_that_nothing_can_be_made_of_is_left_behind_and_named(crunch, cluster):

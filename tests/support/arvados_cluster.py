@@ -36,6 +36,11 @@ class Cluster:
     def close(self) -> None:
         self._connection.close()
 
+    def hang_up(self) -> None:
+        """End all connections but our own."""
+        others = "datname = current_database() and pid <> pg_backend_pid()"
+        self._connection.execute(f"select pg_terminate_backend(pid) from pg_stat_activity where {others}")
+
     def image(self, pdh: str = "a" * 32 + "+100", name: str = f"{IMAGE_ID}.tar") -> str:
         """A collection that holds an image; its portable data hash."""
         block = "b" * 32 + "+10"
