@@ -3,6 +3,9 @@
 Nothing is kept here: how old an entry is and when it was last given stands in the read model, how long it may stay is
 a number of the settings, and what goes is a command like an operator's, in the log with its reason. So a crash or a
 second one of these only repeats. What an entry's output took in the store is `store gc`'s to free.
+
+Where outputs of one work disagree, its entries go together, with the first whose time is over: the other one, left
+alone, would be given as if somebody had decided that it is right.
 """
 
 import logging
@@ -53,7 +56,7 @@ class Retention:
                 LOGGER.warning("%s; entries whose time is over stay until it is back", error)
 
     def step(self) -> int:
-        """Take out what is due; how many entries were. Raises LogError, ReadModelError."""
+        """Take out what is due; how many commands that took. Raises LogError, ReadModelError."""
         with closing(connect(self._dsn)) as connection:
             numbers = config.of(queries.numbers(connection))
             age, unused = numbers.keep_days, numbers.keep_unused_days
@@ -61,15 +64,21 @@ class Retention:
                 return 0
             found = cache.due(connection, self._before(age), self._before(unused), MOST)
         fresh = [one for one in found if one.token not in self._said]
-        self._log.append([self._taken_out(one, age, unused) for one in fresh])
+        commands = list(dict.fromkeys(self._taken_out(one, age, unused) for one in fresh))
+        self._log.append(commands)
         self._said = {one.token for one in found}
-        return len(fresh)
+        return len(commands)
 
     def _before(self, days: int) -> int:
         """What is of an earlier time than this has been there for so many days; 0: nothing is."""
         return self._now() - days * DAY if days else 0
 
     def _taken_out(self, entry: Due, age: int, unused: int) -> Append:
-        reason = f"it is more than {age} days old" if entry.is_old else f"it was not used for {unused} days"
-        gone = Invalidated(fingerprint=entry.fingerprint, token=entry.token, reason=f"{reason}, and is kept no longer")
+        """The command. Its reason is true of whatever goes with this entry, and tells of nothing else that does."""
+        what = f"is more than {age} days old" if entry.is_old else f"was not used for {unused} days"
+        gone = Invalidated(
+            fingerprint=entry.fingerprint,
+            token="" if entry.is_disputed else entry.token,
+            reason=f"what {what} is kept no longer",
+        )
         return Append(self._routes.place(Topic.CLAIMS, entry.fingerprint), entry.fingerprint, encode(gone))

@@ -31,11 +31,15 @@ class Entry(Row, frozen=True):
 
 
 class Due(Row, frozen=True):
-    """An entry whose time is over. `is_old`: it was made too long ago, else only not used for too long."""
+    """An entry whose time is over. `is_old`: it was made too long ago, else only not used for too long.
+
+    `is_disputed`: another execution of the same work had another output, and nobody has decided that since.
+    """
 
     token: str
     fingerprint: str
     is_old: bool
+    is_disputed: bool
 
 
 class Asked(Row, frozen=True):

@@ -71,8 +71,8 @@ def token_of(connection: Connection, secret: str) -> Token | None:
 
 def token_shown(connection: Connection, secret: str, settings: str) -> tuple[Token | None, str | None]:
     """As `token_of`, and the mark of the settings (their log id is given) at this moment."""
-    found = fetch(connection, "token_shown", {"digest": digest_of(secret), "settings": settings})
-    return (_token(found[0]), found[0]["settings_mark"]) if found else (None, None)
+    [found] = fetch(connection, "token_shown", {"digest": digest_of(secret), "settings": settings})
+    return (_token(found) if found["uuid"] else None), found["settings_mark"]
 
 
 def token_named(connection: Connection, uuid: str) -> Token | None:

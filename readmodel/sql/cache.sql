@@ -21,7 +21,15 @@ limit %(limit)s
 
 -- name: due
 -- Entries of an earlier time than these, by when they were made and by when they were last given to anybody.
-select e.token, e.fingerprint, coalesce(e.ended_at, e.granted_at) < %(made_before)s as is_old
+-- `is_disputed`: there were two outputs of this work, and nobody has released it since.
+select
+    e.token, e.fingerprint, coalesce(e.ended_at, e.granted_at) < %(made_before)s as is_old,
+    exists (
+        select from rm.disagreements d
+        where d.fingerprint = e.fingerprint and not exists (
+            select from rm.claims r where r.fingerprint = d.fingerprint and not r.quarantined and r.changed_at >= d.told_at
+        )
+    ) as is_disputed
 from rm.entries e
 cross join lateral (
     select max(x.finished_at) as last from rm.job_tasks x where x.token = e.token and x.token <> '' and x.state = 'copied'

@@ -4,12 +4,14 @@
 select uuid, user_uuid, label, scopes, created_at, expires_at, revoked_at from api.tokens where digest = %(digest)s
 
 -- name: token_shown
--- With how far the settings are projected, by which the API knows whether what it remembers of people still holds.
+-- With how far the settings are projected, by which the API knows whether what it remembers of people still holds: that
+-- too for a token that nobody has, so that it costs no more than a good one.
 select
     t.uuid, t.user_uuid, t.label, t.scopes, t.created_at, t.expires_at, t.revoked_at,
     m.cause_offset || '.' || m.cause_index as settings_mark
-from api.tokens t left join rm.marks m on m.partition = 0 and m.source_log_id = %(settings)s
-where t.digest = %(digest)s
+from (select 1) once
+left join api.tokens t on t.digest = %(digest)s
+left join rm.marks m on m.partition = 0 and m.source_log_id = %(settings)s
 
 -- name: token_named
 select uuid, user_uuid, label, scopes, created_at, expires_at, revoked_at from api.tokens where uuid = %(uuid)s

@@ -2,7 +2,7 @@
 
 import pytest
 
-from readmodel import listing, long
+from readmodel import listing, long, registry
 from readmodel.census import Census
 from readmodel.long import Long
 from readmodel.sight import sight
@@ -41,6 +41,18 @@ def test_it_is_not_read_again_while_the_settings_stand_still(model: Model) -> No
     model.office.submit("ada", "job-1", spec())
     model.office.settle()
     assert model.ask(kept.now) is before
+
+
+def test_a_token_that_nobody_has_makes_nobody_be_read_again(model: Model) -> None:
+    registry.prepare(model.connection)
+    kept = census(model)
+    before = model.ask(kept.now)
+    registry.add_token(model.connection, "the token of ada", "ada")
+    shown = {
+        secret: registry.token_shown(model.connection, secret, kept.settings) for secret in ("the token of ada", "?")
+    }
+    assert [found and found.user_uuid for found, _ in shown.values()] == ["ada", None]
+    assert [kept.at(model.connection, mark) is before for _, mark in shown.values()] == [True, True]
 
 
 def test_where_nothing_is_projected_nobody_is_known_and_nothing_remembered(model: Model) -> None:

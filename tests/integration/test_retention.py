@@ -7,7 +7,7 @@ import pytest
 
 from consumers.retention import DAY, Retention
 from readmodel.cache import Asked, entries
-from schemas.claims import Invalidated
+from schemas.claims import Invalidated, Released
 from schemas.topics import Topic
 from streams.log import LogUnreachable, Place
 from streams.memory import MemoryLog
@@ -88,13 +88,13 @@ def test_an_entry_goes_after_its_days_and_who_asks_next_is_told_why_it_runs(mode
     clock.time += 29 * DAY
     assert taken_out(model, dsn, clock) == []
     clock.time += DAY
-    assert taken_out(model, dsn, clock) == ["it is more than 30 days old, and is kept no longer"] * 2
+    assert taken_out(model, dsn, clock) == ["what is more than 30 days old is kept no longer"] * 2
     assert model.ask(entries, "root", Asked()) == []
     model.office.submit("ada", "job-3", spec("again"))
     model.office.run()
     explained = model.explained("ada", "job-3")
     assert (explained.how, [why.code for why in explained.why_executed]) == ("executed", ["invalidated"])
-    assert "(it is more than 30 days old, and is kept no longer)" in explained.why_executed[0].text
+    assert "(what is more than 30 days old is kept no longer)" in explained.why_executed[0].text
 
 
 def test_an_entry_that_is_used_stays(model, dsn, clock):
@@ -104,10 +104,32 @@ def test_an_entry_that_is_used_stays(model, dsn, clock):
     model.office.submit("ada", "job-3", spec("again"))
     model.office.run()
     clock.time += 6 * DAY
-    assert taken_out(model, dsn, clock) == ["it was not used for 10 days, and is kept no longer"]
+    assert taken_out(model, dsn, clock) == ["what was not used for 10 days is kept no longer"]
     assert [one.name for one in model.ask(entries, "root", Asked())] == ["one"]
     clock.time += 5 * DAY
     assert len(taken_out(model, dsn, clock)) == 1
+
+
+@pytest.mark.parametrize(("decided", "outcome"), [(False, "complete"), (True, "copied")])
+def test_what_disagrees_with_an_entry_that_goes_is_not_given_unless_somebody_has_decided(
+    model, dsn, clock, decided, outcome
+):
+    office = model.office
+    office.number("keep_days", 30)
+    office.submit("ada", "job-1", spec("one"))
+    office.run()
+    clock.time += 20 * DAY
+    office.exits = lambda ready: {"output": "another"}
+    office.submit("ada", "job-2", spec("one", refresh=True))
+    office.run()
+    if decided:
+        office.say(Topic.CLAIMS, Released(fingerprint=office.done[0].fingerprint))
+        office.settle()
+    clock.time += 15 * DAY
+    assert taken_out(model, dsn, clock) == ["what is more than 30 days old is kept no longer"]
+    office.submit("ada", "job-3", spec("one"))
+    office.run()
+    assert model.task("ada", "job-3").state == outcome
 
 
 def test_where_the_log_is_away_it_looks_again_the_next_time(model, dsn, clock, caplog):
