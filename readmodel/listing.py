@@ -3,6 +3,7 @@
 Names of columns come from the API's table of attributes, values are parameters: nothing that a caller sent becomes SQL.
 """
 
+import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,7 +19,10 @@ from readmodel.sql import statements
 SQL = statements("listing.sql")
 PARENTS = {"jobs": b"parent_job_uuid", "job_tasks": b"job_uuid"}  # a resource, and its column with the job's uuid
 KEPT = 500  # statements of pages
+GROW = {("logs", "id"): ("modified_at", 1024)}  # a column that is so many times another one, and less than that more
 Rows = list[dict[str, Any]]
+_PARTS = re.compile(rb"^union all$", re.MULTILINE)
+_BESIDE = {"=": "=", "<": "<=", "<=": "<=", ">": ">=", ">=": ">="}  # of a column in GROW, and then of the other
 _ARRAYS = {"integer": "bigint[]", "datetime": "bigint[]", "boolean": "boolean[]", "float": "double precision[]"}
 
 
@@ -48,9 +52,10 @@ class Asked(NamedTuple):
 
 def page(connection: Connection, source: str, seen: Sight, viewer: str, asked: Asked) -> tuple[Rows, int | None]:
     """Rows of the page, and how many there are in all if that was asked. Raises ReadModelError."""
-    chosen = _Chosen(source, seen.everything, tuple(_shape(term) for term in asked.terms))
-    order = tuple(asked.order or [("uuid", False)])
-    values = {**seen._asdict(), "viewer": viewer, **{f"v{n}": _operand(term) for n, term in enumerate(asked.terms)}}
+    terms = [made for term in asked.terms for made in _sought(source, term)]
+    chosen = _Chosen(source, seen.everything, tuple(_shape(term) for term in terms))
+    order = tuple(one for given in asked.order or [("uuid", False)] for one in _ordered_by(source, *given))
+    values = {**seen._asdict(), "viewer": viewer, **{f"v{n}": _operand(term) for n, term in enumerate(terms)}}
     rows = long.fetch(connection, _page(chosen, order, asked.limit, asked.offset), values)
     if not asked.counted:
         return rows, None
@@ -98,6 +103,25 @@ def queue_size(connection: Connection, seen: Sight) -> int:
     return int(row[0]) if row else 0
 
 
+# --- What an index can find -------------------------------------------------------------------------------------------
+
+
+def _sought(source: str, term: Term) -> list[Term]:
+    """The same condition, of columns as they are kept; for one in GROW a second, which all meet that meet the first."""
+    if term.kind == "datetime" and term.operator in ("<", "<=", ">", ">="):
+        up = 999 if term.operator in ("<", ">=") else 0
+        return [term._replace(operand=(term.operand + up) // 1000, kind="integer")]
+    if (source, term.column) not in GROW or term.operator not in _BESIDE or term.operand is None:
+        return [term]
+    beside, times = GROW[source, term.column]
+    return [term, Term(beside, _BESIDE[term.operator], term.operand // times, "integer")]
+
+
+def _ordered_by(source: str, column: str, descending: bool) -> list[tuple[str, bool]]:
+    first = GROW.get((source, column))
+    return [*([(first[0], descending)] if first else []), (column, descending)]
+
+
 # --- Statements -------------------------------------------------------------------------------------------------------
 
 
@@ -135,8 +159,20 @@ def _page(chosen: _Chosen, order: tuple[tuple[str, bool], ...], limit: int, offs
     """What a row shows is made for those of the page alone: it is chosen by uuid first."""
     ordered = sql.SQL(" order by {}").format(sql.SQL(", ").join(_direction(*one) for one in order)).as_bytes()
     limited = sql.SQL(" limit {} offset {}").format(limit, offset).as_bytes()
-    page_of = b"where r.uuid = any (array(select r.uuid" + _rows(chosen) + ordered + limited + b"))"
+    first = ordered + sql.SQL(" limit {}").format(limit + offset).as_bytes()
+    page_of = b"where r.uuid = any (array(select r.uuid" + _candidates(chosen, order, first) + ordered + limited + b"))"
     return Long.of(b"select r.*" + _source(chosen.source, chosen.everything) + page_of + ordered)
+
+
+def _candidates(chosen: _Chosen, order: tuple[tuple[str, bool], ...], first: bytes) -> bytes:
+    """All rows that meet the conditions; of a select that has parts, those that are the first in each."""
+    parts = _PARTS.split(_in_sight(chosen.source, chosen.everything))
+    if len(parts) == 1:
+        return _rows(chosen)
+    columns = dict.fromkeys(["uuid", *(column for column, _ in order)])
+    select = sql.SQL("(select {}").format(sql.SQL(", ").join(sql.Identifier("r", one) for one in columns)).as_bytes()
+    where = _where(chosen)
+    return b" from (" + b" union all ".join(select + _from(part) + where + first + b")" for part in parts) + b") r"
 
 
 @lru_cache(KEPT)
@@ -150,13 +186,20 @@ def _one(source: str, everything: bool) -> Long:
 
 
 def _rows(chosen: _Chosen) -> bytes:
+    return _source(chosen.source, chosen.everything) + _parent(*chosen) + _where(chosen)
+
+
+def _where(chosen: _Chosen) -> bytes:
     conditions = (_condition(one, f"v{n}") for n, one in enumerate(chosen.shapes))
-    where = b" where " + sql.SQL(" and ").join([sql.SQL("true"), *conditions]).as_bytes()
-    return _source(chosen.source, chosen.everything) + _parent(*chosen) + where
+    return b" where " + sql.SQL(" and ").join([sql.SQL("true"), *conditions]).as_bytes()
 
 
 def _source(source: str, everything: bool) -> bytes:
-    return b" from (" + _in_sight(source, everything) + b") r "
+    return _from(_in_sight(source, everything))
+
+
+def _from(select: bytes) -> bytes:
+    return b" from (" + select + b") r "
 
 
 def _in_sight(source: str, everything: bool) -> bytes:

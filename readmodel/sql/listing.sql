@@ -1,6 +1,7 @@
 -- What the API lists (readmodel/listing.py). Each select is one resource as its viewer may see it, its columns the
 -- attributes of gateway/api/schema.py; times in ms since 1970, objects and arrays as JSON text.
--- `everything` and `owners` are the viewer's sight, `viewer` is their uuid.
+-- `everything` and `owners` are the viewer's sight, `viewer` is their uuid. A `union all` at the beginning of a line parts a
+-- select: each part gives its own first rows to a page, so that an index may find them.
 
 -- name: users
 select
@@ -158,36 +159,39 @@ where %(everything)s or p.owner_uuid = any(%(owners)s) or p.owner_uuid = ''
 -- name: logs
 -- What clients wrote, and what happened to jobs. The words of these are made by gateway/api/complete.py from the columns at
 -- the end. Left out is `redecided`: it would speak of another's work to who may not know of it any more. `id` grows with
--- time, for who asks what is new.
+-- time, for who asks what is new: listing.py knows how.
 select
-    x.uuid, x.owner_uuid, x.said_at as created_at, null::text as modified_by_client_uuid,
-    x.owner_uuid as modified_by_user_uuid, x.said_at as modified_at,
-    x.said_at * 1024 + (hashtext(x.uuid) & 1023) as id, x.event_at, x.event_type, x.object_uuid, x.object_owner_uuid,
-    case split_part(x.object_uuid, '-', 2)
+    w.uuid, w.owner_uuid, w.created_at, null::text as modified_by_client_uuid, w.owner_uuid as modified_by_user_uuid,
+    w.created_at as modified_at, w.created_at * 1024 + (hashtext(w.uuid) & 1023) as id, w.event_at, w.event_type,
+    w.object_uuid, w.object_owner_uuid,
+    case split_part(w.object_uuid, '-', 2)
         when '8i9sb' then 'arvados#job' when '4zz18' then 'arvados#collection' when 'tpzed' then 'arvados#user'
         when 'j7d0g' then 'arvados#group' when 's0uqq' then 'arvados#repository' when 'o0j2j' then 'arvados#link'
     end as object_kind,
-    x.summary, x.properties, x.kind, x.subject, x.token, x.other, x.number, x.detail
-from (
-    select
-        w.uuid, w.owner_uuid, w.created_at as said_at, w.event_at, w.event_type, w.object_uuid, w.object_owner_uuid,
-        w.summary, w.properties, null::text as kind, ''::text as subject, ''::text as token, ''::text as other,
-        0::bigint as number, ''::text as detail
-    from api.logs w
-    where %(everything)s or w.owner_uuid = any(%(owners)s) or w.object_owner_uuid = any(%(owners)s)
-    union all
-    select
-        left(l.root, 5) || '-57u5n-' || left(md5(l.root || ' ' || l.position), 15), j.owner, l.said_at, l.said_at,
-        case when l.task <> '' or l.kind = 'impure' then 'stderr' when l.kind = 'queued' then 'create' else 'update' end,
-        l.root, j.owner,
-        case when l.task <> '' then l.kind when l.kind = 'queued' then 'create of ' || l.root else 'update of ' || l.root end,
-        null::text, l.kind, coalesce(nullif(t.name, ''), l.task), l.token, l.other, l.number, l.detail
-    from rm.job_log l
-    join rm.jobs j using (root)
-    left join rm.job_tasks t on t.root = l.root and t.task = l.task
-    where l.kind <> 'redecided' and (%(everything)s or j.owner = any(%(owners)s))
-        and l.root not in (select n.uuid from api.notes n where n.is_deleted)
-) x
+    w.summary, w.properties, null::text as kind, ''::text as subject, ''::text as token, ''::text as other,
+    0::bigint as number, ''::text as detail
+from api.logs w
+where %(everything)s or w.owner_uuid = any(%(owners)s) or w.object_owner_uuid = any(%(owners)s)
+union all
+select
+    rm.log_uuid(l.root, l.position) as uuid, j.owner as owner_uuid, l.said_at as created_at,
+    null::text as modified_by_client_uuid, j.owner as modified_by_user_uuid, l.said_at as modified_at,
+    l.said_at * 1024 + (hashtext(rm.log_uuid(l.root, l.position)) & 1023) as id, l.said_at as event_at,
+    case when l.task <> '' or l.kind = 'impure' then 'stderr' when l.kind = 'queued' then 'create' else 'update' end as event_type,
+    l.root as object_uuid, j.owner as object_owner_uuid,
+    case split_part(l.root, '-', 2) when '8i9sb' then 'arvados#job' end as object_kind,
+    case
+        when l.task <> '' then l.kind when l.kind = 'queued' then 'create of ' || l.root else 'update of ' || l.root
+    end as summary,
+    null::text as properties, l.kind, coalesce(nullif(t.name, ''), l.task) as subject, l.token, l.other, l.number, l.detail
+from rm.job_log l
+join rm.jobs j using (root)
+left join rm.job_tasks t on t.root = l.root and t.task = l.task
+where l.kind <> 'redecided' and (
+    %(everything)s or j.owner = any(%(owners)s)
+    and exists (select from rm.jobs o where o.owner = any(%(owners)s))  -- else all lines would be looked through for none
+)
+    and l.root not in (select n.uuid from api.notes n where n.is_deleted)
 
 -- name: task_counts
 -- From what is counted as it happens: a job may have tens of thousands of tasks, of which few run.
