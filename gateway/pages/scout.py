@@ -3,8 +3,10 @@
 A reading is made when a page asked for it, at most once a second, and pages show the last one with its age.
 """
 
+import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +17,7 @@ FRESH = 4.0  # seconds for which a reading is good enough
 WAIT = 2.0  # seconds that a page waits for one that is
 
 Probe = Callable[[Log], Any]
+_log = logging.getLogger(__name__)
 
 
 class ProbeFailed(Exception):
@@ -29,6 +32,7 @@ class Reading(NamedTuple):
     trouble: str = ""
 
 
+UNFORESEEN = "the server failed to read this: its log says more"
 NOTHING = Reading(None, 0.0, "the log has not answered yet")
 
 
@@ -82,11 +86,15 @@ class Scout:
                 self._change.wait_for(lambda: self._closed, PAUSE)
 
     def _read(self, name: str) -> None:
+        before = self._readings.get(name, NOTHING)
         try:
             made = Reading(self._probes[name](self._log), time.time())
         except (LogError, ProbeFailed) as error:
-            before = self._readings.get(name, NOTHING)
             made = before._replace(trouble=str(error))
+        except Exception as error:  # noqa: BLE001 # it is told, once, and what else is read goes on
+            if before.trouble != UNFORESEEN:
+                _log.error("%s: %s", name, "".join(traceback.format_exception(error)))
+            made = before._replace(trouble=UNFORESEEN)
         with self._change:
             self._readings[name] = made
             self._change.notify_all()

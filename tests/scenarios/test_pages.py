@@ -1,14 +1,16 @@
-"""What pages are made of: text that steers nothing, limits, streams, plots and pictures, nodes."""
+"""What pages are made of: readings, text that steers nothing, limits, streams, plots and pictures, nodes."""
 
 import asyncio
+from contextlib import closing
 from itertools import chain, pairwise, repeat
+from threading import Semaphore
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.news import News
-from gateway.pages import plots
+from gateway.pages import plots, scout
 from gateway.pages.content import plain
 from gateway.pages.fleet import Fleet, heard_at
 from gateway.pages.limit import KNOWN, Limit
@@ -21,8 +23,34 @@ from readmodel.rows import Execution
 from schemas.codec import encode
 from schemas.topics import Topic
 from schemas.work import Alive, Draining, Joined, Paused
-from streams.log import Append, Place
+from streams.log import Append, Log, Place
 from tests.support.office import COUNTS, memory_log
+
+# --- What is read beside them -----------------------------------------------------------------------------------------
+
+
+def test_a_reading_that_fails_as_nobody_foresaw_is_told_once_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(scout, "PAUSE", 0.0)
+    answers, asked = iter([1, ValueError("odd"), ValueError("odd")]), Semaphore(0)
+
+    def probe(_: Log) -> int:
+        asked.release()
+        answer = next(answers, 2)
+        if isinstance(answer, ValueError):
+            raise answer
+        return answer
+
+    told: list[scout.Reading] = []
+    with closing(scout.Scout(memory_log(), {"it": probe})) as reads:
+        for _ in range(6):  # what is told is of one of the last two times that it was asked
+            told.append(reads.latest("it"))
+            assert asked.acquire(timeout=60)
+    known = dict.fromkeys((one.value, one.trouble) for one in told if one != scout.NOTHING)
+    assert list(known) == [(1, ""), (1, scout.UNFORESEEN), (2, "")]
+    assert [record.message.count("ValueError: odd") for record in caplog.records] == [1]
+
 
 # --- Text -------------------------------------------------------------------------------------------------------------
 
