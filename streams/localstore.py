@@ -243,7 +243,10 @@ class LocalState:
         """Keep it for who wants to know, out of the way; the one that was set aside before is removed."""
         aside = self._path.with_suffix(".damaged")
         shutil.rmtree(aside, ignore_errors=True)
-        self._path.rename(aside)
+        try:
+            self._path.rename(aside)
+        except OSError as error:
+            raise self._trouble("set aside", error) from error
         LOGGER.warning("the local state in %s is not used, and was moved to %s: %s", self._path, aside.name, why)
 
     def _read_meta(self) -> None:
@@ -303,8 +306,12 @@ class LocalState:
     def _unreadable(self, error: Exception) -> LogError:
         if isinstance(error, DbClosedError):
             return self._closed()
-        (self._path / DAMAGED).touch()
-        return LogError(f"the local state in {self._path} is damaged: {error}; start again, and it is made anew")
+        remedy = "start again, and it is made anew"
+        try:
+            (self._path / DAMAGED).touch()
+        except OSError as unmarked:  # a disk in trouble may take no more: the next opening can't be told by a file
+            remedy = f"remove the folder ({unmarked.strerror}), and start again"
+        return LogError(f"the local state in {self._path} is damaged: {error}; {remedy}")
 
     def _trouble(self, what: str, error: Exception) -> LogError:
         return LogError(f"can't {what} the local state in {self._path}: {error}; make room, or remove the folder")

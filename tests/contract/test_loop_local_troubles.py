@@ -13,7 +13,7 @@ from schemas.topics import Topic
 from streams import keeping
 from streams.checkpoints import MemoryCheckpoints
 from streams.driver import Crew, Driver
-from streams.localstore import LocalStore
+from streams.localstore import DAMAGED, LocalStore
 from streams.log import Log, LogError, Place
 from streams.loop import MachineType, Runner
 from streams.snapshots import SharedSnapshots
@@ -52,15 +52,20 @@ def overwrite_a_part(folder: Path) -> None:
         file.write(b"\xff" * 64)
 
 
-def test_rows_that_cannot_be_read_are_not_left_out_of_a_snapshot(local: LocalStore, tmp_path: Path) -> None:
-    world, snapshots = World(requests(12)), SharedSnapshots(tmp_path / "shared")
+def damage(world: World, local: LocalStore, folder: Path) -> None:
+    """Keep a state, some of whose rows can't be read."""
     finish(world.runner(local=local, every=1_000), limit=1).checkpoint()
     state = local.open(PLACE)
     for number in range(1_000):
         state._db[b"=x%03d" % number] = os.urandom(64)
     state._db.flush()
     state.close()
-    overwrite_a_part(tmp_path / "local" / "claims-0")
+    overwrite_a_part(folder)
+
+
+def test_rows_that_cannot_be_read_are_not_left_out_of_a_snapshot(local: LocalStore, tmp_path: Path) -> None:
+    world, snapshots = World(requests(12)), SharedSnapshots(tmp_path / "shared")
+    damage(world, local, tmp_path / "local" / "claims-0")
     runner = world.runner(local=local, checkpoints=snapshots, every=1)
     writer = keeping._Writer(snapshots, runner.header(), b"{}", local._open[PLACE])
     writer._thread.join()
@@ -68,6 +73,24 @@ def test_rows_that_cannot_be_read_are_not_left_out_of_a_snapshot(local: LocalSto
         writer.is_done()
     assert snapshots.offsets(PLACE) == []
     assert world.runner(local=local, checkpoints=MemoryCheckpoints()).position == 0
+
+
+def test_what_cannot_be_read_is_said_also_where_the_disk_takes_no_mark(local: LocalStore, tmp_path: Path) -> None:
+    folder = tmp_path / "local" / "claims-0"
+    damage(World(requests(12)), local, folder)
+    state = local.open(PLACE)
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(LogError, match=r"^the local state in .*claims-0 is damaged: Corruption: .*; remove the folder"):
+        list(state.scan())
+
+
+def test_what_cannot_be_set_aside_is_said(local: LocalStore, tmp_path: Path) -> None:
+    folder = tmp_path / "local" / "claims-0"
+    local.open(PLACE).close()
+    (folder / DAMAGED).touch()
+    folder.with_suffix(".damaged").write_text("in the way")
+    with pytest.raises(LogError, match=r"^can't set aside the local state in .*claims-0: .*; make room, or remove the"):
+        local.open(PLACE)
 
 
 @pytest.mark.needs("root")
