@@ -2,6 +2,7 @@
 
 In it are wheels of all that is required at their pinned versions, our own among them; `install`, which makes an
 environment of them; a bill of materials (CycloneDX), with each wheel's licence and SHA-256; and SHA256SUMS of all.
+The archive appears whole or not at all; why there is none is said in one line.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ import tempfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from email.parser import HeaderParser
 from pathlib import Path
 
@@ -36,46 +38,98 @@ here=$(cd "$(dirname "$0")" && pwd)
     'crunch-reuse[views]=={version}'
 echo "installed: $folder/bin/crunch-reuse up"
 """
+NO_PLACE = "can't work in the folder for temporary files (TMPDIR names another)"
+CAUSES = ("[Errno ", "connection broken", "ERROR", "Error")  # what the line has that tells most, of all that pip says
+ADVICE = {
+    "pip": "can't fetch what is required (is there a network, and room?)",
+    "build": "can't make our own wheel",
+}
+
+
+class NoBundle(Exception):
+    """Why there is none, and what to do; one line."""
 
 
 def main(target: Path) -> int:
-    """Write the archive into `target`; its name is printed."""
+    """Write the archive into `target`; its name is printed. Raises NoBundle."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     python = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     name = f"{project['name']}-{project['version']}-{sys.platform}-{platform.machine()}-{python}"
-    target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="crunch-reuse-bundle-") as scratch:
-        folder = Path(scratch) / name
+    archive = target / f"{name}.tar.gz"
+    with appearing(archive) as partial, scratch() as place:
+        folder = place / name
         wheels = folder / "wheels"
         wheels.mkdir(parents=True)
-        _collect(project, wheels, Path(scratch))
+        _collect(project, wheels, place)
         own = Component(name=project["name"], version=project["version"], type=ComponentType.APPLICATION)
         (folder / "sbom.json").write_text(bill(own, sorted(wheels.glob("*.whl"))))
         _write_script(folder / "install", INSTALL.format(python=python, version=project["version"]))
         _write_sums(folder)
-        archive = target / f"{name}.tar.gz"
-        with tarfile.open(archive, "w:gz") as file:
-            file.add(folder, name)
+        pack(folder, partial)
     print(archive)
     return 0
 
 
-def _collect(project: dict, wheels: Path, scratch: Path) -> None:
-    """Our wheel, made of a copy of the checkout, and those of all that it requires."""
-    source = scratch / "source"
+@contextmanager
+def appearing(archive: Path) -> Iterator[Path]:
+    """A file that becomes `archive` when the context ends well, and is nowhere else. Raises NoBundle."""
+    partial = archive.with_name(f".{archive.name}.partial")
+    if archive.exists():
+        raise NoBundle(f"{archive} is there already: move it away, or name another folder")
+    try:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+    except OSError as error:
+        raise NoBundle(f"can't write into {archive.parent}: {error.strerror}; name another folder") from error
+    try:
+        yield partial
+        partial.rename(archive)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder to work in, for as long as the context lasts. Raises NoBundle where it does not take what is written."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="crunch-reuse-bundle-") as name:
+            yield Path(name)
+    except shutil.Error as error:  # copytree's: a list of them
+        raise NoBundle(f"{NO_PLACE}: {error.args[0][0][2]}") from error
+    except OSError as error:
+        raise NoBundle(f"{NO_PLACE}: {error.strerror}") from error
+
+
+def pack(folder: Path, file: Path) -> None:
+    """Write the folder, by its own name, as an archive. Raises NoBundle."""
+    try:
+        with tarfile.open(file, "w:gz") as archive:
+            archive.add(folder, folder.name)
+    except OSError as error:
+        said = f"{error.strerror}; make room, or name another folder"
+        raise NoBundle(f"can't write the archive into {file.parent}: {said}") from error
+
+
+def _collect(project: dict, wheels: Path, place: Path) -> None:
+    """The wheels of all that is required, and our own, made of a copy of the checkout."""
+    required = [*project["dependencies"], *project["optional-dependencies"]["views"]]
+    (place / "required.txt").write_text("\n".join(required) + "\n")
+    pip = ["pip", "download", "--no-input", "--disable-pip-version-check", "--only-binary", ":all:"]
+    _call(*pip, "--dest", wheels, "-c", ROOT / "constraints.txt", "-r", place / "required.txt")
+    source = place / "source"
     hidden = shutil.ignore_patterns("__pycache__", ".*", "tests", "build", "dist", "*.egg-info")
     shutil.copytree(ROOT, source, ignore=hidden)
-    _call("-m", "build", "--wheel", "--no-isolation", "--outdir", wheels, source)
-    required = [*project["dependencies"], *project["optional-dependencies"]["views"]]
-    (scratch / "required.txt").write_text("\n".join(required) + "\n")
-    pip = ["-m", "pip", "download", "--no-input", "--disable-pip-version-check", "--only-binary", ":all:"]
-    _call(*pip, "--dest", wheels, "-c", ROOT / "constraints.txt", "-r", scratch / "required.txt")
+    _call("build", "--wheel", "--no-isolation", "--outdir", wheels, source)
 
 
-def _call(*words: str | Path) -> None:
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"bundle: {words[1]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+def _call(module: str, *words: str | Path) -> None:
+    """Run a module. Raises NoBundle with the line in which it says what is wrong."""
+    done = subprocess.run([sys.executable, "-m", module, *words], capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return
+    said = (done.stdout + done.stderr).splitlines()
+    found = [line for mark in CAUSES for line in reversed(said) if mark in line]
+    raise NoBundle(f"{module} {ADVICE[module]}: {found[0].strip() if found else f'exit code {done.returncode}'}")
 
 
 def bill(application: Component, wheels: list[Path]) -> str:
@@ -123,4 +177,7 @@ def _write_script(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "dist")))
+    try:
+        sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "dist")))
+    except NoBundle as error:
+        sys.exit(f"bundle: {error}")
