@@ -9,10 +9,14 @@ at once, as is the Postgres that this watchdog was told of. Containers may run o
 how they end, so an executor that is started again in time goes on with them, and ends this process first, by force. If
 none has come when the moment passes, they are killed too.
 
+What it has to complain of it tells its executor, whose journal has it. When that is gone, or does not listen, it is a
+line of its own on standard error, in the journal's form.
+
 It has a session of its own, so that Ctrl-C in a terminal doesn't reach it, and imports next to nothing before it is
 needed, so that there is always room for it.
 """
 
+import logging
 import os
 import select
 import signal
@@ -26,19 +30,22 @@ import msgspec
 
 from consumers.executor.until import Until
 from consumers.runners.reap import Hold, kill_all
+from streams.actions import moment, words
 
 if TYPE_CHECKING:
     from consumers.executor.pulse import Pulse, Sender
 
+LOGGER = logging.getLogger("consumers.watchdog")
 _NOTHING = msgspec.Raw(b"null")
 _AGAIN = 1_000  # ms between two attempts to remove what the engine did not
+_LONGEST = 800  # characters of a complaint: a pipe takes it whole, or not at all
 _GIVE_UP = 600_000  # ms after its executor is gone, if the engine never answers
 
 
 class Note(msgspec.Struct, omit_defaults=True, kw_only=True):
     """One line. `hold` under `key`: what to kill. `drop`: forget that key. `until`: file of the shared moment.
 
-    `over`: kill all that is held, now. `address`: of the log; a line on standard output says that it was opened.
+    `over`: kill all that is held, now. `address`: of the log; an empty line on standard output says that it was opened.
     `live`: give signs of life (a `Living`); `held`, `pausing`: what the next ones list; `timing`: a new `Timing`;
     `rest`: no more of them. `server`: process of the Postgres on the data folder `folder`, to be ended when the pipe
     ends and not before; 0: it has ended.
@@ -130,7 +137,7 @@ class Watch:
         give_up = milliseconds() + _GIVE_UP
         while (left := self.left(now := milliseconds())) is not None:
             if not self.holds and now >= give_up:
-                print(f"watchdog: {', '.join(self._owed)} stays until the executor starts again", file=sys.stderr)
+                LOGGER.warning("%s stays until the executor starts again", ", ".join(self._owed))
                 return
             time.sleep(left / 1000)
             self.tick(milliseconds())
@@ -143,7 +150,7 @@ class Watch:
         self._owed, self._trouble = remove_containers(self._engine, containers)
         self._again = milliseconds() + _AGAIN
         if self._trouble not in ("", told):
-            print(f"watchdog: {', '.join(self._owed)} can't be removed, tried again: {self._trouble}", file=sys.stderr)
+            LOGGER.warning("%s can't be removed, tried again: %s", ", ".join(self._owed), self._trouble)
 
     def _end_server(self) -> None:
         server, folder = self._server
@@ -163,8 +170,8 @@ class Watch:
         try:
             self._sender.open()
         except LogError as error:
-            print(f"watchdog: {error}", file=sys.stderr)  # tried again with each sign of life
-        with suppress(BrokenPipeError):  # the executor is gone, which the end of our own pipe says next
+            LOGGER.warning("%s", error)  # tried again with each sign of life
+        with suppress(OSError):  # the executor is gone, which the end of our own pipe says next, or does not listen
             os.write(1, b"\n")
 
     def _live(self, living: msgspec.Raw, sender: "Sender") -> None:
@@ -190,6 +197,20 @@ class Watch:
         self._pulse = None
 
 
+class Complaints(logging.Handler):
+    """Tells the executor, never waiting for it; where that hears nothing, whoever reads standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One record."""
+        line = " ".join(record.getMessage().split())[:_LONGEST]
+        try:
+            os.write(1, line.encode() + b"\n")
+        except OSError:
+            said = {"part": record.name, "message": line}
+            sys.stderr.write(words(moment(), "watchdog", "warned", record.levelname.lower(), said))
+            sys.stderr.flush()
+
+
 def milliseconds() -> int:
     """The node's monotonic clock, the same in all its processes."""
     return time.monotonic_ns() // 1_000_000
@@ -199,6 +220,8 @@ def main() -> int:
     """Watch standard input until it ends."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    os.set_blocking(1, False)
+    logging.basicConfig(handlers=[Complaints(logging.WARNING)])
     watch = Watch()
     decoder = msgspec.json.Decoder(Note)
     rest = b""

@@ -6,14 +6,12 @@ Each line has one `action`, the name of what happened, and beside it what there 
 import logging
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable
 
 import orjson
 
 from gateway.problems import one_line
-
-INFO = "info"
+from streams.actions import INFO, moment, words
 
 
 class Journal:
@@ -27,11 +25,9 @@ class Journal:
     def say(self, action: str, *, level: str = INFO, **fields: object) -> None:
         """One action, and what there is to know of it; a list of things is written as one word."""
         values = {key: _text(value) for key, value in fields.items()}
-        words = [f"{key}={value if ' ' not in value else repr(value)}" for key, value in values.items() if value]
         with self._lock:
-            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            said = [now, self._name, action, *([] if level == INFO else [f"level={level}"]), *words]
-            sys.stderr.write(" ".join(said) + "\n")  # one write: others write there too
+            now = moment()
+            sys.stderr.write(words(now, self._name, action, level, values))  # one write: others write there too
             sys.stderr.flush()
             if self._as_json:
                 line = {"time": now, "level": level, "process": self._name, "action": action} | values

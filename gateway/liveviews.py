@@ -1,5 +1,7 @@
 """`views`: the live views as a process beside a log in Kafka, or what they would show, from the read model."""
 
+import logging
+import os
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -8,7 +10,7 @@ from gateway import reach
 from gateway.client import Client
 from gateway.config import Config
 from gateway.health import Health, Standing
-from gateway.journal import Journal
+from gateway.journal import Journal, JournalHandler
 from gateway.pictures import safe
 from gateway.problems import Problem, Refused
 from gateway.session import Session
@@ -37,22 +39,41 @@ def run(session: Session, listen: str, name: str) -> int:
     folders = session.folders
     folders.create()
     journal, health = Journal(name, as_json=session.as_json), Health(folders.processes, name)
-    held: frozenset[int] | None = None
-
-    def beat(partitions: frozenset[int] | None) -> None:
-        nonlocal held
-        if partitions is not None and held != partitions:
-            journal.say("ready", views=f"http://{listen}/views", partitions=sorted(partitions))
-        held = partitions
-        told = f"holds {len(held)} partitions, http://{listen}/views" if held is not None else "reads its rows"
-        health.say(Standing(is_ready=held is not None, detail=told))
-
+    logging.basicConfig(handlers=[JournalHandler(journal, lambda _level: None)], level=logging.WARNING)
     with health.sole():
         health.say(Standing(is_ready=False, detail="starting"))
-        journal.say("started", data=folders.data)
-        code = views.run(_settings(config, listen, str(folders.data / "views" / name), views.Settings), beat)
-        journal.say("stopped")
+        journal.say("started", pid=os.getpid(), data=folders.data, views=f"http://{listen}/views")
+        settings = _settings(config, listen, str(folders.data / "views" / name), views.Settings)
+        code = views.run(settings, Telling(journal, health).hear)
+        journal.say("stopped", code=code)
     return code
+
+
+class Telling:
+    """What a worker has, told as it changes: in its journal, and to who asks how it is."""
+
+    def __init__(self, journal: Journal, health: Health) -> None:
+        self._journal = journal
+        self._health = health
+        self._held: frozenset[int] = frozenset()
+        self._was_ready = False
+
+    def hear(self, partitions: frozenset[int] | None) -> None:
+        """The partitions that it has now; None: it is being given some, or reads their rows."""
+        is_ready = partitions is not None
+        if partitions is not None and partitions != self._held:
+            taken, given = partitions - self._held, self._held - partitions
+            self._journal.say("partitions", taken=_places(taken), given=_places(given), held=len(partitions))
+            self._held = partitions
+        detail = f"holds {len(self._held)} partitions" if is_ready else "reads its rows"
+        if is_ready != self._was_ready:
+            self._journal.say("ready" if is_ready else "waiting", detail=detail)
+            self._was_ready = is_ready
+        self._health.say(Standing(is_ready=is_ready, detail=detail))
+
+
+def _places(numbers: frozenset[int]) -> list[str]:
+    return [f"{Topic.FACTS}/{number}" for number in sorted(numbers)]
 
 
 def _settings(config: Config, listen: str, folder: str, make: "type[Settings]") -> "Settings":

@@ -3,7 +3,6 @@
 import fcntl
 import logging
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -41,6 +40,8 @@ class Guard:
         self._living: Living | None = None
         self._heard = Note()
         self._server = Note()
+        self._ready = threading.Event()
+        self._hearing = threading.Thread()
         self._process = self._start()
 
     @property
@@ -68,8 +69,7 @@ class Guard:
 
     def wait_until_ready(self, seconds: float) -> bool:
         """Whether it has opened the log, so that a sign of life takes no longer than an append."""
-        assert self._process.stdout
-        return self._address is None or bool(select.select([self._process.stdout], [], [], seconds)[0])
+        return self._address is None or self._ready.wait(seconds)
 
     def live(self, living: Living) -> None:
         """Give signs of life from now on."""
@@ -113,8 +113,8 @@ class Guard:
             self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
             LOGGER.warning("process %d still ends what this executor held, and goes on with it", self._process.pid)
-        if self._process.stdout:
-            self._process.stdout.close()
+        else:
+            self._end_hearing()
 
     def _start(self) -> "subprocess.Popen[bytes]":
         root = str(Path(consumers.__file__).parent.parent)
@@ -131,6 +131,11 @@ class Guard:
         if lock is not None:
             os.pwrite(lock, b"%-20d" % process.pid, 0)
             os.close(lock)
+        self._ready = threading.Event()
+        self._hearing = threading.Thread(
+            target=_hear, args=(process, self._ready), name="watchdog's words", daemon=True
+        )
+        self._hearing.start()
         self._write(process, Note(engine=self._engine))
         if self._address is not None:
             self._write(process, Note(address=msgspec.Raw(msgspec.json.encode(self._address))))
@@ -141,10 +146,15 @@ class Guard:
             self._write(self._process, note)
         except BrokenPipeError:
             self._process.wait()
-            if self._process.stdout:
-                self._process.stdout.close()
+            self._end_hearing()
             self._process = self._start()
             self._tell_again()
+
+    def _end_hearing(self) -> None:
+        """The watchdog is gone, and with it, unless something that it started goes on, the other end of its output."""
+        self._hearing.join(_END_SECONDS)
+        if self._process.stdout and not self._hearing.is_alive():
+            self._process.stdout.close()
 
     def _tell_again(self) -> None:
         for key, hold in self._holds.items():
@@ -161,6 +171,17 @@ class Guard:
         assert process.stdin
         process.stdin.write(msgspec.json.encode(note) + b"\n")
         process.stdin.flush()
+
+
+def _hear(process: "subprocess.Popen[bytes]", ready: threading.Event) -> None:
+    """Pass on what a watchdog complains of, until it ends. An empty line, or its end: there is nothing to wait for."""
+    assert process.stdout
+    for line in process.stdout:
+        if said := line.decode().strip():
+            LOGGER.warning("the process beside it: %s", said)
+        else:
+            ready.set()
+    ready.set()
 
 
 def end_former(lock: Path) -> None:
