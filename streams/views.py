@@ -16,15 +16,17 @@ This is the one file that imports faust, which comes with the extra `views`.
 
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
 import msgspec
+from prometheus_client import CollectorRegistry, generate_latest
 
 from schemas.codec import Undecodable
 from streams.caused import Foreign, fact_of
-from streams.windows import KINDS, MINUTE, Rows, merged, window_of
+from streams.windows import MINUTE, Rows, merged, window_of
+from streams.windows_metrics import WindowMetrics
 
 LOGGER = logging.getLogger(__name__)
 KEPT = 7 * 24 * 60 * MINUTE  # ms after which a window is forgotten
@@ -153,10 +155,11 @@ def _show(app: Any, rows: Rows, facts: str) -> None:
         found = merged(rows.windows(here, int(since) if since.isdecimal() else 0))
         return web.json({"partitions": sorted(here), "window_ms": MINUTE, "rows": found})
 
+    figures = CollectorRegistry()
+    WindowMetrics(figures, lambda: rows.windows(_partitions(app, facts) or frozenset(), 0))
+
     async def metrics(web: Any, _request: Any) -> Any:
-        return web.text(
-            "".join(_exposition(rows, _partitions(app, facts) or frozenset())), content_type="text/plain; version=0.0.4"
-        )
+        return web.text(generate_latest(figures).decode(), content_type="text/plain; version=0.0.4")
 
     async def health(web: Any, _request: Any) -> Any:
         is_ready = _partitions(app, facts) is not None
@@ -167,23 +170,14 @@ def _show(app: Any, rows: Rows, facts: str) -> None:
     app.page("/healthz")(health)
 
 
-def _exposition(rows: Rows, partitions: frozenset[int]) -> Iterator[str]:
-    """Totals of the windows that are kept, by kind, and of few labels by label: fingerprints are too many."""
-    totals: dict[tuple[str, str], list[int]] = {(kind, ""): [0, 0] for kind in KINDS}
-    for _, kind, label, count, amount in rows.windows(partitions, 0):
-        sums = totals.setdefault((kind, label if kind == "ended" else ""), [0, 0])
-        sums[0], sums[1] = sums[0] + count, sums[1] + amount
-    for name, place, unit in (("events", 0, 1), ("seconds", 1, 1000)):
-        yield f"# TYPE crunch_reuse_views_{name} gauge\n"
-        for (kind, label), sums in sorted(totals.items()):
-            yield f'crunch_reuse_views_{name}{{kind="{kind}",state="{label}"}} {sums[place] / unit:g}\n'
-
-
 def run(settings: Settings, beat: Beat) -> int:
-    """Run a worker until it is told to end; its exit code. Faust itself takes SIGINT and SIGTERM."""
+    """Run a worker until it is told to end; its exit code. Faust itself takes SIGINT and SIGTERM.
+
+    What it has to say goes where the process's `logging` goes.
+    """
     os.makedirs(settings.folder, mode=0o700, exist_ok=True)
-    with open(os.devnull, "w") as nothing:  # a turning wheel, where our journal has its lines
-        worker = faust.Worker(app_of(settings, beat), loglevel="WARNING", stdout=nothing, redirect_stdouts=False)
+    with open(os.devnull, "w") as nothing:  # a turning wheel, and words at a signal, where our journal has its lines
+        worker = faust.Worker(app_of(settings, beat), override_logging=False, stdout=nothing, stderr=nothing)
         try:
             worker.execute_from_commandline()
         except SystemExit as end:

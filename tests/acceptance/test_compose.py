@@ -38,6 +38,30 @@ def test_every_service_becomes_healthy_and_two_users_jobs_run_once(cluster: Comp
     assert orjson.loads(cluster.crunch("coordinator", "audit", "verify", "--json"))["wrong"] == 0
 
 
+MINUTES = """
+import json, ssl, sys, urllib.request as u
+asked = u.Request("https://api:8443/minutes.json", headers={"Authorization": "Bearer " + sys.stdin.readline().strip()})
+for _ in range(200):  # each answer waits for a fresh look at the views
+    hour = json.load(u.urlopen(asked, context=ssl._create_unverified_context()))
+    if hour["ended"]["complete"] + hour["ended"]["copied"] >= 2:
+        break
+print(json.dumps(hour))
+"""
+
+
+def test_the_apis_page_of_minutes_is_what_the_live_views_counted(cluster: Compose) -> None:
+    cluster.until_healthy(*SERVICES)
+    cluster.crunch("coordinator", "user", "add", "chief", "--admin")
+    cluster.crunch("coordinator", "user", "add", "dan")
+    for _ in range(2):
+        cluster.crunch("coordinator", "submit", "--json", "--as", "dan", "-", said=JOB)
+    token = cluster.crunch("api", "token", "create", "--user", "chief")
+    asked = cluster.run("exec", "-T", "views", "/opt/crunch-reuse/bin/python", "-c", MINUTES, said=token)
+    hour = orjson.loads(asked.stdout)
+    assert (hour["source"], hour["trouble"], hour["missing"]) == ("live views", "", [])
+    assert (hour["ended"]["complete"] >= 1, hour["ended"]["copied"] >= 1) == (True, True)
+
+
 def test_each_service_shows_its_figures_to_the_others(cluster: Compose) -> None:
     for service in set(SERVICES) - {"views"}:  # which has its own, beside its windows
         ask = f"import urllib.request as u; print(u.urlopen('http://{service}:9464/metrics').read().decode())"

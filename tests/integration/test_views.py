@@ -55,12 +55,14 @@ class Worker:
             text=True,
         )
 
-    def until(self, event: str) -> None:
+    def until(self, event: str) -> dict:
         """Wait for this line of its journal."""
         assert self.process.stdout
         for line in self.process.stdout:
-            if json.loads(line)["action"] == event:
-                return
+            said = json.loads(line)
+            assert said.keys() >= {"time", "level", "process", "action"}
+            if said["action"] == event:
+                return said
         raise AssertionError(f"it ended before it was {event}")
 
     def get(self, path: str) -> str:
@@ -184,6 +186,9 @@ def test_every_window_is_what_sql_says_through_kills_and_rebalances(start, dsn) 
 
     claims = start.log.genesis(Place(Topic.CLAIMS, 0)).log_id
     start.log.append([Append(FIRST, "", b'{"v":1,"cause":["%b",1,0],"body":{"type":"invented"}}' % claims.encode())])
+    while "the live views end" not in (failed := three.until("failed"))["message"]:
+        assert failed["part"] == "streams.views"  # of those above, which count for nothing
+    assert "can't be read" in failed["message"]
     assert three.ended() != 0  # a machine said what it can't read: it must not go on counting
 
 

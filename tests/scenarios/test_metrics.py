@@ -45,6 +45,8 @@ from streams.log import Append, Log, Place
 from streams.loop import MachineType, Runner
 from streams.memory import MemoryLog
 from streams.rules_metrics import OTHER, WorkMetrics
+from streams.windows import KINDS
+from streams.windows_metrics import WindowMetrics
 from tests.conftest import CHECKOUT
 from tests.support.given import Given
 
@@ -289,6 +291,20 @@ async def ask(app: ASGIApp, method: str, path: str) -> None:
     await app({**scope, "query_string": b"", "server": ("here", 1), "scheme": "http", "root_path": ""}, receive, send)
 
 
+def test_the_live_views_show_sums_and_of_labels_the_states_alone() -> None:
+    registry = CollectorRegistry()
+    kept = [(0, "ended", "copied", 2, 3000), (60_000, "ended", "copied", 1, 500), (0, "executed", "fingerprint", 4, 0)]
+    WindowMetrics(registry, lambda: kept)
+    found = samples(registry)
+    assert (found["crunch_reuse_views_events ended copied"], found["crunch_reuse_views_seconds ended copied"]) == (
+        3,
+        3.5,
+    )
+    assert found["crunch_reuse_views_events executed "] == 4
+    assert found["crunch_reuse_views_events failed_on_node "] == 0
+    assert not any("fingerprint" in name for name in found)
+
+
 # --- Names ------------------------------------------------------------------------------------------------------------
 
 
@@ -305,6 +321,7 @@ def everything(tmp_path: Path) -> list[Metric]:
     )  # type: ignore[arg-type]
     made.registry.register(Metrics(KafkaSettings(servers="nowhere:1")))
     RequestMetrics(made.registry)
+    WindowMetrics(made.registry, list)
     return list(made.registry.collect())
 
 
@@ -344,3 +361,12 @@ def test_every_panel_of_the_dashboard_asks_for_something() -> None:
     panels = [panel for panel in board["panels"] if panel["type"] != "row"]
     assert len(panels) > 10
     assert all(panel["targets"] and all(target["expr"] for target in panel["targets"]) for panel in panels)
+
+
+def test_of_live_views_the_dashboard_asks_for_kinds_that_are_counted() -> None:
+    board = json.loads((CHECKOUT / "dashboards/grafana.json").read_text("utf-8"))
+    asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
+    views = [expr for expr in asked if "crunch_reuse_views_" in expr]
+    kinds = {kind for expr in views for found in re.findall(r'kind=~?"([^"]+)"', expr) for kind in found.split("|")}
+    assert len(views) >= 5
+    assert kinds == set(KINDS)
