@@ -123,14 +123,16 @@ def site(
 
 
 @contextmanager
-def another_api(made: Site) -> Iterator[tuple[str, int]]:
-    """One more API process beside the system: its address and process id."""
-    with made.crunch.start("api", "--json") as process:
+def another_api(made: Site, *launcher: str) -> Iterator[tuple[str, int]]:
+    """One more API process beside the system: its address and process id. `launcher`: if not as it is shipped."""
+    with made.crunch.start("api", "--json", launcher=launcher or ("gateway.cli",)) as process:
         assert process.stdout
         lines = (json.loads(line) for line in process.stdout)
         ready = next(line["detail"] for line in lines if line["action"] == "ready")
-        yield ready.removeprefix("https://"), process.pid
-        process.terminate()
+        try:
+            yield ready.removeprefix("https://"), process.pid
+        finally:
+            process.terminate()
         assert done(process).code == 0
 
 

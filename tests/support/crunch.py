@@ -48,14 +48,22 @@ class Crunch:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def start(
-        self, *arguments: str, prefix: Sequence[str] = (), environment: Mapping[str, str] = {}, **options: Any
+        self,
+        *arguments: str,
+        prefix: Sequence[str] = (),
+        launcher: Sequence[str] = ("gateway.cli",),
+        environment: Mapping[str, str] = {},
+        **options: Any,
     ) -> "subprocess.Popen[str]":
-        """Begin a command, after the words of `prefix`; standard output and error are pipes."""
+        """Begin a command, after the words of `prefix`; standard output and error are pipes.
+
+        `launcher`: the module that runs the command line, with its own arguments.
+        """
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("CRUNCH_REUSE_", "XDG_"))}
         clean |= {f"CRUNCH_REUSE_{key.replace('.', '_').upper()}": value for key, value in self.settings.items()}
         options = {"stdin": subprocess.DEVNULL, "start_new_session": True} | options
         return subprocess.Popen(
-            [*prefix, sys.executable, "-P", "-m", "gateway.cli", "--data-dir", str(self.data), *arguments],
+            [*prefix, sys.executable, "-P", "-m", *launcher, "--data-dir", str(self.data), *arguments],
             env=clean | {"HOME": str(self.home), "PYTHONPATH": str(CHECKOUT), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -20,11 +20,14 @@ import coordinator.dispatch_nodes as dispatch_nodes
 import coordinator.jobs_levels as jobs_levels
 import coordinator.jobs_state as jobs_state
 import readmodel.differences as differences
+import readmodel.explain as explain
 import streams.loop as loop
 from coordinator.claims_give import copy
 from coordinator.claims_state import Claim, Execution
 from coordinator.machine import nothing
 from coordinator.visibility import View
+from readmodel import queries
+from readmodel.sight import Sight
 from schemas.claims import Invalidated
 from schemas.facts import Waiting
 from schemas.reasons import Reason
@@ -34,6 +37,7 @@ from streams.faults import FaultyLog
 from streams.log import Floor, LogUnreachable
 
 _SUCCEED = claims_exit._succeed
+_EXPLAIN = explain.explain
 _WAIT, _DECIDE_AMONG = claims_decide._wait, claims_decide._decide_among
 _BIND = jobs_state.bind
 _BOUND: dict[str, Any] = {}
@@ -44,6 +48,7 @@ _TAKE_OVER = loop.Runner._take_over
 _ENDED = core.ExecutorCore.ended
 _COMMON: dict[str, Any] = {}  # log id of a topic's first partition -> the marks that all its runners share
 _GAPS: list[int] = []
+LOOKS = 6  # that a leak takes at what is not to be shown
 
 
 def _any_execution(claim: Claim, token: str) -> Execution | None:
@@ -107,6 +112,18 @@ def judgements_ignored() -> AbstractContextManager[Any]:
 def only_digests_told() -> AbstractContextManager[Any]:
     """Of two tasks it is known that they are not the same, and not what differs."""
     return _patched((differences, "_within", lambda component, mine, other: iter(())))
+
+
+def _explain_then_ask(connection: Any, viewer: str, uuid: str) -> Any:
+    # One look is seen too (a share of 0.8 through the API), but not so surely on a busy machine.
+    found = [_EXPLAIN(connection, viewer, uuid) for _ in range(LOOKS)]
+    return found[0] if queries.task(connection, viewer, uuid) is not None else None
+
+
+def explained_before_asked() -> AbstractContextManager[Any]:
+    """What became of a task is worked out first, some times, and then it is asked whether the viewer may see it."""
+    everything = lambda connection, viewer: Sight(everything=True, owners=[])  # noqa: E731
+    return _patched((explain, "sight", everything), (explain, "explain", _explain_then_ask))
 
 
 def work_is_its_first_askers() -> AbstractContextManager[Any]:
