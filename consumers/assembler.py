@@ -30,6 +30,7 @@ PATIENCE = 15.0  # seconds in which a Postgres that went away may come back
 RESTARTS = 5  # how often it may go away again at once
 STORE_PAUSE = 5.0  # seconds between two tries while the store can't be reached
 IDLE = 0.25  # seconds without news after which the stop signal is looked at
+AT_ONCE = 100  # jobs, between two looks at that signal and at what has come meanwhile
 
 
 class ReadModelDrifted(Exception):
@@ -69,15 +70,16 @@ class Assembler:
                 self._reconnect()
 
     def step(self) -> int:
-        """Assemble every job that waits for it; how many there were.
+        """Assemble jobs that wait for it, at most AT_ONCE; how many there were. Cancelled ones are last: nobody waits.
 
         Raises LogError, ReadModelError, ReadModelDrifted, StoreUnreachable, StoreFull.
         """
         waiting = {job.root: job for job in queries.assembling(self._connection)}
         self._said &= waiting.keys()
-        for root in waiting.keys() - self._said:
-            self._assemble(waiting[root])
-            self._said.add(root)
+        unsaid = [job for job in waiting.values() if job.root not in self._said]
+        for job in sorted(unsaid, key=lambda job: job.is_cancelled)[:AT_ONCE]:
+            self._assemble(job)
+            self._said.add(job.root)
         return len(waiting)
 
     def close(self) -> None:

@@ -28,9 +28,9 @@ MOST = 256  # collections
 _ENOUGH = f"after {MOST} others: read it by the SDK"
 _TOLD = 10  # lines of what is not seen
 _SECONDS = 30.0
-_KNOWN_SECONDS = 30.0  # for the API to have heard of the grant, which is news
-_PAUSE_SECONDS = 0.05
-_READ, _UNKNOWN = 200, 401
+PATIENCE = 30.0  # seconds for the API to hear of the grant, which is news, or to come back
+_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds between two questions
+_READ = 200
 _NOT_READ = (403, 404)
 _SELECT = urlencode({"select": json.dumps(["portable_data_hash"])})  # not its manifest, which may be large
 
@@ -47,11 +47,15 @@ class Sight(msgspec.Struct, frozen=True):
 
 
 class KeepMount:
-    """Decides what is laid out. `max_bytes`: of what one task's parameters name, together; 0: nothing is."""
+    """Decides what is laid out. `max_bytes`: of what one task's parameters name, together; 0: nothing is.
 
-    def __init__(self, collections: CollectionStore, max_bytes: int) -> None:
+    `patience`: seconds in which an API that does not say is asked again, for each task.
+    """
+
+    def __init__(self, collections: CollectionStore, max_bytes: int, patience: float = PATIENCE) -> None:
         self._collections = collections
         self._max_bytes = max_bytes
+        self._patience = patience
 
     def sight(self, way: Way, token: str, named: Mapping[str, str], is_over: Callable[[], bool]) -> Sight:
         """What a task under this token is to see of what its parameters name: hash to parameter.
@@ -63,7 +67,7 @@ class KeepMount:
         shown: dict[str, str] = {}
         unseen: list[str] = []
         left = self._max_bytes
-        with closing(_Asking(way, token, is_over)) as asking:
+        with closing(_Asking(way, token, is_over, self._patience)) as asking:
             for rank, (pdh, parameter) in enumerate(named.items()):
                 size, trouble = self._looked_at(asking, pdh, parameter, left) if rank < MOST else (0, _ENOUGH)
                 if trouble:
@@ -87,22 +91,30 @@ class KeepMount:
 class _Asking:
     """A connection to the API, and the token that it is asked under."""
 
-    def __init__(self, way: Way, token: str, is_over: Callable[[], bool]) -> None:
+    def __init__(self, way: Way, token: str, is_over: Callable[[], bool], patience: float) -> None:
         self._connection = HTTPSConnection(way.api.host, way.api.port, timeout=_SECONDS, context=_context(way))
         self._token = token
         self._is_over = is_over
-        self._end = time.monotonic() + _KNOWN_SECONDS
+        self._end = time.monotonic() + patience
 
     def may_read(self, pdh: str) -> bool:
         """Whether the task may read a collection. Raises NoWord."""
+        pause = _PAUSE
         while not self._is_over():
-            status = self._status(pdh)
-            if status == _READ or status in _NOT_READ:
-                return status == _READ
-            if status != _UNKNOWN or time.monotonic() > self._end:
-                raise NoWord(f"the API does not say what the task may read: it replied {status}")
-            time.sleep(_PAUSE_SECONDS)
+            try:
+                return self._said(pdh)
+            except NoWord:
+                if time.monotonic() > self._end:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
         return False
+
+    def _said(self, pdh: str) -> bool:
+        status = self._status(pdh)
+        if status != _READ and status not in _NOT_READ:
+            raise NoWord(f"the API does not say what the task may read: it replied {status}")
+        return status == _READ
 
     def _status(self, pdh: str) -> int:
         path = f"/arvados/v1/collections/{quote(pdh)}?{_SELECT}"
@@ -112,6 +124,7 @@ class _Asking:
                 response.read()
                 return response.status
         except (OSError, HTTPException) as error:
+            self._connection.close()  # the next question makes another
             cause = str(error) or type(error).__name__
             raise NoWord(f"the API can't be asked what the task may read: {cause}") from error
 

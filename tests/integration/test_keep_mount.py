@@ -10,12 +10,13 @@ import pytest
 from consumers.executor.keepmount import KeepMount, Sight
 from consumers.executor.left import Left
 from consumers.executor.site import _shown_to
+from consumers.runners.port import MIB
 from consumers.runners.relay import Target
 from schemas.claims import Exited
 from schemas.reasons import Failure
 from tests.support.api import Person, Site
 from tests.support.attempts import Bench, ready
-from tests.support.authority import Readable, readable
+from tests.support.authority import NO_REPLY, Readable, readable
 from tests.support.scripts import Scripts
 from tests.support.sdk import run_sdk
 
@@ -95,8 +96,18 @@ def test_the_api_may_hear_of_the_grant_a_little_later(asking: Bench, api: Readab
     assert asking.log(look(asking, input=pdh)) == "content\n"
 
 
+@pytest.mark.parametrize("troubles", [(503,), (NO_REPLY,), (502, NO_REPLY, 401)])
+def test_an_api_that_comes_back_costs_no_attempt(asking: Bench, api: Readable, troubles: tuple[int, ...]) -> None:
+    pdh = asking.save({"file": "content\n"})
+    api.may = {pdh: (*troubles, 200)}
+    report = look(asking, input=pdh)
+    assert (report.failure, asking.log(report)) == (Failure.NONE, "content\n")
+    assert api.asked[pdh] == len(troubles) + 1
+
+
 @pytest.mark.parametrize("status", [500, 503])
 def test_an_api_that_does_not_say_is_trouble_of_the_node(asking: Bench, api: Readable, status: int) -> None:
+    asking.site.keep_mount = KeepMount(asking.store, MIB, patience=0.0)
     pdh = asking.save({"file": "content"})
     api.may = {pdh: (status,)}
     report = look(asking, input=pdh)
@@ -105,6 +116,7 @@ def test_an_api_that_does_not_say_is_trouble_of_the_node(asking: Bench, api: Rea
 
 
 def test_an_api_that_is_not_there_is_trouble_of_the_node(asking: Bench) -> None:
+    asking.site.keep_mount = KeepMount(asking.store, MIB, patience=0.0)
     asking.site.way = msgspec.structs.replace(asking.site.way, api=Target("127.0.0.1", 1))
     report = look(asking, input=asking.save({"file": "content"}))
     assert report.failure is Failure.NODE

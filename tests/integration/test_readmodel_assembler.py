@@ -5,6 +5,7 @@ from threading import Event, Thread
 
 import pytest
 
+from consumers import assembler
 from consumers.assembler import Assembler, ReadModelDrifted
 from consumers.projector import Projector
 from readmodel import queries
@@ -125,6 +126,21 @@ def test_a_cancelled_job_has_a_log_and_no_output(bench):
     assert bench.assembler.step() == 0
     told = [line.text for line in job_log(bench.connection, "ada", "job-1")]
     assert sum(line.startswith("job cancelled") for line in told) == 1
+
+
+def test_who_waits_for_an_output_does_not_wait_for_the_logs_of_cancelled_jobs(bench, monkeypatch):
+    monkeypatch.setattr(assembler, "AT_ONCE", 1)
+    for rank in range(3):
+        bench.office.submit("ada", f"job-{rank}", spec(f"cancelled {rank}", inputs=f"{rank}"))
+        bench.office.cancel(f"job-{rank}")
+    bench.office.submit("ada", "job-9", spec("wanted", inputs="9"))
+    bench.run()
+    assert bench.assembler.step() == 4
+    assert [said.root for said in bench.said()] == ["job-9"]
+    for left in (3, 2, 1, 0):
+        bench.run()
+        assert bench.assembler.step() == left
+    assert sorted(said.root for said in bench.said()) == ["job-0", "job-1", "job-2", "job-9"]
 
 
 def test_a_cancelled_job_of_another_system_is_left_as_it_came(bench):

@@ -15,6 +15,7 @@ from coordinator import tasktoken
 from tests.support.certificates import Authority
 
 KEY = b"k" * tasktoken.KEY_BYTES
+NO_REPLY = 0  # instead of a status: the connection is closed
 
 
 class Readable(ThreadingHTTPServer):
@@ -43,6 +44,9 @@ class _Handler(BaseHTTPRequestHandler):
         status = statuses[min(self.server.asked[pdh], len(statuses) - 1)]
         self.server.asked[pdh] += 1
         self.server.tokens.add(self.headers["Authorization"])
+        if status == NO_REPLY:
+            self.close_connection = True
+            return
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
