@@ -27,7 +27,7 @@ from consumers.executor.steps import Step, outcome_of_trouble
 from consumers.executor.tasksocket import TaskSocket
 from consumers.executor.way import TaskWay, speaks_to_api, token_of
 from consumers.runners.port import MIB, CannotRun, Command, Folders, Limits, Outcome, Places, Runner, Running
-from consumers.runners.space import Space
+from consumers.runners.space import Space, is_full
 from consumers.runners.supervise import Supervision
 from coordinator import purity
 from coordinator.canonical import digest
@@ -98,7 +98,7 @@ class Attempt:
         try:
             with self._prepared() as (runner, folders):
                 self._step = Step.RUN
-                outcome = self._with_unseen(self._run(runner, folders, log, started_at))
+                outcome = self._with_unseen(self._on_full_disk(self._run(runner, folders, log, started_at)))
                 if outcome.failure not in _CAPTURED:
                     return outcome, ""
                 self._step = Step.CAPTURE
@@ -139,6 +139,13 @@ class Attempt:
             return Sight()
         token = token_of(way, self.ready, self._spec, self._root)
         return self._site.keep_mount.sight(way, token, named, lambda: self._supervision.was_stopped)
+
+    def _on_full_disk(self, outcome: Outcome) -> Outcome:
+        """Where nothing can be written any more, that a task failed is the node's trouble and not its own."""
+        if outcome.failure is not Failure.EXIT or not is_full(self._root):
+            return outcome
+        reason = f"the node's disk was full when the task ended with exit code {outcome.exit_code}"
+        return Outcome(exit_code=-1, failure=Failure.NODE, reason=reason)
 
     def _with_unseen(self, outcome: Outcome) -> Outcome:
         """It may have failed for what it could not see."""

@@ -6,6 +6,7 @@ space all the same, for as long as somebody holds it open; Linux shows those to 
 """
 
 import os
+import shutil
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
@@ -42,6 +43,11 @@ class Space:
                 " ask for more in resources.scratch"
             )
         return None
+
+
+def is_full(directory: Path) -> bool:
+    """Whether its file system has less than a MiB left."""
+    return shutil.disk_usage(directory).free < MIB
 
 
 def exceeds(directory: Path, limit: int) -> bool:

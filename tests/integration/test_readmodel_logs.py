@@ -12,9 +12,6 @@ from readmodel.connection import Connection, connect
 from readmodel.listing import Asked, Term
 from readmodel.migrate import REGISTRY, migrate
 from readmodel.sight import Sight
-from tests.support.postgres import postgres_server
-
-__all__ = ["postgres_server"]
 
 JOBS, LINES = 100, 10_000  # each job has a hundred lines that stand between others'; every tenth job is `some`'s
 BEGAN = 1_700_000_000_000  # ms; three lines in each

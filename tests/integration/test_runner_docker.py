@@ -1,6 +1,5 @@
 """What only an engine does: images by digest, containers that are found again, and an engine that goes away."""
 
-import os
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +18,7 @@ from consumers.runners.supervise import Supervision
 from consumers.watchdog import Note, Watch, milliseconds
 from schemas.reasons import Failure
 from tests.support.engine import Relay
-from tests.support.registry import PASSWORD, USER, login_helper, registry, small_image
+from tests.support.registry import PASSWORD, small_image
 
 
 def command(folder: Path, image: str, *argv: str) -> Command:
@@ -175,24 +174,6 @@ def test_a_name_is_resolved_to_a_digest(docker_engine, python_image):
     client.close()
     with pytest.raises(CannotRun, match=r"image 127\.0\.0\.1:1/name:v1 is not on this node, and can't be pulled"):
         resolve_image("127.0.0.1:1/name:v1", docker_engine)
-
-
-@pytest.fixture
-def pushed(tmp_path, docker_engine, monkeypatch):
-    """An image that only a registry has, which wants a login: its name, its id, and the file that names a helper."""
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "nobody"))
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    client = docker.DockerClient(base_url=docker_engine)
-    with registry() as server:
-        name = f"{server.address}/private/tool:v1"
-        image = small_image(client, "pushed")
-        client.api.tag(image, name)
-        login = {"username": USER, "password": PASSWORD}
-        assert "error" not in client.images.push(name, auth_config=login)
-        client.images.remove(image, force=True)
-        yield name, image, login_helper(tmp_path, server.address)
-        client.images.remove(image, force=True)
-    client.close()
 
 
 def test_a_missing_image_is_pulled_with_a_login_that_stands_nowhere(tmp_path, docker_engine, pushed):

@@ -42,11 +42,12 @@ class Engine:
 class Relay:
     """An engine's address that can go away while the engine stays.
 
-    `refused`, `muted`: what holds this text, ends the connection, or is never answered.
+    `refused`, `muted`: what holds this text, ends the connection, or is never answered. `hidden`: instead of this text
+    as many zeros arrive.
     """
 
-    def __init__(self, path: Path, engine: str, refused: bytes = b"", muted: bytes = b"") -> None:
-        self._refused, self._muted = refused, muted
+    def __init__(self, path: Path, engine: str, refused: bytes = b"", muted: bytes = b"", hidden: bytes = b"") -> None:
+        self._refused, self._muted, self._hidden = refused, muted, hidden
         self._silent: set[socket.socket] = set()
         self.address = f"unix://{path}"
         self.awaited = threading.Event()  # somebody waits for a container's end
@@ -93,5 +94,5 @@ class Relay:
                 if self._muted and self._muted in data:
                     self._silent.add(source)
                 if target not in self._silent:
-                    target.sendall(data)
+                    target.sendall(data.replace(self._hidden, b"0" * len(self._hidden)) if self._hidden else data)
             target.shutdown(socket.SHUT_WR)

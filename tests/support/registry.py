@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import re
 import subprocess
 import tarfile
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import docker
+import pytest
 
 USER, PASSWORD = "somebody", "only-the-helper-knows"
 
@@ -143,3 +145,21 @@ def small_image(client: docker.DockerClient, note: str) -> str:
 def _libraries(program: str) -> list[str]:
     listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
     return re.findall(r"(/\S+) \(", listed)
+
+
+@pytest.fixture
+def pushed(tmp_path, docker_engine, monkeypatch):
+    """An image that only a registry has, which wants a login: its name, its id, and the file that names a helper."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "nobody"))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    client = docker.DockerClient(base_url=docker_engine)
+    with registry() as server:
+        name = f"{server.address}/private/tool:v1"
+        image = small_image(client, "pushed")
+        client.api.tag(image, name)
+        login = {"username": USER, "password": PASSWORD}
+        assert "error" not in client.images.push(name, auth_config=login)
+        client.images.remove(image, force=True)
+        yield name, image, login_helper(tmp_path, server.address)
+        client.images.remove(image, force=True)
+    client.close()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,14 +44,25 @@ COUNTS = dict.fromkeys(Topic, 1)
 
 
 class Node:
-    """One executor's process, and the next ones on the same folder. `environment`: variables beside this one's."""
+    """One executor's process, and the next ones on the same folder. `environment`: variables beside this one's.
+
+    `store`: name of its content store's folder. `within`: words before the command that starts it.
+    """
 
     def __init__(
-        self, floor: "ShopFloor", name: str, environment: Mapping[str, str] | None = None, **offer: Any
+        self,
+        floor: "ShopFloor",
+        name: str,
+        environment: Mapping[str, str] | None = None,
+        store: str = "store",
+        within: Sequence[str] = (),
+        **offer: Any,
     ) -> None:
         self.floor = floor
         self.name = name
         self.root = floor.folder / name
+        self.store = floor.folder / store
+        self.within = within
         self.offer = {"node": name, "runner": "process", "slots": 1, "verify_slots": 1, **offer}
         self.environment = os.environ | (environment or {})
         self.process: subprocess.Popen[bytes] | None = None
@@ -71,8 +82,8 @@ class Node:
     @property
     def command(self) -> list[str]:
         """What starts it."""
-        where = [self.floor.address, str(self.floor.folder / "store"), str(self.root)]
-        return [sys.executable, "-m", "tests.support.node_process", *where, json.dumps(self.offer)]
+        where = [self.floor.address, str(self.store), str(self.root)]
+        return [*self.within, sys.executable, "-m", "tests.support.node_process", *where, json.dumps(self.offer)]
 
     def joinings(self) -> int:
         """How often it has joined."""
@@ -143,11 +154,12 @@ class ShopFloor:
     def user(self, name: str) -> None:
         self.say(Topic.SETTINGS, UserSet(user=name, name=name))
 
-    def request(self, task: str, command: str, *, owner: str = "ada", image: str = "", **fields: Any) -> None:
+    def request(self, task: str, command: str, *, owner: str = "ada", **fields: Any) -> None:
         """A task, under a fingerprint of its own unless `fingerprint` says which."""
         resources = {name: fields.pop(name) for name in ("cores", "memory", "scratch") if name in fields}
         size = {"cores": 1, "memory": 64, "scratch": 16} | resources
-        spec = msgspec.structs.replace(Bench.spec(None, command, image=image), resources=Resources(**size))
+        image = {name: fields.pop(name, "") for name in ("image", "image_name")}
+        spec = msgspec.structs.replace(Bench.spec(None, command, **image), resources=Resources(**size))
         fields = {"fingerprint": f"print-{task}", "root": f"job-{task}"} | fields
         raw = msgspec.Raw(msgspec.json.encode(spec))
         self.say(Topic.CLAIMS, Requested(task=task, owner=owner, spec=raw, **size, **fields))
