@@ -3,18 +3,20 @@
 import os
 import subprocess
 from contextlib import closing
+from hashlib import md5
 from pathlib import Path
 
 import orjson
 import pytest
 
+from schemas.topics import Topic
 from streams.admin import EMBEDDED
 from streams.broker import LocalBroker
 from streams.kafka import KafkaLog
 from streams.kafka_settings import KafkaSettings
 from tests.support.crunch import Crunch, Done, one_line
 from tests.support.postgres import dsn, postgres_server
-from tests.support.procs import commands
+from tests.support.procs import commands, shell_lines
 
 __all__ = ["dsn", "postgres_server"]
 
@@ -88,8 +90,12 @@ def test_a_backup_of_what_runs_becomes_a_machine_that_goes_on(crunch: Crunch, tm
 def followed(crunch: Crunch, section: str, folder: Path) -> list[Done]:
     """What the commands of a section of docs/operations.md said, with `/backups` elsewhere; each went well."""
     done = []
-    for words in commands(section, "docs/operations.md"):
-        done.append(crunch.run(*[word.replace("/backups", str(folder)) for word in words]))
+    for words in shell_lines(section, "docs/operations.md"):
+        placed = [word.replace("/backups", str(folder)) for word in words]
+        if placed[0] != "./run":
+            subprocess.run(placed, check=True)
+            continue
+        done.append(crunch.run(*placed[1:]))
         assert done[-1].code == 0, (words, done[-1])
     return done
 
@@ -110,9 +116,13 @@ def test_a_log_in_kafka_goes_on_in_other_topics_and_then_with_another_postgres(
     lonely = Crunch(crunch.home, tmp_path / "lonely", crunch.settings)
     assert "its log is in Kafka: name the brokers" in one_line(lonely.run("restore", str(tmp_path / "crunch")))
     other = Crunch(crunch.home, tmp_path / "other", {**here, "kafka.prefix": "backup-in."})
-    restore, audit = commands("Restore into Kafka", "docs/operations.md")
+    audit = commands("Restore into Kafka", "docs/operations.md")[-1]
+    check, restore, check_again = commands("All brokers' disks", "docs/operations.md")
+    missing = other.run(*check)
+    assert (missing.code, missing.out.count("is missing")) == (1, len(Topic)), missing
     brought = other.run(restore[0], str(tmp_path / "crunch"), "--json")
     assert brought.code == 0, brought.err
+    assert other.run(*check_again).code == 0
     assert brought.json["records"] > 0
     with other.up():
         other.until_state(done, "complete")
@@ -123,6 +133,7 @@ def test_a_log_in_kafka_goes_on_in_other_topics_and_then_with_another_postgres(
         new = other.submit(job(other, JOB, word="two"))
         other.until_state(new, "complete")
         assert other.run(*audit).json["wrong"] == 0
+        (tmp_path / "slow").mkdir()
         followed(other, "Retention and archives", tmp_path)
         followed(other, "Backup", tmp_path)  # it is the same log
     elsewhere = Crunch(other.home, other.data, {**other.settings, "postgres.dsn": dsn})
@@ -150,6 +161,36 @@ def test_a_second_backup_into_the_folder_adds_what_is_new(crunch: Crunch, tmp_pa
     assert other.run("restore", str(tmp_path / "saved")).code == 0
     with other.up():
         other.until_state(second, "complete")
+
+
+def test_a_store_that_lost_some_is_mended_from_the_backup(crunch: Crunch, tmp_path: Path) -> None:
+    check, copy, check_again = shell_lines("The store", "docs/operations.md")
+    with crunch.up():
+        root = crunch.submit(job(crunch, JOB, word="one"))
+        crunch.until_state(root, "complete")
+        assert crunch.run("backup", str(tmp_path / "crunch")).code == 0
+        output = crunch.tasks(root)[0].output
+        manifest, content = (crunch.data / "store" / name[:3] / name[:32] for name in (output, hash_of("one\n")))
+        manifest.unlink()
+        content.chmod(0o644)
+        content.write_text("two\n")
+        looked = crunch.run(*check[1:], "--json")
+        assert (looked.code, looked.json["damaged"], output in looked.json["missing"]) == (
+            1,
+            [f"{content.name}+4"],
+            True,
+        )
+        content.unlink()
+        places = {"/backups": str(tmp_path), "/srv/crunch-reuse": str(crunch.data)}
+        for there, here in places.items():
+            copy = [word.replace(there, here) for word in copy]
+        subprocess.run(copy, check=True)
+        assert crunch.run(*check_again[1:]).code == 0
+        assert output_of(crunch, root, tmp_path / "got") == "one\n"
+
+
+def hash_of(text: str) -> str:
+    return md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def held_up(crunch: Crunch) -> Path:

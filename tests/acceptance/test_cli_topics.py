@@ -14,6 +14,7 @@ from schemas.topics import Topic
 from streams.broker import LocalBroker
 from streams.kafka_settings import KafkaSettings
 from tests.support.kafkas import Operator
+from tests.support.procs import commands
 
 pytestmark = pytest.mark.needs("kafka")
 
@@ -61,6 +62,14 @@ def test_topics_are_made_once_and_checked(settings: KafkaSettings, cli: Cli) -> 
     assert orjson.loads(out)["topics"]["claims"] == {"partitions": 3, "replicas": 1}
     code, _, err = cli("topics", "create", "--partitions", "claims=4")
     assert (code, err) == (FAILED, "crunch-reuse: topic claims has 3 partitions, not 4: they never change\n")
+
+
+def test_partitions_are_chosen_once_as_the_page_of_operations_says(settings: KafkaSettings, cli: Cli) -> None:
+    for words in commands("Partitions", "docs/operations.md"):
+        code, out, err = cli(*words, "--json")
+        assert code == 0, err
+    assert orjson.loads(out)["topics"]["claims"]["partitions"] == 24
+    assert cli("topics", "create", "--partitions", "tasks=12")[0] == FAILED
 
 
 def test_a_check_lists_all_that_is_wrong(settings: KafkaSettings, cli: Cli) -> None:

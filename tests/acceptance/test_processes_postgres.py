@@ -1,6 +1,9 @@
 """The same processes with the log in Postgres, and what they say where something is missing."""
 
 import json
+import os
+import select
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +12,7 @@ import orjson
 import pytest
 
 from tests.support.postgres import dsn, postgres_server
-from tests.support.procs import Cluster
+from tests.support.procs import PATIENCE, Cluster, commands, finished, shell_lines
 
 __all__ = ["dsn", "postgres_server"]
 
@@ -77,6 +80,64 @@ def test_a_node_without_the_store_waits_for_it_and_submit_refuses(cluster: Clust
     cluster.run("store", "create")
     cluster.until_ready(EXECUTOR)
     assert set(cluster.stop().values()) == {0}
+
+
+WAITS = 'echo begun > "{begun}"; read -r word < "{go}"; echo $word > $TASK_OUTPUT/x'
+
+
+def test_a_node_and_a_coordinators_disk_that_are_lost_come_back_as_the_page_says(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    ready, doctor, executor = commands("A node", "docs/operations.md")
+    assert [*executor, "--runner", "process"] == EXECUTOR
+    cluster.start(COORDINATORS[0])
+    cluster.processes["coordinator"].until("partitions")
+    cluster.run("store", "create")
+    for words in (["projector"], EXECUTOR):
+        cluster.start(words)
+        cluster.until_ready(words)
+    cluster.run("user", "add", "ann")
+    begun, go = Pipe(tmp_path / "begun"), Pipe(tmp_path / "go")
+    job = {"name": "held", "command": ["sh", "-c", WAITS.format(begun=begun.path, go=go.path)]}
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    shell = cluster.begin("submit", "--json", "--as", "ann", str(tmp_path / "job.json"))
+    assert begun.heard() == b"begun\n"
+    cluster.kill(EXECUTOR)
+    assert said(cluster, *ready) == (1, "crunch-reuse: executor-n1: it was killed: start it again, nothing is lost")
+    assert b"process" in cluster.run(*doctor)
+    cluster.start(EXECUTOR)
+    assert begun.heard() == b"begun\n"
+    coordinator_with_an_empty_disk(cluster)
+    os.write(go.end, b"on\n")
+    assert orjson.loads(finished(shell))["job"]["state"] == "complete"
+    assert set(cluster.stop().values()) == {0}
+
+
+def coordinator_with_an_empty_disk(cluster: Cluster) -> None:
+    """Its state is taken from it, by the page's own commands; all is decided as before."""
+    remove, (_, *coordinator), (_, *audit) = shell_lines(
+        "A coordinator, its disk, the shared snapshots", "docs/operations.md"
+    )
+    cluster.kill(coordinator)
+    remove = [word.replace("/var/lib/crunch-reuse", str(cluster.folder / "data")) for word in remove]
+    subprocess.run(remove, check=True)
+    cluster.start(coordinator)
+    cluster.until_ready(coordinator)
+    assert orjson.loads(cluster.run(*audit, "--json"))["wrong"] == 0
+
+
+class Pipe:
+    """A pipe that a task writes to, or reads from; nobody waits for its other end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        os.mkfifo(path)
+        self.end = os.open(path, os.O_RDWR)
+
+    def heard(self) -> bytes:
+        """What comes next."""
+        assert select.select([self.end], [], [], PATIENCE)[0], f"nothing came through {self.path}"
+        return os.read(self.end, 4096)
 
 
 @pytest.mark.parametrize(

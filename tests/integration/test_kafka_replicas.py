@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.cli import run
 from schemas.topics import Topic
 from streams.kafka import KafkaLog
 from streams.kafka_settings import KafkaSettings
@@ -12,6 +13,7 @@ from streams.log import LogMismatch, LogUnreachable
 from tests.support.kafka_cluster import Node, three_brokers
 from tests.support.kafkas import SOON, operator_of
 from tests.support.logs import WORK, records, values
+from tests.support.procs import commands
 
 pytestmark = pytest.mark.needs("kafka")
 
@@ -75,6 +77,25 @@ def test_nothing_is_lost_with_a_broker_and_nothing_is_acknowledged_by_one_alone(
         node.start()
     assert values(log, WORK)[: len(acknowledged)] == acknowledged
     assert log.append(records(WORK, b"again"))
+    log.close()
+
+
+def test_with_one_broker_of_three_all_topics_are_as_they_should_be(
+    brokers: list[Node], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = opened(brokers)
+    log.create(dict.fromkeys(Topic, 1))
+    monkeypatch.setenv("CRUNCH_REUSE_KAFKA_SERVERS", log.settings.servers)
+    monkeypatch.setenv("CRUNCH_REUSE_KAFKA_PREFIX", PREFIX)
+    [words] = commands("A broker", "docs/operations.md")
+    lost = leader_of_work(log, brokers)
+    lost.kill()
+    try:
+        log.append(records(WORK, b"meanwhile"))  # which waits until another leads
+        assert run(words) == 0, capfd.readouterr()
+    finally:
+        lost.start()
+    assert run(words) == 0, capfd.readouterr()
     log.close()
 
 

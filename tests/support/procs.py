@@ -22,8 +22,13 @@ LONG = ("coordinator", "projector", "executor")  # commands that run until they 
 
 def commands(section: str, page: str = "README.md") -> list[list[str]]:
     """The words after `./run` of each line in the first shell block of a section of a page."""
+    return [words[1:] for words in shell_lines(section, page) if words[0] == "./run"]
+
+
+def shell_lines(section: str, page: str) -> list[list[str]]:
+    """The words of each line in the first shell block of a section of a page."""
     text = (CHECKOUT / page).read_text("utf-8").split(f"# {section}\n")[1].split("```sh\n")[1].split("```")[0]
-    return [shlex.split(line, comments=True)[1:] for line in text.splitlines() if line.startswith("./run ")]
+    return [words for line in text.splitlines() if (words := shlex.split(line, comments=True))]
 
 
 @dataclass
