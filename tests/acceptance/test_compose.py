@@ -40,11 +40,15 @@ def test_every_service_becomes_healthy_and_two_users_jobs_run_once(cluster: Comp
 
 MINUTES = """
 import json, ssl, sys, urllib.request as u
-asked = u.Request("https://api:8443/minutes.json", headers={"Authorization": "Bearer " + sys.stdin.readline().strip()})
-for _ in range(200):  # each answer waits for a fresh look at the views
-    hour = json.load(u.urlopen(asked, context=ssl._create_unverified_context()))
-    if hour["ended"]["complete"] + hour["ended"]["copied"] >= 2:
-        break
+token = sys.stdin.readline().strip()
+def get(form):
+    asked = u.Request("https://api:8443/minutes." + form, headers={"Authorization": "Bearer " + token})
+    return u.urlopen(asked, timeout=60, context=ssl._create_unverified_context())
+for line, _ in zip(get("live"), range(300)):  # it says something where there is news, and every five seconds
+    if line.startswith(b"data: "):
+        hour = json.load(get("json"))
+        if hour["ended"]["complete"] + hour["ended"]["copied"] >= 2 and not hour["trouble"] and not hour["missing"]:
+            break
 print(json.dumps(hour))
 """
 

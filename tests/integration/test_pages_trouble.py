@@ -22,6 +22,7 @@ from gateway.api.assemble import Api
 from gateway.api.server import bound
 from gateway.api.service import TaskRules
 from gateway.folders import Folders
+from gateway.pages import scout
 from gateway.pages.limit import Limit
 from gateway.pages.web import FORM_FIELDS
 from gateway.people import user_set
@@ -132,7 +133,9 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
-    with tempfile.TemporaryDirectory(prefix="crunch-reuse-stage-") as folder:
+    """Its pages wait for what the log says now: who asks again and again is no burden, and not asking too often."""
+    with pytest.MonkeyPatch.context() as patched, tempfile.TemporaryDirectory(prefix="crunch-reuse-stage-") as folder:
+        patched.setattr(scout, "FRESH", 0.5)
         made = Stage(Path(folder), EmbeddedPostgres(Path(folder)))
         yield made
         made.close()
