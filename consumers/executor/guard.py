@@ -177,7 +177,7 @@ def _hear(process: "subprocess.Popen[bytes]", ready: threading.Event) -> None:
     """Pass on what a watchdog complains of, until it ends. An empty line, or its end: there is nothing to wait for."""
     assert process.stdout
     for line in process.stdout:
-        if said := line.decode().strip():
+        if said := line.decode(errors="replace").strip():
             LOGGER.warning("the process beside it: %s", said)
         else:
             ready.set()
