@@ -172,9 +172,7 @@ class KeepBlocks:
             if not self._services or time.monotonic() - self._listed > LISTED_FOR:
                 self._services, self._listed = self._list(), time.monotonic()
             services = self._services
-        return sorted(
-            services, key=lambda one: hashlib.md5(f"{md5}{one.uuid[-15:]}".encode()).hexdigest(), reverse=True
-        )
+        return sorted(services, key=lambda one: _weight(md5, one), reverse=True)
 
     def _list(self) -> list[Service]:
         reply = self._request("GET", f"{self._cluster.api}/arvados/v1/keep_services/accessible")
