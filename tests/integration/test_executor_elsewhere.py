@@ -29,6 +29,7 @@ def floor(dsn: str, tmp_path: Path) -> Iterator[Floor]:
         yield made
 
 
+@pytest.mark.needs("bubblewrap")  # namespaces
 def test_a_disk_that_is_full(floor: Floor) -> None:
     inside = ["unshare", "--mount", "--map-root-user", "--", "sh", "-c", SMALL_DISK, str(floor[0].folder / "bad")]
     more = "head -c 20000000 /dev/zero > $TASK_OUTPUT/large && echo all of it"
