@@ -179,7 +179,6 @@ def _end_import(tree: Tree, history: History) -> Output:
         started_at=history.started_at,
     )
     tree.forget()
-    tree.is_logged = True
     return fact
 
 

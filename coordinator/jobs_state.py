@@ -86,7 +86,7 @@ class Tree(msgspec.Struct, kw_only=True):
     failing: Reason = Reason.NONE
     failed_task: str = ""
     history: History | None = None
-    is_logged: bool = False  # cancelled: its log is saved, or it is another system's and has none here
+    is_logged: bool = False  # cancelled: its log is saved
 
     def add(self, task: Task) -> None:
         """Put a new task, in state todo, into the tree."""
