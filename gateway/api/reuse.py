@@ -28,6 +28,7 @@ _WHY_NOT = (
 )
 _SHORT = ("it has no output", "its output is not whole in the store", "its output is not that of the others")
 _OTHER = {"script_version": "script_version", "docker_image_locator": "image"}
+CERTAIN = Term("nondeterministic", "<>", True, "boolean")
 Row = dict[str, Any]
 Reasons = list[dict[str, str]]  # the uuid of a job, and why it is given or not
 
@@ -64,6 +65,10 @@ def left_out(caller: Caller, spec: JobSpec, terms: list[Term], found: Found) -> 
     others = [Term("uuid", "not in", sorted(found.all), "string")]
     others += [Term(name, "=", value, "string") for name, value in alike.items()]
     rows = _jobs(caller, others, [("created_at", True), ("uuid", False)], TOLD)
+    if len(found.all) == MOST:  # there may be more that are like it, and were not looked at
+        these = Term("uuid", "in", [row["uuid"] for row in rows], "string")
+        further = {row["uuid"] for row in _jobs(caller, [*terms, CERTAIN, these], [("uuid", False)], TOLD)}
+        rows = [row for row in rows if row["uuid"] not in further]
     return [{"uuid": row["uuid"], "why": _left_out(row, terms)} for row in rows]
 
 
@@ -117,8 +122,7 @@ def uuid_for(caller: Caller, owner: str, spec: JobSpec) -> str:
 
 
 def _candidates(caller: Caller, terms: list[Term]) -> list[Row]:
-    certain = Term("nondeterministic", "<>", True, "boolean")
-    rows = _jobs(caller, [*terms, certain], [("created_at", False), ("uuid", False)], MOST)
+    rows = _jobs(caller, [*terms, CERTAIN], [("created_at", False), ("uuid", False)], MOST)
     complete(JOBS.name, caller, rows)
     return rows
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import pytest
 
@@ -111,6 +112,22 @@ def test_one_that_appears_after_none_was_found_is_the_same_job(
         call = request.call("POST", "/arvados/v1/jobs", b"", headers, json.dumps(body).encode())
         made = jobs.create(service.caller(pat.token), call, "")
     assert [made["uuid"]] == others
+
+
+def test_who_has_more_like_it_than_are_looked_at_is_not_told_that_they_are_left_out(
+    api_site: Site, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mia = api_site.person("mia-of-many")
+    made = [mia.post("jobs", **scripts.body({"write": f"one of many: {number}"}))["uuid"] for number in range(3)]
+    other = mia.post("jobs", **scripts.body({"write": "another"}, nondeterministic=True))["uuid"]
+    monkeypatch.setattr(reuse, "MOST", 1)
+    asked = scripts.body({"write": "x"})
+    query = urlencode(asked | {"script_parameters": json.dumps(asked["script_parameters"])}).encode()
+    with in_process(api_site) as service:
+        call = request.call("GET", "/arvados/v1/jobs/reusable", query, {}, b"")
+        told = jobs.reusable(service.caller(mia.token), call, "")
+    assert [one["uuid"] for one in told["candidates"]] == made[:1]
+    assert told["left_out"] == [{"uuid": other, "why": "it is said to be nondeterministic"}]
 
 
 @contextmanager
