@@ -41,6 +41,7 @@ NEMESES: dict[str, strikes.Strike] = {
     "broker's disk full": strikes_broker.disk_full,
     "answers lost": strikes_broker.lost_answers,
     "answers late": strikes_broker.late_answers,
+    "requests late": strikes_broker.late_requests,
     "disk full": strikes.disk_full,
     "rebalance storm": strikes.rebalance,
     "two versions": strikes.two_versions,

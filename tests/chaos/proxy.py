@@ -12,6 +12,7 @@ import sys
 from tests.conftest import CHECKOUT
 
 CHUNK = 65536
+APART = 1e-6  # seconds between what is passed on, so that it keeps its order
 
 
 class Proxy:
@@ -49,6 +50,10 @@ class Proxy:
         """From now on each answer comes so much later."""
         self._tell(f"delay {seconds}")
 
+    def hold(self, seconds: float) -> None:
+        """From now on each request arrives so much later, if who sent it is still there."""
+        self._tell(f"hold {seconds}")
+
     def lost(self) -> int:
         """How many answers were lost so far."""
         return int(self._tell("lost"))
@@ -71,7 +76,7 @@ class _Server:
         self._reachable = True
         self._losing = 0
         self._lost = 0
-        self._delay = 0.0
+        self._delay = self._hold = 0.0
         self._never = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -89,6 +94,8 @@ class _Server:
                 self._losing = int(value)
             case "delay":
                 self._delay = float(value)
+            case "hold":
+                self._hold = float(value)
             case "lost":
                 return str(self._lost)
         return "done"
@@ -102,7 +109,7 @@ class _Server:
                 there, behind = await asyncio.open_connection("127.0.0.1", self._target)
                 ends.append(behind)
                 self._writers.add(behind)
-                ways = [asyncio.ensure_future(way) for way in (_pass(reader, behind), self._back(there, writer))]
+                ways = [asyncio.ensure_future(way) for way in (self._there(reader, behind), self._back(there, writer))]
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
                 for way in ways:
                     way.cancel()
@@ -113,6 +120,14 @@ class _Server:
             for one in ends:
                 self._writers.discard(one)
                 one.transport.abort()
+
+    async def _there(self, reader: asyncio.StreamReader, behind: asyncio.StreamWriter) -> None:
+        """What is on the way when its sender is gone never arrives."""
+        loop, due = asyncio.get_running_loop(), 0.0
+        while data := await reader.read(CHUNK):
+            due = max(due + APART, loop.time() + self._hold)  # never before what was sent before
+            loop.call_at(due, behind.write, data)
+            await behind.drain()
 
     async def _back(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await there.read(CHUNK):
@@ -125,12 +140,6 @@ class _Server:
                 return
             writer.write(data)
             await writer.drain()
-
-
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(CHUNK):
-        writer.write(data)
-        await writer.drain()
 
 
 async def _main(port: int, target: int) -> None:

@@ -37,7 +37,7 @@ class Run:
 
     `nemeses`: names of those that strike; None: all, and one of the ruins. `settle`: seconds within which,
     after the last strike, one more job has to end, and at last everything else. `mood`: of those who ask. `hasty`:
-    whether it is over as soon as something is found.
+    whether it is over as soon as something is found. `alone`: see Town.
     """
 
     def __init__(
@@ -52,9 +52,10 @@ class Run:
         nemeses: list[str] | None = None,
         mood: Mood = EVEN,
         hasty: bool = False,
+        alone: bool = False,
     ) -> None:
         self.report = ChaosReport(seed=seed, minutes=seconds / 60, runner=runner, mutant=mutant)
-        self._town = Town(folder, runner, mutant)
+        self._town = Town(folder, runner, mutant, alone)
         self._seconds = seconds
         self._settled = settle
         self._mood = mood

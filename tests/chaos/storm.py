@@ -26,15 +26,20 @@ PATIENCE = 600.0  # seconds: on a busy machine a broker takes minutes to start a
 
 
 class Mood(NamedTuple):
-    """What share of all that happens is a grant or its end, and a cancel; how many of the grants are an end."""
+    """What share of all that happens is a grant or its end, and a cancel; how many of the grants are an end.
+
+    `crowds`: at what share of the rest all ask for the same slow work, so that many wait while much changes.
+    """
 
     permits: float = 0.15
     cancels: float = 0.10
     revocations: float = 0.25
+    crowds: float = 0.0
 
 
 EVEN = Mood()
 FICKLE = Mood(permits=0.25, cancels=0.25, revocations=0.5)
+CROWDED = Mood(permits=0.35, cancels=0.2, revocations=0.4, crowds=0.5)
 
 
 class Storm:
@@ -113,8 +118,11 @@ class Storm:
         """Several ask for the same at the same moment."""
         if len(self._watch.open_jobs(self.jobs)) >= OPEN:
             return
-        spec = self._catalogue.draw(self._random, len(self.jobs))
-        for owner in self._random.sample(self.owners, self._random.choice((1, 2, 3))):
+        is_crowd = self._random.random() < self._mood.crowds
+        drawn = len(self.jobs)
+        spec = self._catalogue.slow(drawn) if is_crowd else self._catalogue.draw(self._random, drawn)
+        number = len(self.owners) if is_crowd else self._random.choice((1, 2, 3))
+        for owner in self._random.sample(self.owners, number):
             self._submit(owner, spec)
 
     def _submit(self, owner: str, spec: JobSpec) -> None:

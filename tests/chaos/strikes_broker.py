@@ -67,6 +67,17 @@ def lost_answers(field: Field) -> str:
     return f"{lost} answers" if lost else ""
 
 
+def late_requests(field: Field) -> str:
+    """Everything takes a third of a second to arrive, and never does if who sent it is killed meanwhile."""
+    with field.alone("broker"):
+        field.town.proxy.hold(0.35)
+        try:
+            field.hold(6.0)
+        finally:
+            field.town.proxy.hold(0.0)
+    return "broker"
+
+
 def late_answers(field: Field) -> str:
     """Everything takes a third of a second longer, in which a writer may take it for lost."""
     with field.alone("broker"):

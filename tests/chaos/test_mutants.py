@@ -1,11 +1,20 @@
-"""Which mutations are tried, and what counts as caught."""
+"""Which mutations are tried, what counts as caught, and that one is what it says where states stand on a disk."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from schemas.topics import Topic
+from streams.localstore import LocalStore
+from streams.log import Append, LogUnreachable, Place
+from streams.memory import MemoryLog
 from tests.chaos.mutants import LEFT_OUT, TRIALS, TRIED_IN, Verdict
 from tests.chaos.nemeses import NEMESES
 from tests.chaos.run import UNFORESEEN
-from tests.support.mutations import MUTATIONS
+from tests.support.log_world import World, finish, request
+from tests.support.mutations import MUTATIONS, mutated
 
 ENDED = f"standby {UNFORESEEN}: crunch-reuse: unexpected KeyError: 7"
 
@@ -35,3 +44,36 @@ def test_only_what_the_topics_say_counts_against_a_mutation_and_anything_against
     verdict = Verdict("deaf node", mutant, wrong, 61.0)
     assert verdict.is_right is is_right
     assert verdict.line().startswith(said)
+
+
+class Cut(MemoryLog):
+    """The same records as `log`, from a process that the broker no longer hears."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        vars(self).update(vars(log))
+
+    def append(self, records: Sequence[Append]) -> list[int]:
+        raise LogUnreachable("the broker hears nothing")
+
+
+def decided(world: World) -> list[int]:
+    """Offsets of partition 0 from which something follows in the log."""
+    log_id = world.log.genesis(Place(Topic.CLAIMS, 0)).log_id
+    said = [cause for outputs in world.accepted().values() for cause, _ in outputs]
+    return sorted({cause.offset for cause in said if cause.log_id == log_id})
+
+
+@pytest.mark.parametrize(("mutant", "lost"), [(None, []), ("checkpoint_taken_for_floor", [4, 5, 6])])
+def test_a_checkpoint_taken_for_the_floor_loses_what_a_killed_process_had_in_hand(
+    tmp_path: Path, mutant: str | None, lost: list[int]
+) -> None:
+    """With the state on a disk of its own, as the town's processes have it."""
+    world = World([request(number, same=1) for number in range(9)])
+    with mutated(mutant):
+        with closing(LocalStore(tmp_path / "local")) as local:
+            world.runner(local=local).poll(4)
+            with pytest.raises(LogUnreachable):
+                world.runner(local=local, log=Cut(world.log)).poll(3)
+        with closing(LocalStore(tmp_path / "local")) as local:
+            finish(world.runner(local=local))
+    assert decided(world) == [offset for offset in range(1, 10) if offset not in lost]

@@ -52,11 +52,15 @@ class Broker(LocalBroker):
 
 @dataclass
 class Town:
-    """What runs. `runner`: of the tasks. `mutant`: the simpler rule that all processes keep; empty: none."""
+    """What runs. `runner`: of the tasks. `mutant`: the simpler rule that all processes keep; empty: none.
+
+    `alone`: whether one coordinator decides all, and nobody follows it.
+    """
 
     folder: Path
     runner: str = "bubblewrap"
     mutant: str = ""
+    alone: bool = False
     residents: dict[str, Resident] = field(default_factory=dict)
     everybody: list[Resident] = field(default_factory=list)  # also those that came for a while
 
@@ -155,8 +159,9 @@ class Town:
 
     def _population(self) -> Iterator[Resident]:
         yield self.coordinator("coordinator-1")
-        yield self.coordinator("coordinator-2", folder=self.folder / "disk" / "coordinator-2")
-        yield self.resident("standby", "standby", ["coordinator", "--standby"])
+        if not self.alone:
+            yield self.coordinator("coordinator-2", folder=self.folder / "disk" / "coordinator-2")
+            yield self.resident("standby", "standby", ["coordinator", "--standby"])
         for name in ("a", "b"):
             arguments = ["executor", "--node", f"node-{name}", "--slots", "2"]
             yield self.resident(f"executor-{name}", "executor", arguments, faked=name == "b")
