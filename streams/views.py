@@ -16,6 +16,7 @@ This is the one file that imports faust, which comes with the extra `views`.
 
 import logging
 import os
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -32,6 +33,7 @@ LOGGER = logging.getLogger(__name__)
 KEPT = 7 * 24 * 60 * MINUTE  # ms after which a window is forgotten
 BEAT = 2.0  # seconds between two signs of life
 SESSION = 10.0  # seconds without a sign of life after which a worker's partitions go to others; Faust's default is 60
+GRACE = 5.0  # seconds in which a worker that can't go on may end in order
 
 
 class UnreadableFact(Exception):
@@ -128,10 +130,21 @@ def _ending_with(app: Any, count: Counting) -> Counting:
             await count(stream)
         except Exception as error:
             LOGGER.error("the live views end: %s", error)
+            _end_within(GRACE)
             await app.crash(error)
             raise
 
     return count_or_end
+
+
+def _end_within(seconds: float) -> None:
+    """A worker of Faust's that crashed may wait for ever for its group (robinhood/faust#684).
+
+    To end in the middle costs nothing: what it had not committed comes again, and is dropped by its cause.
+    """
+    end = threading.Timer(seconds, os._exit, (1,))
+    end.daemon = True
+    end.start()
 
 
 def _partitions(app: Any, facts: str) -> frozenset[int] | None:
