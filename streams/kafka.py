@@ -55,6 +55,7 @@ class Shared:
         with self.lock:
             self._users -= 1
             if not self._users:
+                self.watch.close()
                 self.notes.close()
 
 

@@ -5,10 +5,11 @@ asked again and again, without anybody waiting for the answer. Within `LOOK` sec
 uses the log is stopped.
 """
 
+import math
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -19,6 +20,7 @@ from streams.log import LogMismatch
 
 REMEDY = "restore the log from a backup, or start over with a new one"
 LOOK = 1.0  # seconds between two questions
+GRACE = 1.0  # seconds to wait for what was asked last
 
 
 class Watch:
@@ -61,8 +63,19 @@ class Watch:
             if difference:
                 self.condemn(difference)
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether a question is open."""
+        return not all(future.done() for future in self._asked.values())
+
+    def close(self) -> None:
+        """Ask no more. An answer that meets the client while it is taken down aborts the process (librdkafka 2.16)."""
+        with self._lock:
+            self._due = math.inf
+        wait(self._asked.values(), GRACE)
+
     def _go_on(self) -> None:
-        if all(future.done() for future in self._asked.values()):
+        if not self.is_asking:
             for topic, future in self._asked.items():
                 if not self._found:
                     self._compare(topic, future)

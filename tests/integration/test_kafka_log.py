@@ -13,7 +13,9 @@ from msgspec import structs
 from schemas.fields import MAX_RECORD_BYTES
 from schemas.topics import Topic
 from streams.kafka import KafkaLog
+from streams.kafka_cluster import Cluster
 from streams.kafka_settings import NOTES, KafkaSettings, parse_options
+from streams.kafka_watch import Watch
 from streams.log import Floor, Log, LogError, LogMismatch, LogUnreachable, Place
 from tests.support.certificates import Authority
 from tests.support.kafkas import SOON, NewLog, operator_of
@@ -50,6 +52,20 @@ def test_a_topic_made_anew_under_a_process_stops_it(new_log: NewLog) -> None:
     assert "topic work was made anew" in stopped(log, make_anew)
     with pytest.raises(LogMismatch, match="made anew"):
         log.append(records(WORK, b"b"))
+
+
+def test_who_looks_after_topics_leaves_no_question_open(new_log: NewLog) -> None:
+    log = new_log(counts=FEW)
+    cluster, name = Cluster(log.settings), log.settings.name(Topic.WORK)
+    watch = Watch(cluster, {Topic.WORK: cluster.describe([name])[name]})
+    watch.look()
+    deadline = time.monotonic() + SOON
+    watch.close()
+    while watch.is_asking and time.monotonic() < deadline:
+        watch.close()  # each time for as long as who hangs up waits for it
+    assert not watch.is_asking
+    watch.look()
+    assert not watch.is_asking
 
 
 def test_a_topic_deleted_under_a_process_stops_it(new_log: NewLog) -> None:
