@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from tests.support.api import Person
 
 PATIENCE = 60_000  # ms
+TRIES = 5
 DESKTOP = {"width": 1200, "height": 800}
 PHONE = {"width": 390, "height": 844}
 
@@ -52,6 +53,15 @@ class Visitor:
         self.page.keyboard.type(person.token)
         self.page.keyboard.press("Enter")
         expect(self.page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible(timeout=PATIENCE)
+
+    def save(self, link: str) -> str:
+        """What a link gives to save, as text. A browser gives up what it loads when a network of the machine goes."""
+        for _ in range(TRIES):
+            with self.page.expect_download() as saved:
+                self.page.get_by_role("link", name=link).click()
+            if saved.value.failure() != "canceled":
+                return saved.value.path().read_text()
+        raise AssertionError(f"{link!r} was given up {TRIES} times")
 
     def check(self) -> None:
         """Nothing on this page is what axe, by the rules of WCAG and its own best practices, calls a violation."""
