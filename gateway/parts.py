@@ -4,14 +4,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from queue import SimpleQueue
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from gateway.problems import Problem, problem_of
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_SECONDS = 30.0  # for one part to end, when all is well
+LOOK_UP_SECONDS = 0.5
 GIVE_UP_SECONDS = 10.0  # for all together, when one has failed: what it waits for may never come
 
 
@@ -54,6 +55,17 @@ def signals(events: "SimpleQueue[Event]") -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def next_event(events: "SimpleQueue[Event]") -> Event:
+    """Wait for an event, in the main thread.
+
+    It looks up now and then: the kernel may give a signal to any thread, and Python calls its handler in this one only
+    when this one runs.
+    """
+    while True:
+        with suppress(Empty):
+            return events.get(timeout=LOOK_UP_SECONDS)
 
 
 def raise_failure(event: Event) -> None:

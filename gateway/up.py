@@ -13,7 +13,7 @@ from gateway.folders import APP
 from gateway.health import Standing
 from gateway.instruments import Instruments
 from gateway.journal import Journal, JournalHandler
-from gateway.parts import Event, raise_failure, signals
+from gateway.parts import Event, next_event, raise_failure, signals
 from gateway.runtime import Running
 from gateway.session import Session
 from gateway.wiring import Works
@@ -36,12 +36,12 @@ def run(session: Session, *, dispatch: bool, until_eof: bool) -> int:
         with wiring.running(config, folders, events, instruments, dispatch=dispatch) as works:
             running = _about_us(works, config.kafka.servers)
             _make_local_user(works, events)
-            event = events.get()
+            event = next_event(events)
             if event is READY:
                 runtime.announce(folders, running)
                 instruments.condition.say(Standing(is_ready=True, detail="ready"), again=False)
                 _tell(session, running, works.why, metrics)
-                event = events.get()
+                event = next_event(events)
             logging.disable(logging.WARNING)  # what follows from the end is no news
             journal.say("stopping", reason=event.reason)
     raise_failure(event)
