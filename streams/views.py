@@ -22,10 +22,13 @@ from typing import Any
 
 import faust
 import msgspec
+from aiokafka.errors import KafkaError
+from faust.types import TP
 from prometheus_client import CollectorRegistry, generate_latest
 
 from schemas.codec import Undecodable
 from streams.caused import Foreign, fact_of
+from streams.standstill import Progress, Standstill
 from streams.windows import MINUTE, Rows, merged, window_of
 from streams.windows_metrics import WindowMetrics
 
@@ -33,11 +36,27 @@ LOGGER = logging.getLogger(__name__)
 KEPT = 7 * 24 * 60 * MINUTE  # ms after which a window is forgotten
 BEAT = 2.0  # seconds between two signs of life
 SESSION = 10.0  # seconds without a sign of life after which a worker's partitions go to others; Faust's default is 60
+STANDSTILL = 15  # beats in which nothing is read of a partition that has more, before its worker ends
 GRACE = 5.0  # seconds in which a worker that can't go on may end in order
 
 
 class UnreadableFact(Exception):
     """What a machine said can't be read: counting on without it would make the views wrong for ever."""
+
+
+class StoodStill(Exception):
+    """Faust has a partition and reads nothing of it, as happens after it changed hands (faust-streaming/faust#629)."""
+
+
+class Read:
+    """`offsets`: the next that is to be counted, of each partition of which something was, since it came here."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[int, int] = {}
+
+    def forget(self, *_: Any, **__: Any) -> None:
+        """Partitions have changed hands."""
+        self.offsets.clear()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,20 +109,22 @@ def app_of(settings: Settings, beat: Beat) -> Any:
     )
     facts = app.topic(settings.facts, key_serializer="raw", value_serializer="raw")
     table = app.Table("views", partitions=settings.partitions, key_type=str, value_type=bytes)
-    rows = Rows(table)
-    app.agent(facts, name="views")(_ending_with(app, _counting(rows, settings.log_ids)))
+    rows, read = Rows(table), Read()
+    app.on_partitions_assigned.connect(read.forget, weak=False)
+    app.agent(facts, name="views")(_ending_with(app, _counting(rows, read, settings.log_ids)))
     _show(app, rows, settings.facts)
-    app.timer(interval=BEAT)(_telling(app, settings.facts, beat))
+    app.timer(interval=BEAT)(_telling(app, settings.facts, read, beat))
     return app
 
 
-def _counting(rows: Rows, log_ids: frozenset[str]) -> Counting:
+def _counting(rows: Rows, read: Read, log_ids: frozenset[str]) -> Counting:
     async def count(stream: Any) -> None:
         newest: dict[int, int] = {}
         async for event in stream.events():
             message = event.message
             time = round(message.timestamp * 1000)
             _take(rows, message, fact_of(event.value, log_ids), time)
+            read.offsets[message.partition] = message.offset + 1
             window = window_of(time)
             if newest.setdefault(message.partition, window) < window:
                 newest[message.partition] = window
@@ -129,12 +150,16 @@ def _ending_with(app: Any, count: Counting) -> Counting:
         try:
             await count(stream)
         except Exception as error:
-            LOGGER.error("the live views end: %s", error)
-            _end_within(GRACE)
-            await app.crash(error)
+            await _end(app, error)
             raise
 
     return count_or_end
+
+
+async def _end(app: Any, error: Exception) -> None:
+    LOGGER.error("the live views end: %s", error)
+    _end_within(GRACE)
+    await app.crash(error)
 
 
 def _end_within(seconds: float) -> None:
@@ -154,11 +179,31 @@ def _partitions(app: Any, facts: str) -> frozenset[int] | None:
     return frozenset(place.partition for place in app.assignor.assigned_actives() if place.topic == facts)
 
 
-def _telling(app: Any, facts: str, beat: Beat) -> Callable[[], Any]:
+def _telling(app: Any, facts: str, read: Read, beat: Beat) -> Callable[[], Any]:
+    standstill = Standstill(STANDSTILL)
+
     async def tell_them() -> None:
-        beat(_partitions(app, facts))
+        here = _partitions(app, facts)
+        beat(here)
+        still = standstill.look(await _progress(app, facts, read, here or frozenset()))
+        if still is not None:
+            await _end(
+                app, StoodStill(f"facts/{still} has more to read, and nothing came in {STANDSTILL * BEAT:.0f} s")
+            )
 
     return tell_them
+
+
+async def _progress(app: Any, facts: str, read: Read, here: frozenset[int]) -> dict[int, Progress]:
+    places = {number: TP(facts, number) for number in here}
+    try:
+        ends = await app.consumer.highwaters(*places.values())
+        return {
+            number: Progress(read.offsets.get(number, await app.consumer.position(tp)), ends[tp])
+            for number, tp in places.items()
+        }
+    except KafkaError:  # which says so itself: nobody can look while the broker is away, or partitions change hands
+        return {}
 
 
 def _show(app: Any, rows: Rows, facts: str) -> None:
