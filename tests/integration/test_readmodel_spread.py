@@ -18,8 +18,9 @@ from schemas.topics import Topic
 from streams.log import Place
 from tests.support.office import COUNTS, Office, digest, spec
 
-PEOPLE = [f"user{n}" for n in range(5)]
 DEPTH = 5
+PEOPLE = [f"user{n}" for n in range(DEPTH + 1)]
+GENERATIONS = DEPTH + 2  # not every one is made from the one before
 
 
 def content(text):
@@ -50,12 +51,20 @@ class Village:
                 task = spec(inputs=digest(f"{inputs}{self.random.randrange(2)}"), name=str(len(self.jobs)))
                 task = msgspec.structs.replace(task, inputs=inputs)
                 self.asked.append(task)
-            root = f"job-{len(self.jobs)}"
-            self.jobs.append(root)
-            self.office.submit(self.random.choice(PEOPLE), root, task)
-            self.office.run()
-            self.office.assembled(root, content(root))
-            self.office.run()
+            self.asks(self.random.choice(PEOPLE), task)
+
+    def hands_down(self, name):
+        """Each asks in turn for the same, and is given it by the one before."""
+        for owner in PEOPLE:
+            self.asks(owner, spec(inputs=name))
+
+    def asks(self, owner, task):
+        root = f"job-{len(self.jobs)}"
+        self.jobs.append(root)
+        self.office.submit(owner, root, task)
+        self.office.run()
+        self.office.assembled(root, content(root))
+        self.office.run()
 
     def records(self, topic):
         return [body for n in range(COUNTS[topic]) for body in self.office.read(Place(topic, n))]
@@ -105,12 +114,17 @@ class Closure:
             yield "job", self.root[name]
             yield from (("task", task) for task in self.copies.get(name, ()))
 
+    def copied_on(self, task):
+        """How many copies of copies follow each other from this task on."""
+        return max((1 + self.copied_on(copy) for copy in self.copies.get(task, ())), default=0)
+
 
 @pytest.mark.parametrize("seed", range(3))
 def test_all_that_received_an_output_is_found_and_nothing_else(dsn, seed):
     village = Village(seed)
-    outputs = []
-    for _ in range(DEPTH):
+    village.hands_down("early")
+    outputs = sorted(Closure(village).output.values())
+    for _ in range(GENERATIONS):
         before = set(Closure(village).output.values())
         village.generation(outputs)
         outputs = sorted(set(Closure(village).output.values()) - before)
@@ -124,7 +138,8 @@ def test_all_that_received_an_output_is_found_and_nothing_else(dsn, seed):
             assert reached == closure.of(token)
             sizes.append(len(reached))
             depths.append(max(one.depth for one in found.tasks))
-    assert max(depths) >= DEPTH - 2
+    assert max(depths) >= DEPTH
+    assert max(map(closure.copied_on, closure.made_by.values())) >= DEPTH
     assert len(set(sizes)) > 3
 
 
