@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import CHECKOUT
 from tests.support import machines
+from tests.support.certificates import Authority
 
 PROJECT = """
 [project]
@@ -56,6 +57,11 @@ class Machine:
 
     def having(self, **changes: str) -> "Machine":
         return replace(self, environment=self.environment | changes)
+
+    def asking(self, index: str, **changes: str) -> "Machine":
+        """One whose packages come from an index, not from a folder."""
+        own = {name: value for name, value in self.environment.items() if not name.startswith("PIP_")}
+        return replace(self, environment=own | {"PIP_INDEX_URL": f"{index}/simple"} | changes)
 
     def installer(self) -> str:
         packages = (self.checkout / ".venv").glob("lib/*/site-packages")
@@ -141,6 +147,33 @@ def _real_uv() -> Path:
     found = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     assert found is not None, "uv is one of this project's dev requirements"
     return Path(found).resolve()
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_an_index_with_a_certificate_of_the_lab_s_own(machine: Machine, tmp_path: Path, installer: str) -> None:
+    """It is trusted where the setting says so, and nowhere else."""
+    if installer == "uv":
+        (tmp_path / "bin" / "uv").symlink_to(_real_uv())
+    authority, other = Authority(tmp_path), Authority(tmp_path, "other")
+    with machines.index_of(tmp_path / "mirror", "crunchdependency", authority.give("index")) as index:
+        refused = machine.asking(index, PIP_CERT=str(other.certificate)).run("job")
+        assert (refused.returncode, "certificate" in refused.stderr.lower()) == (2, True)
+        trusting = machine.asking(index, PIP_CERT=str(authority.certificate)).run("job")
+    assert trusting.returncode == 0, trusting.stderr
+    assert machine.installer() == installer
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+@pytest.mark.parametrize("setting", ["PIP_PROXY", "http_proxy"])
+def test_an_index_behind_a_proxy(machine: Machine, tmp_path: Path, installer: str, setting: str) -> None:
+    """Its name says nothing to anybody but the proxy."""
+    if installer == "uv":
+        (tmp_path / "bin" / "uv").symlink_to(_real_uv())
+    with machines.index_of(tmp_path / "mirror", "crunchdependency") as proxy:
+        behind = machine.asking("http://packages.invalid", PIP_TRUSTED_HOST="packages.invalid", **{setting: proxy})
+        result = behind.run("job")
+    assert result.returncode == 0, result.stderr
+    assert machine.installer() == installer
 
 
 def test_pip_steps_in_where_uv_fails(machine: Machine, tmp_path: Path) -> None:

@@ -3,9 +3,16 @@
 import importlib.util
 import os
 import shutil
+import ssl
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from urllib.parse import urlsplit
 
 # All that ./run asks of a system beside /bin/sh and Python.
 TOOLS = ("cat", "cksum", "date", "find", "grep", "ln", "ls", "mkdir", "mv", "readlink", "rm", "sed", "uname")
@@ -69,3 +76,34 @@ def wheelhouse(folder: Path, name: str, script: Path | None = None) -> Path:
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", f"{content},,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
     return folder
+
+
+class _Index(SimpleHTTPRequestHandler):
+    """A package index, asked for by path, or by whole URLs as proxies are."""
+
+    def translate_path(self, path: str) -> str:
+        return super().translate_path(urlsplit(path).path)
+
+    def log_message(self, *_: object) -> None:
+        """Who asks is no news."""
+
+
+@contextmanager
+def index_of(mirror: Path, name: str, certificate: Path | None = None) -> Iterator[str]:
+    """Serve a folder's wheel of `name` as a package index below /simple, over TLS with a certificate: its URL."""
+    page = mirror / "simple" / name / "index.html"
+    page.parent.mkdir(parents=True)
+    [wheel] = mirror.glob(f"{name}-*.whl")
+    page.write_text(f'<!DOCTYPE html><html><body><a href="/{wheel.name}">{wheel.name}</a></body></html>')
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Index, directory=mirror)) as server:
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        thread = Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
