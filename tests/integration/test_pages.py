@@ -79,14 +79,17 @@ def done(api_site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
     lab = Laboratory(tmp_path_factory.mktemp("pages") / "lab")
     lab.open()
     root = api_site.crunch.submit(lab.job("panel", ["NA1"]), "--as", "pia")
+    until_complete(api_site, pia, root)
+    lab.close()
+    return root
 
+
+def until_complete(api_site: Site, person: Person, root: str) -> None:
     def ended(client: Client) -> bool | None:
-        found = queries.job(client.rows, pia.uuid, root)
+        found = queries.job(client.rows, person.uuid, root)
         return (found is not None and found.state == "complete") or None
 
     api_site.crunch.until(ended)
-    lab.close()
-    return root
 
 
 def tasks_of(one: Window, root: str) -> list[dict[str, Any]]:
@@ -254,6 +257,28 @@ def test_only_an_operator_judges(api_site: Site, window: Any, done: str) -> None
     assert boss.post(f"{path}/release", mark=boss.mark(path)).status_code == 303
     assert "Out of use" not in pia.get(path).text
     assert boss.post(f"{path}/invalidate", mark=boss.mark(path), token="nix").status_code == 404
+
+
+def test_a_conflict_is_over_when_one_side_is_declared_wrong(api_site: Site, window: Any, tmp_path: Path) -> None:
+    person = api_site.person("boss", is_admin=True)
+    boss, lab = window(person), Laboratory(tmp_path / "lab")
+    for text, refresh in (("wrong\n", False), ("right\n", True)):
+        root = api_site.crunch.submit(lab.fickle("calls", text, refresh=refresh), "--as", "boss")
+        until_complete(api_site, person, root)
+    [task] = tasks_of(boss, root)
+    path = f"/fingerprints/{task['fingerprint']}"
+    [shown] = boss.get(f"{path}.json").json()["conflicts"]
+    earlier, later = shown["pair"]["earlier"], shown["pair"]["later"]
+    assert (shown["pair"]["is_open"], later["output"]) == (True, task["output"])
+    assert [f'value="{side["token"]}"' in boss.get("/conflicts").text for side in (earlier, later)] == [True, True]
+    answered = boss.post(f"{path}/invalidate", mark=boss.mark(path), token=earlier["token"])
+    assert (answered.status_code, answered.headers["location"]) == (303, path)
+    [shown] = boss.get(f"{path}.json").json()["conflicts"]
+    assert (shown["pair"]["is_open"], shown["pair"]["earlier"]["status"]) == (False, "invalidated")
+    root = api_site.crunch.submit(lab.fickle("calls", "right\n"), "--as", "boss")
+    until_complete(api_site, person, root)
+    [again] = tasks_of(boss, root)
+    assert (again["state"], again["output"]) == ("copied", later["output"])
 
 
 # --- What is shown to whom --------------------------------------------------------------------------------------------
