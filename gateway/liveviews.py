@@ -3,14 +3,19 @@
 import logging
 import os
 import time
+from contextlib import ExitStack, suppress
 from datetime import datetime
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from gateway import reach
 from gateway.client import Client
 from gateway.config import Config
+from gateway.exposition import Condition
 from gateway.health import Health, Standing
+from gateway.instruments import Instruments
 from gateway.journal import Journal, JournalHandler
+from gateway.parts import Event, raise_failure
 from gateway.pictures import safe
 from gateway.problems import Problem, Refused
 from gateway.session import Session
@@ -39,22 +44,28 @@ def run(session: Session, listen: str, name: str) -> int:
     folders = session.folders
     folders.create()
     journal, health = Journal(name, as_json=session.as_json), Health(folders.processes, name)
-    logging.basicConfig(handlers=[JournalHandler(journal, lambda _level: None)], level=logging.WARNING)
-    with health.sole():
+    instruments = Instruments(name, config.metrics)
+    logging.basicConfig(handlers=[JournalHandler(journal, instruments.said)], level=logging.WARNING)
+    events: SimpleQueue[Event] = SimpleQueue()
+    with health.sole(), ExitStack() as stack:
         health.say(Standing(is_ready=False, detail="starting"))
-        journal.say("started", pid=os.getpid(), data=folders.data, views=f"http://{listen}/views")
+        metrics = instruments.serve(events, stack)
+        journal.say("started", pid=os.getpid(), data=folders.data, views=f"http://{listen}/views", metrics=metrics)
         settings = _settings(config, listen, str(folders.data / "views" / name), views.Settings)
-        code = views.run(settings, Telling(journal, health).hear)
+        code = views.run(settings, Telling(journal, health, instruments.condition).hear)
         journal.say("stopped", code=code)
+    with suppress(Empty):
+        raise_failure(events.get_nowait())
     return code
 
 
 class Telling:
     """What a worker has, told as it changes: in its journal, and to who asks how it is."""
 
-    def __init__(self, journal: Journal, health: Health) -> None:
+    def __init__(self, journal: Journal, health: Health, condition: Condition) -> None:
         self._journal = journal
         self._health = health
+        self._condition = condition
         self._held: frozenset[int] = frozenset()
         self._was_ready = False
 
@@ -69,7 +80,9 @@ class Telling:
         if is_ready != self._was_ready:
             self._journal.say("ready" if is_ready else "waiting", detail=detail)
             self._was_ready = is_ready
-        self._health.say(Standing(is_ready=is_ready, detail=detail))
+        standing = Standing(is_ready=is_ready, detail=detail)
+        self._health.say(standing)
+        self._condition.say(standing)
 
 
 def _places(numbers: frozenset[int]) -> list[str]:

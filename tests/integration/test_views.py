@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import msgspec
 import pytest
@@ -51,6 +51,7 @@ class Worker:
         words = ["views", "--listen", f"127.0.0.1:{self.port}", "--name", name, "--json"]
         self.command = [sys.executable, "-P", "-m", program, "--data-dir", str(folder), *words]
         self.environment = environment
+        self.metrics = ""  # where it shows how it is
         self.process = self.begin()
 
     def begin(self) -> subprocess.Popen:
@@ -68,6 +69,7 @@ class Worker:
         for line in self.process.stdout:
             said = json.loads(line)
             assert said.keys() >= {"time", "level", "process", "action"}
+            self.metrics = said.get("metrics", self.metrics)
             if said["action"] == event:
                 return said
         raise AssertionError(f"it ended before it was {event}")
@@ -78,9 +80,19 @@ class Worker:
             pass
         return failed
 
-    def get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE) as answer:
+    def get(self, path: str, address: str = "") -> str:
+        with urllib.request.urlopen(f"http://{address or f'127.0.0.1:{self.port}'}{path}", timeout=PATIENCE) as answer:
             return answer.read().decode()
+
+    def told(self, path: str) -> str:
+        """What it answers to who watches over it, as every process does, as soon as it says that all is well."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self.get(path, self.metrics)
+            except HTTPError:
+                assert time.monotonic() < end
+                assert not self.has_ended(within=0.1)
 
     def views(self) -> dict:
         return json.loads(self.get("/views"))
@@ -114,6 +126,8 @@ def start(new_log, tmp_path) -> Iterator:
         "CRUNCH_REUSE_KAFKA_SERVERS": log.settings.servers,
         "CRUNCH_REUSE_KAFKA_PREFIX": log.settings.prefix,
         "CRUNCH_REUSE_KAFKA_REPLICATION": "1",
+        "CRUNCH_REUSE_METRICS_LISTEN": "127.0.0.1",
+        "CRUNCH_REUSE_METRICS_PORT": "0",
         "HOME": str(tmp_path),
         "PYTHONPATH": str(CHECKOUT),
     }
@@ -204,6 +218,9 @@ def test_every_window_is_what_sql_says_through_kills_and_rebalances(start, dsn) 
         with pytest.raises(ProbeFailed, match="do not answer"):
             both.look(start.log)
     assert json.loads(three.get("/healthz")) == {"ready": True}
+    assert three.told("/readyz").startswith("holds ")
+    assert three.told("/healthz") == "alive\n"
+    assert "crunch_reuse_ready 1.0" in three.told("/metrics")
     ended = sum(row["count"] for row in expected if row["kind"] == "ended")
     figures = [
         line.split()
