@@ -31,14 +31,25 @@ GONE = frozenset(
 MISSING = frozenset({"_UNKNOWN_PARTITION", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID"})
 REFUSED = frozenset({"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "_SSL"})
 
+# What is no option: by another value records could be lost, skipped, or waited for in vain. "": we name it.
+FIXED = {
+    **dict.fromkeys(("acks", "request.required.acks"), "all"),
+    **dict.fromkeys(("enable.idempotence", "enable.gapless.guarantee", "enable.partition.eof", "check.crcs"), "true"),
+    **dict.fromkeys(("message.timeout.ms", "delivery.timeout.ms"), "0"),
+    **dict.fromkeys(("enable.auto.commit", "enable.auto.offset.store", "allow.auto.create.topics"), "false"),
+    **dict.fromkeys(("group.id", "transactional.id"), ""),
+    "auto.offset.reset": "error",
+    "isolation.level": "read_uncommitted",
+}
+
 
 class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A log in Kafka.
 
     `servers`: bootstrap servers, `host:port` with commas between. `prefix`: before each topic's name, so that several
     logs have room in one cluster. `replication`: copies of each record in topics that are made; 0: three, or as many as
-    there are brokers. `options`: any option of librdkafka, by its name there; TLS and SASL are such. `patience`: for
-    how many seconds brokers that went away may do so before it is an error.
+    there are brokers. `options`: any option of librdkafka but FIXED, by its name there; TLS and SASL are such.
+    `patience`: for how many seconds brokers that went away may do so before it is an error.
     """
 
     servers: str
@@ -77,7 +88,10 @@ def parse_options(text: str) -> dict[str, str]:
         name, equals, value = word.partition("=")
         if not (name and equals):
             raise ValueError(f"{word!r} is not of the form name=value")
-        options[name] = value
+        if name not in FIXED:
+            options[name] = value
+        elif value != FIXED[name]:
+            raise ValueError(f"{name} is {FIXED[name] or 'ours'}, or records could be lost or skipped: leave it out")
     return options
 
 
