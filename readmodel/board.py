@@ -188,9 +188,23 @@ def conflicts(
     for row in found:
         if row["earlier"] in sides and row["later"] in sides:
             told = row["quarantined"] and queries.quarantine(connection, viewer, row["fingerprint"]) is not None
-            pair = {"earlier": sides[row["earlier"]], "later": sides[row["later"]], "quarantined": told}
-            made.append(Conflict(**row | pair))
+            made.append(_pair(row, sides, quarantined=told))
     return made
+
+
+def _pair(row: Found, sides: dict[str, r.Execution], *, quarantined: bool) -> Conflict:
+    """Both sides with the outputs in which they differ: of an attempt that was given up nothing else says its own."""
+    earlier, later = (
+        msgspec.structs.replace(sides[row[side]], output=row[f"{side}_output"]) for side in ("earlier", "later")
+    )
+    return Conflict(
+        fingerprint=row["fingerprint"],
+        earlier=earlier,
+        later=later,
+        told_at=row["told_at"],
+        quarantined=quarantined,
+        is_open=row["is_open"],
+    )
 
 
 def holders(connection: Connection, seen: Sight, token: str, limit: int) -> list[Held]:

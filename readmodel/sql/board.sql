@@ -115,10 +115,13 @@ group by h.hour
 order by h.hour
 
 -- name: conflicts
--- Pairs both of which the viewer sees. `is_open`: nobody has decided between these outputs, and both would still be
--- given. A release settles the outputs that are known then, so one of them that comes again opens nothing.
+-- Pairs both of which the viewer sees. `is_open`: nobody has decided between these outputs; that one of them is lost, or
+-- was tidied away, decides nothing. A release settles the outputs that are known then, so one of them that comes again opens nothing. What an
+-- attempt said that had been given up would never be given, but keeps the other from being; that this one was called
+-- right in an operator's word no fact says, but that it is given again.
 select
-    d.fingerprint, d.earlier, d.later, d.told_at, coalesce(c.quarantined, false) as quarantined,
+    d.fingerprint, d.earlier, d.later, d.earlier_output, d.later_output, d.told_at,
+    coalesce(c.quarantined, false) as quarantined,
     (c.changed_at is null or c.quarantined or exists (
         select from (values (d.earlier_output), (d.later_output)) o (output)
         where not exists (
@@ -126,7 +129,13 @@ select
             where s.fingerprint = d.fingerprint and s.told_at <= c.changed_at
                 and o.output in (s.earlier_output, s.later_output)
         )
-    )) and a.status = 'done' and b.status = 'done' as is_open
+    )) and (
+        a.status in ('done', 'missing', 'removed') and b.status in ('done', 'missing', 'removed')
+        or a.status in ('lost', 'failed') and b.status = 'done' and not exists (
+            select from rm.job_tasks t
+            where t.token = b.token and t.token <> '' and t.state = 'copied' and t.finished_at > d.told_at
+        )
+    ) as is_open
 from rm.disagreements d
 join rm.tasks a on a.token = d.earlier
 join rm.tasks b on b.token = d.later

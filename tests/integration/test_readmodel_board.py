@@ -146,6 +146,35 @@ def test_a_conflict_is_over_when_one_side_is_declared_wrong(model):
     assert (conflict.is_open, conflict.earlier.status) == (False, "invalidated")
 
 
+def too_late(office):
+    """An attempt that was given up ends all the same, with another output than the next one; the work's fingerprint."""
+    office.exits = lambda ready: {"output": f"attempt-{ready.attempt}+1"}
+    office.submit("ada", "job-a", spec("one"))
+    office.settle()
+    [first] = office.read_work()
+    office.say(Topic.CLAIMS, c.Lost(fingerprint=first.fingerprint, token=first.token, node="n1"))
+    office.run()
+    return first.fingerprint
+
+
+@pytest.mark.parametrize("decision", ["released", "kept"])
+def test_an_output_that_came_too_late_is_a_conflict_until_somebody_decides(model, decision):
+    office = model.office
+    fingerprint = too_late(office)
+    [conflict] = model.ask(board.conflicts, "ada", 10)
+    assert (conflict.earlier.status, conflict.later.status, conflict.is_open) == ("lost", "done", True)
+    assert (conflict.earlier.output, conflict.later.output) == ("attempt-1+1", "attempt-2+1")
+    assert model.ask(board.conflicts, "eve", 10) == []
+    if decision == "released":
+        office.say(Topic.CLAIMS, c.Released(fingerprint=fingerprint))
+    else:
+        office.say(Topic.CLAIMS, c.Invalidated(fingerprint=fingerprint, keep=conflict.later.token))
+        office.submit("ada", "job-b", spec("two"))  # that it is given again is what tells
+    office.run()
+    [conflict] = model.ask(board.conflicts, "ada", 10)
+    assert not conflict.is_open
+
+
 def test_that_a_fingerprint_is_out_of_use_is_for_who_sees_an_execution_of_it(model):
     office = model.office
     office.submit("ada", "job-1", spec("one"))
