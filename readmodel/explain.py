@@ -12,7 +12,7 @@ from readmodel import queries
 from readmodel.connection import Connection
 from readmodel.differences import Difference, differences
 from readmodel.nearest import Nearest, Work, nearest_to
-from readmodel.rows import Execution, Named, Row, Task
+from readmodel.rows import Disagreement, Execution, Named, Row, Task
 from readmodel.sight import sight
 from readmodel.waiting import Heard, Wait, wait_of, with_life
 from schemas.spec import TaskSpec
@@ -33,6 +33,7 @@ class Explanation(Row, frozen=True):
     `since`: ms since 1970. `rules`: the version of the rules that decided. `why_executed`: empty if it was not.
     `earlier`: visible executions of the same fingerprint granted before its own. `nearest`: only where there are none.
     `waiting`: what it waits for, as far as that may be seen.
+    `sides`: where a disagreement kept it from reuse, the executions that disagree, each with its output.
     """
 
     task: Task
@@ -45,6 +46,7 @@ class Explanation(Row, frozen=True):
     earlier: tuple[Execution, ...] = ()
     nearest: tuple[Nearest, ...] = ()
     waiting: Wait | None = None
+    sides: tuple[Execution, ...] = ()
 
 
 class Compared(Row, frozen=True):
@@ -76,9 +78,12 @@ def explain(connection: Connection, viewer: str, uuid: str) -> Explanation | Non
         return told
     known = queries.executions_of(connection, viewer, task.fingerprint, seen)
     own = next((rank for rank, e in enumerate(known) if e.task == task.task), len(known))
-    why = reasons(task, tuple(known[:own]), own_access(known[own:], task))
+    earlier = tuple(known[:own])
+    why = reasons(task, earlier, own_access(known[own:], task))
     nearest = () if own else nearest_to(connection, seen, work_of(task))
-    return msgspec.structs.replace(told, why_executed=why, earlier=tuple(known[:own]), nearest=nearest)
+    disagree = any(one.code == "conflict" for one in why)
+    sides = sides_of(queries.disagreements(connection, viewer, task.fingerprint), earlier) if disagree else ()
+    return msgspec.structs.replace(told, why_executed=why, earlier=earlier, nearest=nearest, sides=sides)
 
 
 def with_signs_of_life(told: Explanation, heard: Heard) -> Explanation:
@@ -105,6 +110,13 @@ def work_of(task: Task) -> Work:
 def own_access(executions: list[Execution], task: Task) -> str:
     """What cost the task's own executions their purity; empty: nothing."""
     return next((e.access for e in executions if e.task == task.task and e.access), "")
+
+
+def sides_of(pairs: list[Disagreement], executions: tuple[Execution, ...]) -> tuple[Execution, ...]:
+    """Those that disagree, with what each had as its output, also if it said so too late. Pure."""
+    outputs = {pair.earlier: pair.earlier_output for pair in pairs} | {pair.later: pair.later_output for pair in pairs}
+    kept = (e for e in executions if e.token in outputs and e.status in (*FINISHED, "lost", "failed"))
+    return tuple(msgspec.structs.replace(e, output=outputs[e.token]) for e in kept)
 
 
 def outcome_of(task: Task) -> tuple[How, int | None]:
@@ -156,6 +168,7 @@ def own_reasons(spec: TaskSpec, is_pure: bool, access: str = "") -> list[Why]:
     return found
 
 
+FINISHED = ("done", "missing", "removed")  # what is lost or tidied away is not judged by that
 NONE_EARLIER = Why(code="none_earlier", text="nothing visible to you has done, or does, the same work")
 CLAIMS: dict[str, str] = {
     "conflict": "earlier executions of the same work have different outputs",
@@ -183,6 +196,7 @@ USELESS = {
     "lost": "was lost with its node",
     "superseded": "was replaced by another attempt",
     "missing": "has lost its output: blocks are gone from the store",
+    "removed": "was taken out of the cache",
     "invalidated": "was taken out of use for good",
     "impure": "turned out not to be pure",
     "private": "ran under the {runner} runner, whose outputs are shared with nobody else",

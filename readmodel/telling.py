@@ -6,7 +6,7 @@ from readmodel.differences import Difference
 from readmodel.explain import Compared, Explanation
 from readmodel.forecast import Forecast
 from readmodel.nearest import Nearest
-from readmodel.rows import Named
+from readmodel.rows import Execution, Named
 from readmodel.story import label
 from readmodel.waiting import Wait
 
@@ -16,6 +16,7 @@ TOLD = 10  # differences that are told of one task; --json has all
 def sentences(explanation: Explanation) -> list[str]:
     """The explanation as lines."""
     lines = [_first_line(explanation), *(f"because {why.text}" for why in explanation.why_executed)]
+    lines += [_of_side(execution) for execution in explanation.sides]
     if explanation.waiting is not None:
         lines.append(_of_wait(explanation.waiting))
     for nearest in explanation.nearest:
@@ -65,6 +66,15 @@ def _of_wait(wait: Wait) -> str:
 
 
 _STANDS = {"granted": "not started yet", "done": "done, and its output is being looked at", "running": "running"}
+
+
+def _of_side(execution: Execution) -> str:
+    """One line: an output that disagrees with others, whose it is, and where and in which environment it was made."""
+    if execution.owner is None:
+        return f"  {execution.output}: whose it is, and where it was made, is not yours to see"
+    under = f"under {execution.runner}" if execution.runner else ""
+    made = (f"on {execution.node}" if execution.node else "", under, execution.environment or "")
+    return f"  {', '.join([f'{execution.output}: of {execution.task}', *filter(None, made)])}"
 
 
 def _of_nearest(nearest: Nearest) -> list[str]:

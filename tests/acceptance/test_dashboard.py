@@ -143,6 +143,7 @@ def test_a_conflict_is_decided(system: Site, lab: Laboratory, visitor: Visitor, 
     expect(pair).to_contain_text("open", timeout=PATIENCE)
     expect(pair.get_by_role("row").filter(has_text="calls.vcf")).to_contain_text("differs")
     expect(pair.get_by_role("row").filter(has_text="header.txt")).to_contain_text("the same")
+    expect(pair.locator("dt", has_text="Environment")).to_have_count(2)
     visitor.check()
     take(page, "conflict")
     in_other_clothes(system, browser, "/conflicts")

@@ -110,6 +110,7 @@ class Office:
         self.children: Callable[[Ready], list[TaskSpec]] = lambda ready: []
         self.exits: Callable[[Ready], dict[str, Any]] = lambda ready: {"output": f"out-{ready.fingerprint[:12]}"}
         self.runner: Callable[[Ready], str] = lambda ready: "bubblewrap"
+        self.environment = ""
         self.proves: Callable[[Ready], bool] = lambda ready: True
         self.done: list[Ready] = []
         self._assignments = 1
@@ -193,7 +194,8 @@ class Office:
 
     def execute(self, ready: Ready) -> None:
         about = {"fingerprint": ready.fingerprint, "token": ready.token}
-        self.say(Topic.CLAIMS, c.Started(**about, node="n1", incarnation=self._incarnation, runner=self.runner(ready)))
+        where = {"node": "n1", "incarnation": self._incarnation, "environment": self.environment}
+        self.say(Topic.CLAIMS, c.Started(**about, **where, runner=self.runner(ready)))
         for rank, child in enumerate(self.children(ready)):
             self.say(Topic.CLAIMS, c.ChildQueued(**about, child=f"{ready.token} {rank}", spec=child))
         started = 1_600_000_000_000
