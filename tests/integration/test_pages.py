@@ -1,7 +1,6 @@
 """The pages over HTTPS: who may, what a form needs, what becomes of bad ones; each page as JSON and live."""
 
 import json
-import re
 import time
 from collections.abc import Iterator
 from hashlib import sha256
@@ -20,6 +19,7 @@ from readmodel import queries, registry
 from readmodel.connection import connect
 from tests.support.api import Person, Site, another_api
 from tests.support.laboratory import Laboratory
+from tests.support.window import Window, tasks_of
 
 PAGES = ("/jobs", "/claims", "/hot", "/savings", "/conflicts", "/nodes")
 
@@ -29,33 +29,6 @@ class Elsewhere(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options, source_address=("127.0.0.2", 0))
-
-
-class Window:
-    """A visitor's browser, as far as it keeps a cookie."""
-
-    def __init__(self, site: Site, person: Person | None = None) -> None:
-        self.origin = f"https://{site.address}"
-        self.session = requests.Session()
-        self.session.trust_env = False
-        self.session.verify = str(site.certificate)
-        if person is not None:
-            answered = self.post("/login", token=person.token, next="/jobs")
-            assert answered.status_code == 303, answered.text
-
-    def get(self, path: str, **options: Any) -> requests.Response:
-        return self.session.get(self.origin + path, allow_redirects=False, timeout=60, **options)
-
-    def post(self, path: str, origin: str | None = "", **fields: str) -> requests.Response:
-        headers = {} if origin is None else {"Origin": origin or self.origin}
-        return self.session.post(self.origin + path, data=fields, headers=headers, allow_redirects=False, timeout=60)
-
-    def mark(self, path: str) -> str:
-        """What the forms of a page carry."""
-        return re.findall(r'name="mark" value="([^"]+)"', self.get(path).text)[0]
-
-    def close(self) -> None:
-        self.session.close()
 
 
 @pytest.fixture
@@ -90,10 +63,6 @@ def until_complete(api_site: Site, person: Person, root: str) -> None:
         return (found is not None and found.state == "complete") or None
 
     api_site.crunch.until(ended)
-
-
-def tasks_of(one: Window, root: str) -> list[dict[str, Any]]:
-    return one.get(f"/jobs/{root}.json").json()["tasks"]
 
 
 # --- Signing in -------------------------------------------------------------------------------------------------------
