@@ -202,7 +202,9 @@ def _refuse_unknown(resource: Resource, names: Iterable[str]) -> None:
 def _typed(attribute: Attribute, value: Any) -> Any:
     """The value, if it is of the attribute's type; text of a form is read as that type."""
     if value is None:
-        return None
+        if attribute.is_nullable:
+            return None
+        raise invalid(f"{attribute.name}: can't be null")
     if isinstance(value, str) and attribute.kind not in ("string", "text", "datetime"):
         value = (
             _TRUTH.get(value.lower(), value) if attribute.kind == "boolean" else parsed(value.encode(), attribute.name)

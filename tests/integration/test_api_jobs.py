@@ -107,6 +107,7 @@ def test_what_must_be_given_is_named(ada: Person, scripts: Scripts, missing: str
         ({"priority": "high"}, "priority"),
         ({"priority": 2**60}, "priority"),
         ({"is_pure": "perhaps"}, "is_pure"),
+        ({"is_pure": None}, "is_pure: can't be null"),
         ({"job_parameters": ["not one of them"]}, "job_parameters"),
         ({"no_such": 1}, "no_such"),
         ({"parent_job_uuid": "zzzzz-8i9sb-aaaaaaaaaaaaaaa"}, "job_uuid"),
@@ -293,6 +294,7 @@ def test_a_running_task_is_reported_on_and_queues_tasks(ada: Person, scripts: Sc
         ({"sequence": -1}, "sequence"),
         ({"sequence": "one"}, "sequence"),
         ({"parameters": []}, "parameters"),
+        ({"is_pure": None}, "is_pure: can't be null"),
         ({"job_parameters": "all of them"}, "job_parameters"),
     ],
 )
