@@ -11,7 +11,12 @@ import pytest
 
 from gateway.client import Client
 from readmodel import queries
+from schemas.claims import PurityLost
+from schemas.codec import decode
+from schemas.facts import Answered
 from schemas.settings import UserSet
+from schemas.topics import Topic
+from streams.replaying import places_of
 from tests.support.api import Person, Site, site
 from tests.support.scripts import Scripts
 from tests.support.sdk import run_sdk
@@ -204,6 +209,29 @@ def test_a_task_whose_execution_was_taken_over_still_reports(
     assert [status for status, _ in heard] == [200, 200], heard
 
 
+def lost_and_made(made: Site, group: str) -> tuple[int, int]:
+    """When it was answered that a task's purity is lost by making something, and when this group was asked for (ms)."""
+    with Client(made.crunch.session()) as client:
+        places = [
+            place for topic in (Topic.CLAIMS, Topic.FACTS, Topic.SETTINGS) for place in places_of(client.log, topic)
+        ]
+        log_ids = {place: client.log.genesis(place).log_id for place in places}
+        read = [(place, stored) for place in places for stored in client.log.read(place, 1, 10_000)]
+    found = [(log_ids[place], stored, decode(place.topic, stored.value)) for place, stored in read]
+    [lost] = [
+        (log_id, stored.offset)
+        for log_id, stored, envelope in found
+        if isinstance(envelope.body, PurityLost) and envelope.body.access.startswith("create")
+    ]
+    [answered] = [
+        stored.time
+        for _, stored, envelope in found
+        if isinstance(envelope.body, Answered) and (envelope.cause.log_id, envelope.cause.offset) == lost
+    ]
+    [asked] = [s.time for _, s, envelope in found if getattr(envelope.body, "name", "") == group]
+    return answered, asked
+
+
 def test_monitored_a_pure_task_is_answered_and_pure_no_more(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text('[api]\npurity = "monitor"\n')
@@ -216,6 +244,10 @@ def test_monitored_a_pure_task_is_answered_and_pure_no_more(tmp_path: Path) -> N
         again = replies(made, scripts, ada, [*asks, asks[0]], is_pure=True)
         assert [status for status, _ in again] == [200, 200, 200]
         assert [task["state"] for task in ada.get("job_tasks")["items"]] == ["complete", "complete"]
+        making = ["POST", "arvados/v1/groups", {"name": "by a task"}]
+        assert [status for status, _ in replies(made, scripts, ada, [making], is_pure=True)] == [200]
+        lost, asked = lost_and_made(made, "by a task")
+        assert lost <= asked, "it was done before its task was known to be pure no more"
 
 
 def test_a_manifest_that_nobody_proved_is_given_to_nobody_signed(ada: Person, api_site: Site, scripts: Scripts) -> None:
