@@ -11,7 +11,7 @@ import msgspec
 
 from coordinator import audit_giving as giving
 from coordinator.audit import Step, Violation, answer_of, check_answer
-from coordinator.audit_model import LIVE, Held, Model, Now, Problems, could_wait, outputs_of
+from coordinator.audit_model import LIVE, Held, Model, Now, Problems, could_wait
 from schemas import claims as c
 from schemas import facts as f
 from schemas import tasks as t
@@ -75,16 +75,31 @@ def _accept(model: Model, command: Any) -> Problems:
             model.remember(want)
         case c.Reported() | c.ChildQueued() | c.Unplaceable() | c.Started():
             yield from _accept_of_an_execution(model, command)
+        case c.Quarantined() | c.Released() | c.Invalidated():
+            _judge(model, command)
+        case c.Withdrawn(task=task) | c.PurityDropped(task=task):
+            model.dequeue(task)
+            if isinstance(command, c.PurityDropped):
+                _take_back(model, command)
+
+
+def _judge(model: Model, command: c.Quarantined | c.Released | c.Invalidated) -> None:
+    """An operator's word; which entries it ends is told by facts."""
+    match command:
         case c.Quarantined(fingerprint=fingerprint):
             model.quarantined[fingerprint] = None
         case c.Released(fingerprint=fingerprint):
             model.quarantined.pop(fingerprint, None)
-            entries = [model.held[token] for token in model.tokens.get(fingerprint, ())]
-            model.settled[fingerprint] = list(outputs_of(entries))
+            model.settle(fingerprint)
         case c.Invalidated(fingerprint=fingerprint, token="", keep=keep) if keep in model.tokens.get(fingerprint, ()):
             model.held[keep].late.clear()
-        case c.Withdrawn(task=task) | c.PurityDropped(task=task):
-            model.dequeue(task)
+
+
+def _take_back(model: Model, command: c.PurityDropped) -> None:
+    """What the task's execution said is no word on this work, even if it is lost."""
+    for token in model.tokens.get(command.fingerprint, ()):
+        if model.held[token].task == command.task:
+            model.forget(command.fingerprint, token)
 
 
 def _accept_of_an_execution(model: Model, command: Any) -> Problems:
@@ -186,7 +201,7 @@ def disagreed(model: Model, fact: f.Disagreed) -> Problems:
     earlier, later = (model.held.get(token) for token in fact.tokens)
     if earlier is None or later is None or fact.outputs[0] == fact.outputs[1] or later.output != fact.outputs[1]:
         yield 7, f"{fact.tokens[0]} and {fact.tokens[1]} are said to disagree, and do not"
-    elif earlier.status != "done":
+    elif earlier.status != "done" and not earlier.against:
         later.late.append(fact.outputs[0])
 
 
@@ -203,6 +218,10 @@ def _follow(model: Model, fact: f.ExecutionChanged, execution: Held) -> None:
             model.now.inherited.append(fact.token)
     else:
         model.now.ended.append(fact.token)
+    if fact.status in ("missing", "removed"):
+        model.lose(fact.fingerprint, fact.token)
+    elif fact.status in ("invalidated", "impure"):
+        model.forget(fact.fingerprint, fact.token)
 
 
 REPORTS: dict[type, Callable[[Model, Any], Problems]] = {

@@ -87,8 +87,7 @@ def reused(model: Model, fact: f.Reused) -> Problems:
         return
     if execution.status != "done" or execution.impure:
         yield 7, f"{fact.task} was given {fact.token}, which is {execution.status} or impure"
-    seen = model.visible(want.owner, fact.fingerprint)
-    if fact.fingerprint in model.quarantined or model.disagree(fact.fingerprint, seen):
+    if fact.fingerprint in model.quarantined or model.disagree(want.owner, fact.fingerprint):
         yield 7, f"{fact.task} was given {fact.token}, which is quarantined or disagrees with another"
     yield from _crossing(model, fact, execution, want)
     yield from _move(model, fact.task)

@@ -1,6 +1,6 @@
 """What the audit's checker of `claims` remembers: executions, holders, queues; from the topics, not from a machine."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -17,7 +17,8 @@ Problems = Iterator[tuple[int, str]]  # number of the invariant, what is wrong
 class Held(msgspec.Struct):
     """An execution. `holders`: owners who have, or are to have, its output, with their first task that has.
 
-    `late`: other outputs that attempts before it turned out to have.
+    `late`: other outputs that attempts before it turned out to have. `against`: its output was lost while nobody had
+    decided between it and those of these tokens.
     """
 
     want: Requested
@@ -30,6 +31,7 @@ class Held(msgspec.Struct):
     named_output: str = ""
     output: str = ""
     late: list[str] = []
+    against: list[str] = []
     children: int = 0
 
 
@@ -80,10 +82,43 @@ class Model(msgspec.Struct):
         found = [self.held[token] for token in self.tokens.get(fingerprint, ())]
         return [e for e in found if not e.impure and e.status in (*LIVE, "done") and self.sees(reader, e)]
 
-    def disagree(self, fingerprint: str, executions: list[Held]) -> bool:
-        """Whether finished ones among them have different outputs, which nobody has settled."""
-        outputs = set(outputs_of(executions))
+    def disagree(self, reader: str, fingerprint: str) -> bool:
+        """Whether what the reader sees finished has different outputs, which nobody has settled.
+
+        One that is lost still says what it said, to who sees it and one that it was in conflict with.
+        """
+        known = {token: self.held[token] for token in self.tokens.get(fingerprint, ())}
+        seen = {token: e for token, e in known.items() if not e.impure and self.sees(reader, e)}
+        count = [e for e in seen.values() if e.status == "done" or any(token in seen for token in e.against)]
+        return self._differ(fingerprint, count)
+
+    def _differ(self, fingerprint: str, executions: list[Held]) -> bool:
+        outputs = {output for execution in executions for output in (execution.output, *execution.late)}
         return len(outputs) > 1 and not outputs.issubset(self.settled.get(fingerprint, ()))
+
+    def lose(self, fingerprint: str, token: str) -> None:
+        """An entry is lost: what it is in conflict with now is remembered, all of it."""
+        own, others = self.held[token], [other for other in self._counting(fingerprint) if other != token]
+        own.against = [other for other in others if self._differ(fingerprint, [own, self.held[other]])]
+
+    def forget(self, fingerprint: str, token: str) -> None:
+        """This one's output counts no more, so what was lost beside it is held against all that is there."""
+        self.held[token].against = []
+        for other in self._counting(fingerprint):
+            if token in self.held[other].against:
+                self.lose(fingerprint, other)
+
+    def settle(self, fingerprint: str) -> None:
+        """Somebody has decided that all there are may stand."""
+        executions = [self.held[token] for token in self._counting(fingerprint)]
+        self.settled[fingerprint] = [output for e in executions for output in (e.output, *e.late)]
+        for execution in executions:
+            execution.against = []
+
+    def _counting(self, fingerprint: str) -> list[str]:
+        """Tokens of those whose output counts: the finished pure ones, and lost ones that are in conflict."""
+        known = ((token, self.held[token]) for token in self.tokens.get(fingerprint, ()))
+        return [token for token, e in known if e.against or (e.status == "done" and not e.impure)]
 
     def enqueue(self, task: str, token: str, kind: str) -> None:
         """The task waits from now on."""
@@ -108,14 +143,6 @@ class Model(msgspec.Struct):
         if queue:
             self.queues[new, "execution"] = queue
             self.waits |= dict.fromkeys(queue, (new, "execution"))
-
-
-def outputs_of(executions: Iterable[Held]) -> Iterator[str]:
-    """The outputs that stand for finished executions, late ones too."""
-    for execution in executions:
-        if execution.status == "done":
-            yield execution.output
-            yield from execution.late
 
 
 def could_wait(execution: Held, want: Requested) -> bool:

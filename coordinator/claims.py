@@ -72,6 +72,7 @@ HANDLERS: dict[type, Handler] = {
     c.Quarantined: claims_entry.quarantined,
     c.Released: claims_entry.released,
     c.Invalidated: claims_entry.invalidated,
+    c.Removed: claims_entry.removed,
 }
 
 

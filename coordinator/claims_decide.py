@@ -3,13 +3,13 @@
 from hashlib import sha256
 from typing import Literal
 
+from coordinator.claims_conflict import disagree
 from coordinator.claims_give import FACTS, WORK, Context, Said, copy, failed_request, reprioritise
 from coordinator.claims_state import (
     Claim,
     Execution,
     Verification,
     can_wait,
-    disagree,
     losses_seen,
     may_see,
     verifications_of,
@@ -30,7 +30,7 @@ def decide(ctx: Context, claim: Claim, want: Requested, why: str = "first", proo
     nobody, since it would tell that there is something to be proved.
     `proof`: token of the entry whose inputs the owner was just proved to read; it counts as visible, this once.
     """
-    if not claim.executions and not claim.losses:
+    if not claim.executions and not claim.losses and not claim.gone:
         return grant(ctx, claim, want, _plain(why))
     if want.refresh or claim.quarantined:
         passed_over = "refresh" if want.refresh else "quarantined"
@@ -43,7 +43,7 @@ def decide(ctx: Context, claim: Claim, want: Requested, why: str = "first", proo
 
 def _decide_among(ctx: Context, claim: Claim, want: Requested, why: str, proof: str) -> Said:
     seen = visible(ctx.view, want.owner, claim, proof)
-    if disagree(claim, seen):
+    if disagree(ctx.view, want.owner, claim, seen):
         return grant(ctx, claim, want, "conflict")
     running = None
     for execution in seen:

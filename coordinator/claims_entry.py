@@ -1,5 +1,6 @@
 """Entries after the fact: verified, missing, taken back, judged by an operator; and tasks that withdraw."""
 
+from coordinator.claims_conflict import finished, forget, gone_of, lose, outputs_of
 from coordinator.claims_give import Context, Outputs, cancel, changed, reprioritise
 from coordinator.claims_life import make_impure
 from coordinator.claims_state import (
@@ -7,13 +8,21 @@ from coordinator.claims_state import (
     Execution,
     Verification,
     execution_of,
-    outputs_of,
     verifications_of,
     waiting_place,
 )
 from coordinator.claims_waiters import give_or_redecide, promote, redecide
 from coordinator.machine import Output, answered, nothing
-from schemas.claims import Invalidated, OutputMissing, PurityDropped, Quarantined, Released, Verified, Withdrawn
+from schemas.claims import (
+    Invalidated,
+    OutputMissing,
+    PurityDropped,
+    Quarantined,
+    Released,
+    Removed,
+    Verified,
+    Withdrawn,
+)
 from schemas.facts import ClaimChanged, ExecutionStatus
 from schemas.reasons import Reason
 from schemas.tasks import TaskUnclaimed
@@ -49,14 +58,42 @@ def output_missing(ctx: Context, claim: Claim, record: OutputMissing) -> Outputs
         yield nothing(record.fingerprint, Reason.NOT_CURRENT)
         return
     entry = claim.executions[verification.entry]
-    yield from drop_entry(ctx, claim, entry, "missing", f"block {record.block} is not in the store")
+    yield from _lose(ctx, claim, entry, "missing", f"block {record.block} is not in the store")
     yield answered(record.fingerprint)
 
 
-def drop_entry(ctx: Context, claim: Claim, entry: Execution, status: ExecutionStatus, detail: str) -> Outputs:
-    """The entry is no longer given to anybody; who waits for a look at it is decided anew."""
-    del claim.executions[entry.token]
+def removed(ctx: Context, claim: Claim, record: Removed) -> Outputs:
+    """An entry is none any more, which says nothing of its output."""
+    entry = claim.executions.get(record.token)
+    if entry is None or entry.status != "done":
+        yield nothing(record.fingerprint, Reason.UNKNOWN)
+        return
+    yield from _lose(ctx, claim, entry, "removed", record.reason)
+    yield answered(record.fingerprint)
+
+
+def _lose(ctx: Context, claim: Claim, entry: Execution, status: ExecutionStatus, detail: str) -> Outputs:
+    """The entry is given to nobody any more; if its output stands against another's, so it does."""
+    lose(claim, entry)
     yield changed(entry, status, detail=detail, output=entry.output)
+    yield from _nobody_looks(ctx, claim, entry)
+
+
+def _drop(ctx: Context, claim: Claim, entries: list[Execution], status: ExecutionStatus, detail: str) -> Outputs:
+    """The entries are given to nobody any more, and what they say counts no more.
+
+    All of them go before anybody is decided anew: who waits for a look at one is not given the other.
+    """
+    anew = forget(claim, entries)
+    for entry in entries:
+        yield changed(entry, status, detail=detail, output=entry.output)
+    yield from anew
+    for entry in entries:
+        yield from _nobody_looks(ctx, claim, entry)
+
+
+def _nobody_looks(ctx: Context, claim: Claim, entry: Execution) -> Outputs:
+    """Who waits for a look at what is no entry any more is decided anew."""
     for verification in verifications_of(claim, entry.token):
         del claim.verifications[verification.token]
         yield _call_off(verification)
@@ -111,14 +148,17 @@ def purity_dropped(ctx: Context, claim: Claim, record: PurityDropped) -> Outputs
     """The author takes the promise back: a waiter asks anew, an execution is its own task's, an entry is none."""
     place = waiting_place(claim, record.task)
     execution = execution_of(claim, record.task)
+    gone = gone_of(claim, record.task)
     if place is not None:
         yield from _stop_waiting(claim, place, record.task)
         yield _unclaimed(record)
+    elif gone is not None:
+        yield from forget(claim, [gone])
     elif execution is None or execution.impure:
         yield nothing(record.fingerprint, Reason.UNKNOWN if execution is None else Reason.ALREADY)
         return
     elif execution.status == "done":
-        yield from drop_entry(ctx, claim, execution, "impure", "its author took the promise of purity back")
+        yield from _drop(ctx, claim, [execution], "impure", "its author took the promise of purity back")
     else:
         yield from make_impure(ctx, claim, execution, "")
     yield answered(record.fingerprint)
@@ -145,14 +185,14 @@ def released(_ctx: Context, claim: Claim, record: Released) -> Outputs:
     """Quarantine, the present disagreement and the count of lost nodes are over."""
     claim.quarantined = False
     claim.losses = ()
-    claim.settled = tuple(dict.fromkeys(outputs_of(claim.executions.values())))
+    claim.settled, claim.gone = tuple(dict.fromkeys(outputs_of(finished(claim)))), ()
     yield Output(Topic.FACTS, ClaimChanged(fingerprint=record.fingerprint, quarantined=False))
     yield answered(record.fingerprint)
 
 
 def invalidated(ctx: Context, claim: Claim, record: Invalidated) -> Outputs:
     """An operator calls entries wrong: the one named, or all but the one kept."""
-    entries = [e for e in claim.executions.values() if e.status == "done"]
+    entries = finished(claim)
     if record.token:
         wrong = [e for e in entries if e.token == record.token]
     elif not record.keep or any(e.token == record.keep for e in entries):
@@ -165,6 +205,5 @@ def invalidated(ctx: Context, claim: Claim, record: Invalidated) -> Outputs:
         return
     if kept is not None:
         kept.replaced, kept.late = (), {}
-    for entry in wrong:
-        yield from drop_entry(ctx, claim, entry, "invalidated", record.reason)
+    yield from _drop(ctx, claim, wrong, "invalidated", record.reason)
     yield answered(record.fingerprint)

@@ -92,14 +92,17 @@ def disagreements(claim: Claim, later: Execution) -> Outputs:
     for earlier in claim.executions.values():
         if earlier.status == "done" and not earlier.impure and earlier.output not in told:
             told.add(earlier.output)
-            yield Output(
-                FACTS,
-                Disagreed(
-                    fingerprint=later.want.fingerprint,
-                    tokens=(earlier.token, later.token),
-                    outputs=(earlier.output, later.output),
-                ),
-            )
+            yield disagreed(earlier, later)
+
+
+def disagreed(earlier: Execution, later: Execution) -> Output:
+    """The fact that two finished executions have different outputs."""
+    fact = Disagreed(
+        fingerprint=later.want.fingerprint,
+        tokens=(earlier.token, later.token),
+        outputs=(earlier.output, later.output),
+    )
+    return Output(FACTS, fact)
 
 
 def late_disagreements(execution: Execution, *tokens: str) -> Outputs:

@@ -1,6 +1,6 @@
 """What the claims machine remembers of one fingerprint, and the questions its rules ask of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -65,6 +65,14 @@ class Verification(msgspec.Struct, kw_only=True, gc=False):
     waiters: dict[str, Requested]
 
 
+class Gone(msgspec.Struct, kw_only=True, gc=False):
+    """A finished execution that is no entry any more though nobody judged it. `against`: tokens of those finished ones
+    that its outputs stood against then; to who sees none of these it is as if it had never been."""
+
+    execution: Execution
+    against: tuple[str, ...]
+
+
 class Failures(msgspec.Struct, gc=False):
     """How often executions of one owner failed permanently with one exit code."""
 
@@ -78,6 +86,7 @@ class Claim(msgspec.Struct, kw_only=True, gc=False):
     """One fingerprint."""
 
     executions: dict[str, Execution] = {}
+    gone: tuple[Gone, ...] = ()
     verifications: dict[str, Verification] = {}
     failures: tuple[Failures, ...] = ()
     losses: tuple[str, ...] = ()
@@ -86,7 +95,8 @@ class Claim(msgspec.Struct, kw_only=True, gc=False):
 
     def is_empty(self) -> bool:
         """Nothing in it that a later decision could depend on."""
-        return not (self.executions or self.verifications or self.failures or self.losses or self.quarantined)
+        remembered = self.executions or self.gone or self.verifications or self.failures or self.losses
+        return not (remembered or self.quarantined)
 
 
 def may_see(view: View, reader: str, execution: Execution) -> bool:
@@ -116,22 +126,6 @@ def visible(view: View, reader: str, claim: Claim, proof: str = "") -> list[Exec
         if not execution.impure and (may_see(view, reader, execution) or execution.token == proof):
             seen.append(execution)
     return seen
-
-
-def disagree(claim: Claim, executions: list[Execution]) -> bool:
-    """Whether finished ones among them have outputs that nobody has settled."""
-    if len(executions) < 2 and not (executions and executions[0].late):
-        return False
-    outputs = set(outputs_of(executions))
-    return len(outputs) > 1 and not outputs.issubset(claim.settled)
-
-
-def outputs_of(executions: Iterable[Execution]) -> Iterator[str]:
-    """What finished ones have as output, and what earlier attempts of theirs had when it was too late."""
-    for execution in executions:
-        if execution.status == "done":
-            yield execution.output
-            yield from execution.late.values()
 
 
 def can_wait(execution: Execution, want: Requested) -> bool:

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from coordinator.claims_conflict import disagree
 from coordinator.claims_decide import decide
 from coordinator.claims_give import FACTS, TASKS, Context, Outputs, cancel, copy, failed_request, reprioritise
-from coordinator.claims_state import Claim, Execution, disagree, may_see, quorum_of, visible
+from coordinator.claims_state import Claim, Execution, may_see, quorum_of, visible
 from coordinator.machine import Output
 from schemas.claims import Requested
 from schemas.facts import Promoted, Redecided
@@ -27,7 +28,7 @@ def redecide(
 def give_or_redecide(ctx: Context, claim: Claim, entry: Execution, want: Requested) -> Outputs:
     """A copy for a waiter who may see the entry now and for whom nothing disagrees; else it is decided anew."""
     seen = visible(ctx.view, want.owner, claim)
-    if entry in seen and not disagree(claim, seen) and not claim.quarantined:
+    if entry in seen and not disagree(ctx.view, want.owner, claim, seen) and not claim.quarantined:
         return copy(ctx, entry, want, waited=True)
     return redecide(ctx, claim, [want], entry.token)
 

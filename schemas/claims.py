@@ -191,6 +191,14 @@ class Invalidated(Record, frozen=True, tag="invalidated", kw_only=True):
     reason: Annotated[Text, Meta(description="for people")] = ""
 
 
+class Removed(Record, frozen=True, tag="removed", kw_only=True):
+    """An entry is taken out of reuse to make room: no judgement, so between outputs that differ it decides nothing."""
+
+    fingerprint: Annotated[Fingerprint, Meta(description="which fingerprint")]
+    token: Annotated[Token, Meta(description="token of the entry")]
+    reason: Annotated[Text, Meta(description="for people")] = ""
+
+
 class Aged(Record, frozen=True, tag="aged", kw_only=True):
     """Entries of this partition last verified before an offset must be looked at again. Written by the janitor."""
 
@@ -216,5 +224,6 @@ ClaimRecord = (
     | Quarantined
     | Released
     | Invalidated
+    | Removed
     | Aged
 )

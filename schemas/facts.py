@@ -119,7 +119,17 @@ class Doubled(Record, frozen=True, tag="doubled", kw_only=True):
 
 
 ExecutionStatus = Literal[
-    "granted", "running", "done", "failed", "lost", "superseded", "cancelled", "missing", "invalidated", "impure"
+    "granted",
+    "running",
+    "done",
+    "failed",
+    "lost",
+    "superseded",
+    "cancelled",
+    "missing",
+    "removed",
+    "invalidated",
+    "impure",
 ]
 
 

@@ -112,6 +112,16 @@ class AgainstTheModel(RuleBasedStateMachine):
             else:
                 self.say(c.OutputMissing(**about, block="b+1"))
 
+    @rule(first=person, second=person, fingerprint=work)
+    def one_of_two_is_lost(self, first, second, fingerprint):
+        self.asks(first, fingerprint, cores=1, refresh=False, by_inputs=False)
+        self.exits(0, "one", code=0)
+        self.entries_age()
+        self.asks(first, fingerprint, cores=1, refresh=False, by_inputs=False)
+        self.asks(second, fingerprint, cores=1, refresh=True, by_inputs=False)
+        self.exits(0, "two", code=0)
+        self.is_looked_at(0, is_there=False, proved=False)
+
     @rule()
     def another_process_goes_on(self):
         self.world.restarted()
@@ -167,7 +177,11 @@ class WhatIsRight(AgainstTheModel):
             for thing in PEOPLE:
                 self.set(GrantSet(subject=subject, object=thing))
 
-    @rule(number=number, fingerprint=work, kind=st.sampled_from(["quarantine", "release", "release", "wrong", "keep"]))
+    @rule(
+        number=number,
+        fingerprint=work,
+        kind=st.sampled_from(["quarantine", "release", "release", "wrong", "keep", "remove"]),
+    )
     def is_judged(self, number, fingerprint, kind):
         run = self.newest(self.runs, number)
         token = run.token if run else "none"
@@ -176,6 +190,7 @@ class WhatIsRight(AgainstTheModel):
             "release": c.Released(fingerprint=fingerprint),
             "wrong": c.Invalidated(fingerprint=run.fingerprint if run else fingerprint, token=token),
             "keep": c.Invalidated(fingerprint=run.fingerprint if run else fingerprint, keep=token),
+            "remove": c.Removed(fingerprint=run.fingerprint if run else fingerprint, token=token),
         }
         self.say(judgements[kind])
 
@@ -183,6 +198,12 @@ class WhatIsRight(AgainstTheModel):
     def is_done_anew(self, owner, fingerprint, output):
         self.asks(owner, fingerprint, cores=1, refresh=True, by_inputs=False)
         self.exits(0, output, code=0)
+
+    @rule(number=number)
+    def purity_is_taken_back(self, number):
+        if task := self.newest(self.tasks, number):
+            fingerprint, uuid = task
+            self.say(c.PurityDropped(fingerprint=fingerprint, task=uuid, root=f"j{uuid}"))
 
     @rule(rate=st.sampled_from([0, 10_000]))
     def reuses_are_executed_again(self, rate):
@@ -209,7 +230,9 @@ def test_the_machine_does_what_the_model_allows(kind):
         (WhoSeesWhat, mutations.visibility_ignored),
         (WhoSeesWhat, mutations.visibility_of_yesterday),
         (WhoSeesWhat, mutations.nobody_waits),
+        (WhoSeesWhat, mutations.lost_outputs_speak_to_all),
         (WhatIsRight, mutations.any_output_will_do),
+        (WhatIsRight, mutations.lost_outputs_say_nothing),
         (WhatIsRight, mutations.entries_never_looked_at),
     ],
 )

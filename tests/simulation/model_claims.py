@@ -96,7 +96,10 @@ def _leaves(step: Step, claim: Claim, record: c.Withdrawn | c.PurityDropped) -> 
     wait = claim.waiting.pop(record.task, None)
     if wait is None:
         step.subject = claim.runs_for(record.task)
-        if step.subject is None:
+        departed = next((run for run in claim.departed if run.task == record.task), None)
+        if departed is not None and isinstance(record, c.PurityDropped):
+            claim.end(departed)
+        elif step.subject is None:
             raise Broken(5, f"{record.task} neither runs nor waits, and yet something followed", claim.fingerprint)
     else:
         step.fired["waiter left"] += 1
@@ -181,13 +184,18 @@ def _quarantined(step: Step, claim: Claim, record: c.Quarantined) -> None:
 
 def _released(step: Step, claim: Claim, record: c.Released) -> None:
     claim.quarantined, claim.losses = False, []
-    claim.settled = claim.outputs(claim.runs.values())
+    claim.settled = claim.outputs([*claim.runs.values(), *claim.departed])
+    claim.departed = []
 
 
 def _invalidated(step: Step, claim: Claim, record: c.Invalidated) -> None:
     kept = None if record.token else claim.runs.get(record.keep)
     if kept is not None:
         kept.replaced, kept.late = [], {}
+
+
+def _removed(step: Step, claim: Claim, record: c.Removed) -> None:
+    step.subject = claim.runs.get(record.token)
 
 
 BEFORE: dict[type, Any] = {
@@ -207,6 +215,7 @@ BEFORE: dict[type, Any] = {
     c.Quarantined: _quarantined,
     c.Released: _released,
     c.Invalidated: _invalidated,
+    c.Removed: _removed,
 }
 
 
@@ -239,6 +248,8 @@ def _check_refusal(claim: Claim, record: Any) -> None:
         case c.Exited(token=token) | c.Started(token=token):
             run = claim.live(token)
             wrong = run is not None and (isinstance(record, c.Exited) or run.status == "granted")
+        case c.Removed(token=token):
+            wrong = token in claim.runs and claim.live(token) is None
         case c.Lost(token=token):
             wrong = claim.live(token) is not None or token in claim.looks
         case c.Verified(token=token) | c.OutputMissing(token=token):

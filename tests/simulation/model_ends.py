@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def changed(step: "Step", fact: f.ExecutionChanged) -> None:
-    run = step.claim.runs.get(fact.token)
+    run = step.claim.current(fact.token)
     step.must(2, run is not None, f"{fact.token} is not current and became {fact.status}")
     assert run is not None
     CHANGES[fact.status](step, run, fact)
@@ -61,7 +61,7 @@ def _failed(step: "Step", run: Run, _fact: f.ExecutionChanged) -> None:
 
 
 def _gone(step: "Step", run: Run) -> None:
-    del step.claim.runs[run.token]
+    step.claim.end(run)
     run.status = "gone"
 
 
@@ -74,9 +74,12 @@ def _cancelled(step: "Step", run: Run, _fact: f.ExecutionChanged) -> None:
 
 
 def _dropped(step: "Step", run: Run, fact: f.ExecutionChanged) -> None:
-    kind = {"missing": c.OutputMissing, "invalidated": c.Invalidated}[fact.status]
+    kind = {"missing": c.OutputMissing, "removed": c.Removed, "invalidated": c.Invalidated}[fact.status]
     step.must(7, isinstance(step.record, kind) and run.status == "done", f"{run.token} became {fact.status}")
-    _gone(step, run)
+    if fact.status != "invalidated":
+        step.claim.depart(run)
+    else:
+        _gone(step, run)
     step.dropped = run
 
 
@@ -95,6 +98,7 @@ CHANGES: dict[str, Any] = {
     "lost": _failed,
     "cancelled": _cancelled,
     "missing": _dropped,
+    "removed": _dropped,
     "invalidated": _dropped,
     "impure": _impure,
 }

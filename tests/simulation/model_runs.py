@@ -33,6 +33,7 @@ class Run:
         self.exit: Exited | None = None
         self.replaced: list[str] = []
         self.late: dict[str, str] = {}
+        self.rivals: list[Run] = []  # of one that went without a judgement: whose outputs differed from its own then
         self.verified_at = 0
 
     @property
@@ -88,6 +89,7 @@ class Claim:
     def __init__(self, fingerprint: str) -> None:
         self.fingerprint = fingerprint
         self.runs: dict[str, Run] = {}
+        self.departed: list[Run] = []
         self.looks: dict[str, Look] = {}
         self.waiting: dict[str, Wait] = {}
         self.arrivals = 0
@@ -109,10 +111,42 @@ class Claim:
         """Executions the reader may be given."""
         return [r for r in self.runs.values() if not r.impure and (r.token == proof or may_see(sight, reader, r))]
 
-    def disagree(self, runs: list[Run]) -> bool:
+    def is_disputed(self, sight: Sight, reader: str, proof: str = "") -> bool:
+        """Whether what the reader sees has outputs that differ and that nobody has settled.
+
+        What departed is seen too, but tells something only to who sees one of its rivals.
+        """
+        seen = self.seen(sight, reader, proof)
+        ghosts = [run for run in self.departed if may_see(sight, reader, run)]
+        return self.differ([*seen, *(g for g in ghosts if any(rival in [*seen, *ghosts] for rival in g.rivals))])
+
+    def differ(self, runs: list[Run]) -> bool:
         """Whether finished ones among them have different outputs that nobody has settled."""
         outputs = self.outputs(runs)
         return len(outputs) > 1 and not outputs <= self.settled
+
+    def rivals_of(self, run: Run) -> list[Run]:
+        """The others that have an output with which this one's can't stand."""
+        others = [other for other in [*self.runs.values(), *self.departed] if other is not run]
+        return [other for other in others if other.status == "done" and self.differ([run, other])]
+
+    def depart(self, run: Run) -> None:
+        """It is no entry any more, and nobody has judged it."""
+        del self.runs[run.token]
+        run.rivals = self.rivals_of(run)
+        self.departed += [run] if run.rivals else []
+
+    def end(self, run: Run) -> None:
+        """It counts no more; what departed beside it differs from here on from whatever there is that does."""
+        self.runs.pop(run.token, None)
+        self.departed = [other for other in self.departed if other is not run]
+        for other in self.departed:
+            if run in other.rivals:
+                other.rivals = self.rivals_of(other)
+
+    def current(self, token: str) -> Run | None:
+        """The execution of this token, also if it departed and its word stands."""
+        return self.runs.get(token) or next((run for run in self.departed if run.token == token), None)
 
     def outputs(self, runs: Iterable[Run]) -> set[str]:
         """What finished ones have, or an attempt before them turned out to have."""

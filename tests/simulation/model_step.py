@@ -118,7 +118,7 @@ class Step:
         if want.refresh or self.claim.quarantined:
             return ""
         seen = self.claim.seen(self.sight, want.owner, self._proved_to(want))
-        if self.claim.disagree(seen):
+        if self.claim.is_disputed(self.sight, want.owner, self._proved_to(want)):
             return ""
         for run in seen:
             if run.status == "done" or run.holds(want):
@@ -161,7 +161,7 @@ class Step:
         assert run is not None
         self.must(6, may_see(self.sight, want.owner, run), f"{want.owner} waits on the execution of {run.holders}")
         usable = not (run.impure or claim.quarantined or want.refresh)
-        self.must(7, usable and not claim.disagree(claim.seen(self.sight, want.owner)), f"{fact.token} is not for use")
+        self.must(7, usable and not claim.is_disputed(self.sight, want.owner), f"{fact.token} is not for use")
         place: Run | Look | None = run
         if fact.kind == "execution":
             self.must(5, run.holds(want), f"{fact.task} waits on {fact.token}, which is {run.status} or too small")
@@ -200,7 +200,7 @@ class Step:
         told = [task for owner, task in run.holders if self.sight.reads(want.owner, owner)]
         self.must(6, copy.source in (told or [""]), f"{want.owner} was told of {copy.source}")
         for_use = not (run.impure or self.claim.quarantined or want.refresh)
-        agreed = not self.claim.disagree(self.claim.seen(self.sight, want.owner, run.token))
+        agreed = not self.claim.is_disputed(self.sight, want.owner, run.token)
         self.must(7, for_use and agreed, f"{run.token} is not for use")
         self.must(7, run.verified_at >= self.model.stale, f"{run.token} was to be looked at first")
 
@@ -320,10 +320,12 @@ class Step:
         self.must(2, run is not None and run.task == record.task, f"{record.task} was told of {record.token}")
 
     def disagreed(self, fact: f.Disagreed) -> None:
-        earlier, later = (self.claim.runs.get(token) for token in fact.tokens)
+        earlier, later = (self.claim.current(token) for token in fact.tokens)
         late = later.late.get(fact.tokens[0], "") if later is not None else ""
         outputs = [earlier.output if earlier is not None else late, later.output if later is not None else ""]
         self.must(7, len({*outputs}) == 2 and (*outputs,) == fact.outputs, "they do not disagree")
+        hidden = earlier in self.claim.departed and later not in earlier.rivals
+        self.must(6, not hidden, f"{fact.tokens[0]} is told of to who may see none of what it stood against")
         self.fired["disagreed"] += 1
 
     def news(self, body: Any) -> None:
@@ -355,6 +357,7 @@ class Step:
         for token, ranks in self.moved.items():
             self.must(5, ranks == sorted(ranks), f"those who waited on {token} moved out of turn")
         self._has_left()
+        claim.departed = [run for run in claim.departed if run.rivals]
 
     def _has_left(self) -> None:
         record, run = self.record, self.subject

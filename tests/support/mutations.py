@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import consumers.executor.core as core
 import coordinator.claims as claims
+import coordinator.claims_conflict as claims_conflict
 import coordinator.claims_decide as claims_decide
 import coordinator.claims_entry as claims_entry
 import coordinator.claims_exit as claims_exit
@@ -133,7 +134,22 @@ def work_is_its_first_askers() -> AbstractContextManager[Any]:
 
 def any_output_will_do() -> AbstractContextManager[Any]:
     """Of several outputs the first is given."""
-    return _patched((claims_decide, "disagree", lambda claim, executions: False))
+    return _patched((claims_decide, "disagree", lambda view, reader, claim, executions: False))
+
+
+def _lose_silently(claim: Claim, entry: Execution) -> None:
+    del claim.executions[entry.token]
+
+
+def lost_outputs_say_nothing() -> AbstractContextManager[Any]:
+    """Of two outputs the one is right whose blocks are still there."""
+    return _patched((claims_entry, "lose", _lose_silently))
+
+
+def lost_outputs_speak_to_all() -> AbstractContextManager[Any]:
+    """An output that is lost while it stands against another's stands against everybody's."""
+    everything = lambda view, reader, claim, executions: [gone.execution for gone in claim.gone]  # noqa: E731
+    return _patched((claims_conflict, "_standing", everything))
 
 
 def _copy_to(ctx: Any, claim: Claim, entry: Execution, want: Any) -> list[Any]:
