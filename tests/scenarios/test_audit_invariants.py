@@ -7,7 +7,7 @@ from coordinator.audit_claims import ClaimsChecker
 from coordinator.audit_jobs import JobsChecker
 from schemas import facts as f
 from schemas import tasks as t
-from schemas.claims import Exited
+from schemas.claims import Exited, Released, Removed
 from schemas.tasks import TaskCreated
 from schemas.topics import Topic
 from streams.caused import ends_of, steps
@@ -68,6 +68,28 @@ def test_a_machine_that_gives_across_a_border_is_caught(mutation, then):
     assert happen() == []
     with mutation():
         assert 6 in happen()
+
+
+@pytest.mark.parametrize(("is_decided", "found"), [(False, [7]), (True, [])])
+def test_what_is_given_because_the_other_output_is_gone_is_found_unless_somebody_had_decided(is_decided, found):
+    def happen():
+        office = Office()
+        office.user("ada")
+        for root, output in (("job-1", "one"), ("job-2", "other")):
+            office.exits = lambda ready, output=output: {"output": output}
+            office.submit("ada", root, spec(root, refresh=root == "job-2"))
+            office.run()
+        one, _ = office.done
+        office.say(Topic.CLAIMS, Removed(fingerprint=one.fingerprint, token=one.token))
+        if is_decided:
+            office.say(Topic.CLAIMS, Released(fingerprint=one.fingerprint))
+        office.submit("ada", "job-3", spec("three"))
+        office.run()
+        return [violation.invariant for violation in violations(office)]
+
+    assert happen() == []
+    with mutations.lost_outputs_say_nothing():
+        assert happen() == found
 
 
 def test_a_grant_beside_another_is_found_and_so_is_what_the_machine_said_of_it(monkeypatch):
