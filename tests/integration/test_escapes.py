@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,10 @@ from consumers.executor.way import Way
 from consumers.runners.relay import Target
 from coordinator.tasktoken import KEY_BYTES
 from schemas.reasons import Failure
+from streams.broker import LocalBroker
 from tests.support import ordinary
 from tests.support.attempts import Bench, bench
-from tests.support.escapes import ESCAPES, Escape, attempt, host
+from tests.support.escapes import ESCAPES, TO_THE_BROKER, Escape, attempt, host
 
 EACH = pytest.mark.parametrize("escape", ESCAPES, ids=lambda escape: escape.name)
 
@@ -28,9 +30,17 @@ def bare(tmp_path: Path) -> Iterator[Bench]:
         yield made
 
 
-def got_away(bench: Bench, escape: Escape, postgres: str, engine: str) -> bool:
+@pytest.fixture
+def broker(kafka_broker: LocalBroker) -> tuple[str, int]:
+    """Where a real broker listens on this node."""
+    name, _, port = kafka_broker.servers.rpartition(":")
+    return name, int(port)
+
+
+def got_away(bench: Bench, escape: Escape, postgres: str, engine: str, **more: Any) -> bool:
     bench.site.way = Way(api=Target("127.0.0.1", 1), key=bytes(KEY_BYTES))
     with host(bench, bench.folder / "host", postgres, engine) as node:
+        node.places |= more
         return escape.got_away(node, attempt(node, escape))
 
 
@@ -43,6 +53,20 @@ def test_it_is_held(isolated, escape, postgres_server, docker_engine):
 @pytest.mark.needs("root")  # whom rlimits do not hold
 def test_it_would_be_seen(bare, escape, postgres_server, docker_engine):
     assert got_away(bare, escape, postgres_server, docker_engine)
+
+
+BROKERS = pytest.mark.parametrize("escape", TO_THE_BROKER, ids=lambda escape: escape.name)
+
+
+@BROKERS
+def test_the_broker_is_out_of_reach(isolated, escape, postgres_server, docker_engine, broker):
+    assert not got_away(isolated, escape, postgres_server, docker_engine, broker=broker)
+
+
+@BROKERS
+@pytest.mark.needs("root")
+def test_the_broker_would_be_reached(bare, escape, postgres_server, docker_engine, broker):
+    assert got_away(bare, escape, postgres_server, docker_engine, broker=broker)
 
 
 @pytest.mark.needs("root", "bubblewrap")

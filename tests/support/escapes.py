@@ -197,16 +197,27 @@ try:
 except OSError:
     place = os.environ["TASK_OUTPUT"]
 held = []
-for number in range(20):
+for number in range({files}):
     name = os.path.join(place, "filler-%d" % number)
     held.append(open(name, "wb"))
     {then}
-    held[-1].write(b"x" * (10 * 2 ** 20))
+    {fill}
     held[-1].flush()
 if place == os.environ.get("TASK_OUTPUT"):
     signal.sigtimedwait([], 20)
 print("filled")
+for file in held:  # nobody else would remove it
+    file.truncate(0)
 """
+
+TEN_MIB = 'held[-1].write(b"x" * (10 * 2 ** 20))'
+ROOM_FOR_TEN_MIB = "os.posix_fallocate(held[-1].fileno(), 0, 10 * 2 ** 20)"  # it takes them at once, and no time
+
+
+def fills_the_disk(*, then: str = "pass", files: int = 20, fill: str = TEN_MIB) -> str:
+    """`then`: what it does with a file's name when the file is open."""
+    return FILL_THE_DISK.replace("{then}", then).replace("{files}", str(files)).replace("{fill}", fill)
+
 
 MUCH_TALK = """
 import os, sys
@@ -310,9 +321,10 @@ ESCAPES = [
     Escape("read another task's inputs", OTHERS_INPUTS, _tells_the_secret),
     Escape("fork beyond its limit", MANY_PROCESSES, says("forked")),
     Escape("hold more memory than its own", MUCH_MEMORY, says("held"), {"memory": 128}),
-    Escape("fill the disk", FILL_THE_DISK.replace("{then}", "pass"), says("filled"), {"scratch": 32}),
-    Escape("fill the disk with files that have no name", FILL_THE_DISK.replace("{then}", "os.remove(name)"),
+    Escape("fill the disk", fills_the_disk(), says("filled"), {"scratch": 32}),
+    Escape("fill the disk with files that have no name", fills_the_disk(then="os.remove(name)"),
            says("filled"), {"scratch": 32}),
+    Escape("a gigabyte of output", fills_the_disk(files=103, fill=ROOM_FOR_TEN_MIB), says("filled"), {"scratch": 32}),
     Escape("fill the log", MUCH_TALK, _log_beyond_bound),
     Escape("a link as output", SECRET_AS_OUTPUT.replace("{otherwise}", AS_LINK), _tells_the_secret),
     Escape("a climbing link as output", SECRET_AS_OUTPUT.replace("{otherwise}", AS_CLIMBING_LINK), _tells_the_secret),
@@ -326,6 +338,11 @@ ESCAPES = [
     Escape("outlive its timeout, deaf to all signals", IGNORE_SIGNALS.replace("{outlive}", OUTLIVE), _outlives,
            {"timeout": 1_000}),
 ]  # fmt: skip
+
+TO_THE_BROKER = [
+    Escape("to the broker", CONNECT, says("connected"), place="broker"),
+    Escape("to the broker with the way to the API", CONNECT, says("connected"), {"verdict": "record"}, "broker"),
+]
 
 
 def attempt(host: Host, escape: Escape) -> Exited:
