@@ -67,6 +67,7 @@ def test_the_apis_page_of_minutes_is_what_the_live_views_counted(cluster: Compos
 
 
 def test_each_service_shows_its_figures_to_the_others(cluster: Compose) -> None:
+    cluster.until_healthy(*SERVICES)
     for service in SERVICES:
         ask = f"import urllib.request as u; print(u.urlopen('http://{service}:9464/metrics').read().decode())"
         shown = cluster.run("exec", "-T", "views", "/opt/crunch-reuse/bin/python", "-c", ask).stdout
