@@ -70,6 +70,7 @@ class Site:
         self.certificate = crunch.data / "api" / "certificate.pem"
         self.dsn = runtime.find(crunch.session().folders).dsn
         self._people: dict[str, Person] = {}
+        self._secrets: list[str] = []
 
     def person(self, name: str, *, is_admin: bool = False) -> Person:
         """The user of this name, made when first asked for. Who runs the tests is nobody's to give rights to."""
@@ -102,7 +103,15 @@ class Site:
         secret = registry.new_secret()
         with closing(connect(self.dsn)) as rows:
             registry.add_token(rows, secret, user, **options)
+        self._secrets.append(secret)
         return secret
+
+    def end(self) -> None:
+        """Stop it. Whatever was asked of it, no token stands in what it had to say."""
+        self.close()
+        ended = self.up.stop()
+        assert "up stopping reason=SIGTERM" in ended.err
+        assert [secret for secret in self._secrets if secret in ended.err + ended.out] == []
 
 
 @contextmanager
@@ -119,7 +128,7 @@ def site(
         with crunch.up("--runner", runner, "--slots", "2", *options, environment=environment) as up:
             made = Site(crunch, up)
             yield made
-            made.close()
+            made.end()
 
 
 @contextmanager
