@@ -8,7 +8,8 @@ from typing import Any
 
 import psycopg
 
-TABLES = Path(__file__).parents[1] / "data" / "arvados-1.3.3" / "structure.sql"
+from tests.support.arvados_tables import statements
+
 COMMIT = "c0ffee" + "0" * 34
 IMAGE_ID = "sha256:" + "1" * 64
 OWNER = "zzzzz-tpzed-000000000000ada"
@@ -31,7 +32,7 @@ class Cluster:
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
         self._connection = psycopg.connect(dsn, autocommit=True)
-        self._connection.execute(TABLES.read_text())
+        self._connection.execute(statements())
 
     def close(self) -> None:
         self._connection.close()
