@@ -170,7 +170,9 @@ def test_a_job_that_is_bound_to_fail_is_not_found(api_site: Site, scripts: Scrip
     assert lea.get("jobs/reusable", **body)["job"]["uuid"] == job
     api_site.crunch.until(lambda _: lea.get(f"job_tasks/{sibling}")["success"] is False or None)
     assert lea.get(f"jobs/{job}")["state"] == "Running", "its first task still runs"
-    assert lea.get("jobs/reusable", **body)["why"] == "there is none like it"
+    told = lea.get("jobs/reusable", **body)
+    assert (told["job"], told["why"]) == (None, "there is none like it")
+    assert told["candidates"] == [{"uuid": job, "why": "tasks of it have failed"}]
     again = lea.post("jobs", **body, find_or_create=True)["uuid"]
     assert again != job
     scripts.running_task(lea, again)
@@ -178,6 +180,8 @@ def test_a_job_that_is_bound_to_fail_is_not_found(api_site: Site, scripts: Scrip
         """Both go on."""
     assert scripts.ended(lea, job)["state"] == "Failed"
     assert first["job_uuid"] == job
+    whys = {one["uuid"]: one["why"] for one in lea.get("jobs/reusable", **body)["candidates"]}
+    assert whys[job] == "it is failed"
     lea.post(f"jobs/{again}/cancel")
 
 
