@@ -284,7 +284,7 @@ def test_an_unknown_benchmark_names_those_there_are(machine: Machine) -> None:
     assert result.stderr == "run: bench: name one of: rules\n"
 
 
-def test_this_very_checkout_sets_itself_up_with_pip_alone(machine: Machine, tmp_path: Path) -> None:
+def test_this_very_checkout_sets_itself_up_and_plays_its_demo_with_pip_alone(machine: Machine, tmp_path: Path) -> None:
     """A fresh copy, an empty home, and of the caller's settings only those that lead to a package index."""
     ignore = shutil.ignore_patterns(".*", "__pycache__", "tests", "build", "dist")
     shutil.copytree(CHECKOUT, tmp_path / "fresh", ignore=ignore)
@@ -297,3 +297,7 @@ def test_this_very_checkout_sets_itself_up_with_pip_alone(machine: Machine, tmp_
     assert "demo" in first.stdout
     second = fresh.run("--help")
     assert (second.returncode, second.stderr) == (0, "")
+    played = fresh.run("demo", "--json")
+    assert played.returncode == 0, played.stderr
+    shown = json.loads(played.stdout)
+    assert (shown["all"]["executed"] < shown["all"]["tasks"], shown["audit"]["wrong"]) == (True, 0)
