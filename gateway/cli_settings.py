@@ -1,4 +1,4 @@
-"""The commands about the numbers that all decisions depend on."""
+"""The commands about the numbers, and the version of the rules, that all decisions depend on."""
 
 from typing import Annotated
 
@@ -26,3 +26,19 @@ def _setting_set(
     from gateway import systemsettings
 
     systemsettings.set_one(session, name, value)
+
+
+@command(setting_app, "rules")
+def _setting_rules(
+    session: Session,
+    version: Annotated[
+        int | None, typer.Argument(min=1, help="The version that decides from here on.", show_default=False)
+    ] = None,
+) -> None:
+    """Say which version of the rules decides, or raise it, once all coordinators know the new one."""
+    from gateway import systemsettings
+
+    if version is None:
+        systemsettings.show_rules(session)
+    else:
+        systemsettings.raise_rules(session, version)

@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from coordinator.machine import RULES_VERSION
 from tests.support.api import Person, Site
+from tests.support.crunch import one_line
+from tests.support.procs import commands
 
 
 @pytest.fixture
@@ -88,3 +91,14 @@ def test_a_number_that_decisions_depend_on_is_set_by_command(api_site: Site) -> 
     assert (refused.code, "verify_rate is from 0 to 10000, not 10001" in refused.err) == (3, True)
     unknown = run("setting", "set", "speed", "1")
     assert (unknown.code, "there is no 'speed'" in unknown.err) == (3, True)
+
+
+def test_which_rules_decide_is_said_and_only_known_ones_are_set_as_the_page_of_operations_says(api_site: Site) -> None:
+    run = api_site.crunch.run
+    look, set_them = commands("Rules", "docs/operations.md")
+    assert run(*look, "--json").json == {"decides": 1, "known": RULES_VERSION}
+    done = run(*set_them)
+    assert (done.code, done.out) == (0, "nothing to do: rules version 1 decides already\n")
+    refused = run("setting", "rules", str(RULES_VERSION + 1))
+    assert (refused.code, f"knows rules up to version {RULES_VERSION}" in one_line(refused)) == (3, True)
+    assert run("setting", "rules", "0").code == 2
