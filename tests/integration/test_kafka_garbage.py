@@ -22,6 +22,7 @@ from schemas.settings import UserSet
 from schemas.tasks import JobCancelled
 from schemas.topics import Topic, key_of
 from schemas.work import Joined
+from streams.audit import verify
 from streams.checkpoints import MemoryCheckpoints
 from streams.kafka import KafkaLog
 from streams.log import Append, Place
@@ -30,6 +31,7 @@ from streams.routes import Routes
 from tests.support.examples import minimal
 from tests.support.kafkas import SOON, NewLog, Operator, operator_of
 from tests.support.log_world import finish
+from tests.support.office import machine_types
 from tests.support.postgres import dsn, postgres_server
 
 __all__ = ["dsn", "postgres_server"]
@@ -99,6 +101,8 @@ def test_garbage_is_refused_and_what_comes_after_it_is_decided(new_log: NewLog, 
     assert {offset: answer for offset, answer in said.items() if offset <= last} == refused
     assert (last + 1 in said) is (topic is not Topic.WORK)  # work's records are answered by nobody
     assert log.floor(f"{topic}-machine", place).offset == last + 2  # type: ignore[union-attr]
+    found = [one.offset for one in verify(log, machine_types(COUNTS)).differences if one.place == str(place)]
+    assert [offset for offset in found if offset <= last] == [7], "only what says that a machine wrote it is wrong"
 
 
 @pytest.mark.parametrize("topic", [Topic.TASKS, Topic.CLAIMS])
