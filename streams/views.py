@@ -14,8 +14,10 @@ This is the one file that imports faust, which comes with the extra `views`.
 
 # mypy: disable-error-code="import-untyped, import-not-found, unused-ignore"
 
+import asyncio
 import logging
 import os
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -23,6 +25,7 @@ from typing import Any
 import faust
 import msgspec
 from aiokafka.errors import KafkaError
+from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -36,7 +39,9 @@ LOGGER = logging.getLogger(__name__)
 KEPT = 7 * 24 * 60 * MINUTE  # ms after which a window is forgotten
 BEAT = 2.0  # seconds between two signs of life
 SESSION = 10.0  # seconds without a sign of life after which a worker's partitions go to others; Faust's default is 60
-STANDSTILL = 15  # beats in which nothing is read of a partition that has more, before its worker ends
+STANDSTILL = (
+    15  # beats without a record of a partition that has more, after which a worker ends; twice that without a row
+)
 GRACE = 5.0  # seconds in which a worker that can't go on may end in order
 
 
@@ -45,7 +50,7 @@ class UnreadableFact(Exception):
 
 
 class StoodStill(Exception):
-    """Faust has a partition and reads nothing of it, as happens after it changed hands (faust-streaming/faust#629)."""
+    """Faust reads nothing of what it was given, as happens when partitions change hands (faust-streaming/faust#629)."""
 
 
 class Read:
@@ -113,8 +118,23 @@ def app_of(settings: Settings, beat: Beat) -> Any:
     app.on_partitions_assigned.connect(read.forget, weak=False)
     app.agent(facts, name="views")(_ending_with(app, _counting(rows, read, settings.log_ids)))
     _show(app, rows, settings.facts)
-    app.timer(interval=BEAT)(_telling(app, settings.facts, read, beat))
+    _tell_from_the_first_assignment(app, _telling(app, settings.facts, read, beat))
     return app
+
+
+def _tell_from_the_first_assignment(app: Any, tell: Callable[[], Awaitable[None]]) -> None:
+    """A timer of Faust's begins only when all rows were read."""
+
+    async def keep_telling() -> None:
+        while True:
+            await tell()
+            await asyncio.sleep(BEAT)
+
+    def begin(*_: Any, **__: Any) -> None:
+        app.on_partitions_assigned.disconnect(begin)
+        app.add_future(keep_telling())
+
+    app.on_partitions_assigned.connect(begin, weak=False)
 
 
 def _counting(rows: Rows, read: Read, log_ids: frozenset[str]) -> Counting:
@@ -179,31 +199,36 @@ def _partitions(app: Any, facts: str) -> frozenset[int] | None:
     return frozenset(place.partition for place in app.assignor.assigned_actives() if place.topic == facts)
 
 
-def _telling(app: Any, facts: str, read: Read, beat: Beat) -> Callable[[], Any]:
-    standstill = Standstill(STANDSTILL)
+def _telling(app: Any, facts: str, read: Read, beat: Beat) -> Callable[[], Awaitable[None]]:
+    reading, settling = Standstill(STANDSTILL), Standstill(2 * STANDSTILL)
 
     async def tell_them() -> None:
         here = _partitions(app, facts)
         beat(here)
-        still = standstill.look(await _progress(app, facts, read, here or frozenset()))
-        if still is not None:
-            await _end(
-                app, StoodStill(f"facts/{still} has more to read, and nothing came in {STANDSTILL * BEAT:.0f} s")
-            )
+        try:
+            if reading.look(await _facts_read(app, facts, read, here or frozenset())) is not None:
+                await _end(app, StoodStill("they stand still: a partition has more to read, of which nothing comes"))
+            if settling.look(await _rows_read(app, facts) if here is None else {}) is not None:
+                await _end(app, StoodStill("they stand still: partitions change hands, and no rows of them come"))
+        except (KafkaError, ConsumerNotStarted) as error:  # nobody can look while the broker is away
+            LOGGER.debug("where the live views stand can't be seen: %s", error)
 
     return tell_them
 
 
-async def _progress(app: Any, facts: str, read: Read, here: frozenset[int]) -> dict[int, Progress]:
+async def _facts_read(app: Any, facts: str, read: Read, here: frozenset[int]) -> dict[int, Progress]:
     places = {number: TP(facts, number) for number in here}
-    try:
-        ends = await app.consumer.highwaters(*places.values())
-        return {
-            number: Progress(read.offsets.get(number, await app.consumer.position(tp)), ends[tp])
-            for number, tp in places.items()
-        }
-    except KafkaError:  # which says so itself: nobody can look while the broker is away, or partitions change hands
-        return {}
+    ends = await app.consumer.highwaters(*places.values())
+    return {
+        number: Progress(read.offsets.get(number, await app.consumer.position(tp)), ends[tp])
+        for number, tp in places.items()
+    }
+
+
+async def _rows_read(app: Any, facts: str) -> dict[int, Progress]:
+    """Of the changelog, all partitions together; there is always more to come, or they would be here."""
+    await app.consumer.highwaters(TP(facts, 0))
+    return {0: Progress(sum(offset or 0 for offset in app.tables.recovery.active_offsets.values()), sys.maxsize)}
 
 
 def _show(app: Any, rows: Rows, facts: str) -> None:
