@@ -14,6 +14,7 @@ from gateway.session import Session
 from gateway.until import time_of
 from gateway.which import Which
 from readmodel import queries, registry, spread
+from readmodel.explain import FINISHED
 from readmodel.rows import User
 from readmodel.spread import Chosen, Selection, Spread
 from schemas.claims import Invalidated, Quarantined, Released
@@ -135,7 +136,7 @@ def _commands(verb: str, chosen: list[Chosen], reason: str) -> Iterator[Command]
     shared = [one for one in chosen if not is_impure(one.fingerprint)]
     if verb == "invalidate":
         for one in shared:
-            if one.status == "done":
+            if one.status in FINISHED:  # what is lost may stand against another's output still
                 yield Invalidated(fingerprint=one.fingerprint, token=one.token, reason=reason)
         return
     for fingerprint in dict.fromkeys(one.fingerprint for one in shared):

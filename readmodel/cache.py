@@ -2,6 +2,7 @@
 
 import msgspec
 
+from readmodel import board
 from readmodel.connection import Connection
 from readmodel.queries import select
 from readmodel.rows import Row
@@ -9,6 +10,7 @@ from readmodel.sight import sight
 from readmodel.sql import statements
 
 SQL = statements("cache.sql")
+MOST = 1_000_000
 
 
 class Entry(Row, frozen=True):
@@ -49,7 +51,7 @@ class Asked(Row, frozen=True):
     task: str | None = None
     made_before: int | None = None
     used_before: int | None = None
-    limit: int = 1_000_000
+    limit: int = MOST
 
 
 class Savings(Row, frozen=True):
@@ -67,6 +69,14 @@ def entries(connection: Connection, viewer: str, asked: Asked) -> list[Entry]:
     seen = sight(connection, viewer)
     found = select(connection, SQL["entries"], seen, msgspec.structs.asdict(asked))
     return msgspec.convert(found, list[Entry])
+
+
+def disputed(connection: Connection, viewer: str) -> set[str]:
+    """Fingerprints of work of which the viewer sees outputs that differ, while nobody has decided which is right.
+
+    Raises ReadModelError.
+    """
+    return {pair.fingerprint for pair in board.conflicts(connection, viewer, MOST) if pair.is_open}
 
 
 def due(connection: Connection, made_before: int, used_before: int, limit: int) -> list[Due]:

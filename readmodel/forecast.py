@@ -17,7 +17,7 @@ from coordinator.ids import child_uuid
 from coordinator.jobs_state import Policy, Task, Tree, assumed_pure, bind, fingerprint_for, has_ancestor
 from readmodel import queries
 from readmodel.connection import Connection
-from readmodel.explain import CLAIMS, NONE_EARLIER, Why, is_private, own_reasons, useless
+from readmodel.explain import CLAIMS, FINISHED, NONE_EARLIER, Why, is_private, own_reasons, useless
 from readmodel.nearest import Nearest, Work, nearest_to
 from readmodel.rows import Execution, Named, Row
 from readmodel.sight import Sight, sight
@@ -115,10 +115,19 @@ class _Forecaster:
             return _refused("loses_nodes", "this work has lost too many nodes; ask an operator to release it")
         if usable and any(row["quarantined"] and not row["reason"].endswith(LOSSES_TOLD) for row in judged):
             return _executed("quarantined")
-        done = [one for one in usable if one.status == "done"]
+        done = self._standing(fingerprint, usable)
         settled = {one.output for one in done if (one.ended_at or 0) <= released}
         outputs = {one.output for one in done}
         return _executed("conflict") if len(outputs) > 1 and not outputs <= settled else None
+
+    def _standing(self, fingerprint: str, usable: list[Execution]) -> list[Execution]:
+        """The entries, and what went without a judgement beside one that it stood against."""
+        finished = {one.token: one for one in usable if one.status in FINISHED}
+        if all(one.status == "done" for one in finished.values()):
+            return list(finished.values())
+        pairs = queries.disagreements(self.connection, self.owner, fingerprint)
+        told = {token for p in pairs if {p.earlier, p.later} <= finished.keys() for token in (p.earlier, p.later)}
+        return [one for token, one in finished.items() if one.status == "done" or token in told]
 
     def _named(self, token: str) -> Named | None:
         return queries.tokens_named(self.connection, self.seen, [token]).get(token)

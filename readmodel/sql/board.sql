@@ -116,9 +116,9 @@ order by h.hour
 
 -- name: conflicts
 -- Pairs both of which the viewer sees. `is_open`: nobody has decided between these outputs; that one of them is lost, or
--- was tidied away, decides nothing. A release settles the outputs that are known then, so one of them that comes again opens nothing. What an
--- attempt said that had been given up would never be given, but keeps the other from being; that this one was called
--- right in an operator's word no fact says, but that it is given again.
+-- was tidied away, decides nothing. A release settles the outputs that are known then, so one of them that comes again
+-- opens nothing. What an attempt said that had been given up would never be given, but keeps the other from being; that
+-- this one was called right in an operator's word no fact says, but that it is given again.
 select
     d.fingerprint, d.earlier, d.later, d.earlier_output, d.later_output, d.told_at,
     coalesce(c.quarantined, false) as quarantined,

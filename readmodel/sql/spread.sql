@@ -9,7 +9,7 @@ left join rm.groups g on g.uuid = e.owner
 left join lateral (
     select t.spec::json as spec from rm.job_tasks t where t.fingerprint = e.fingerprint and t.spec is not null limit 1
 ) t on true
-where e.status in ('granted', 'running', 'done', 'missing', 'invalidated', 'impure')
+where e.status in ('granted', 'running', 'done', 'missing', 'removed', 'invalidated', 'impure')
     and (%(task)s::text is null or e.token in (
         select coalesce(nullif(t.token, ''), t.running_token) from rm.job_tasks t where t.task = %(task)s
     ))

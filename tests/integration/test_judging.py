@@ -104,6 +104,26 @@ def test_keeping_one_of_two_outputs_reaches_what_was_made_from_the_other(crunch:
     assert submitted(crunch, below).state == "complete", "what was made from the wrong output is made anew"
 
 
+def test_who_makes_room_in_the_cache_is_told_of_outputs_that_wait_for_a_decision(
+    crunch: Crunch, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.write_text("one")
+    one = submitted(crunch, of_file(tmp_path, source))
+    source.write_text("other")
+    other = submitted(crunch, of_file(tmp_path, source, refresh=True))
+    said = crunch.run("cache", "rm", one.task, "--yes")
+    assert said.code == 0, said.err
+    assert "0 entries: removed" in said.out
+    [line] = [line for line in said.out.splitlines() if line.startswith("left alone")]
+    assert one.task in line
+    assert "`crunch-reuse release TASK`, or `crunch-reuse invalidate --keep TASK`" in line
+    assert submitted(crunch, of_file(tmp_path, source)).state == "complete"
+    judge(crunch, "invalidate", "--keep", other.task, "--yes")
+    gone = crunch.run("cache", "rm", other.task, "--yes", "--json").json
+    assert ([e["token"] for e in gone["entries"]], gone["left_alone"]) == ([other.token], [])
+
+
 def of_file(folder: Path, source: Path, **more: Any) -> Path:
     """A job whose output is what the file holds when it runs, which no fingerprint knows."""
     file = folder / "of-file.json"

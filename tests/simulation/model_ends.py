@@ -78,6 +78,7 @@ def _dropped(step: "Step", run: Run, fact: f.ExecutionChanged) -> None:
     step.must(7, isinstance(step.record, kind) and run.status == "done", f"{run.token} became {fact.status}")
     if fact.status != "invalidated":
         step.claim.depart(run)
+        step.fired["gone, and its word stands"] += bool(run.rivals)
     else:
         _gone(step, run)
     step.dropped = run
