@@ -14,13 +14,14 @@ from schemas.reasons import Failure, Outcome, Reason
 def test_a_script_runs_with_its_code_arguments_and_inputs(runner):
     code = runner.save(
         {
-            "bin/count.sh": '#!/bin/sh\ncat $TASK_INPUTS/text/a/words | wc -w\necho "$@"\ncat ${0%/*}/data\n',
+            "bin/count.sh": "#!/bin/sh\ncat $TASK_INPUTS/text/a/words | wc -w\necho $@ $JOB_SCRIPT\n"
+            "cat ${0%/*}/data $CRUNCH_SRC/bin/data\n",
             "bin/data": "d\n",
         }
     )
     text = runner.save({"a/words": "one two three"})
     report = runner.run("x", "y z", script="bin/count.sh", code=code, inputs={"text": text})
-    assert runner.log(report).split() == ["3", "x", "y", "z", "d"]
+    assert runner.log(report).split() == ["3", "x", "y", "z", "bin/count.sh", "d", "d"]
 
 
 def test_an_input_is_seen_by_name_and_by_hash_and_cannot_be_changed(runner):
@@ -58,6 +59,8 @@ EXPECTED = {
     "JOB_PARAMETER_REFERENCE": "GRCh38",
     "JOB_PARAMETER_REGIONS": '["chr1","chr2"]',
     "CRUNCH_SRC_URL": "https://example.org/tool.git",
+    "CRUNCH_JOB_UUID": "zzzzz-8i9sb-000000000000000",
+    "GZIP": "-n",
     "CRUNCH_NODE_SLOTS": "1",
     "TASK_SLOT_NODE": "crunch",
     "TASK_SLOT_NUMBER": "1",
@@ -65,6 +68,8 @@ EXPECTED = {
     "TZ": "UTC",
     "PYTHONHASHSEED": "0",
 }
+FOLDERS = ["JOB_WORK", "TASK_WORK", "TASK_TMPDIR", "TASK_KEEPMOUNT", "TASK_KEEPMOUNT_TMP"]
+FOLDERS += ["CRUNCH_TMP", "CRUNCH_INSTALL", "CRUNCH_WORK"]
 
 
 def seen_by(bench, **fields):
@@ -78,6 +83,7 @@ def test_the_environment_is_crunchs(runner):
     repository = "https://example.org/tool.git"
     seen = seen_by(runner, parameters=PARAMETERS, bound=bound, commit="c" * 40, repository=repository, sequence=2)
     assert {name: seen.get(name) for name in EXPECTED} == EXPECTED
+    assert [name for name in FOLDERS if not seen.get(name, "").startswith("/")] == []
     assert json.loads(seen["TASK_PARAMETERS"]) == PARAMETERS
     assert json.loads(seen["JOB_PARAMETERS"]) == bound
     assert seen["HOME"] == seen["TASK_WORK"] == seen["PWD"]
