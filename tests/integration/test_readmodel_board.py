@@ -10,6 +10,7 @@ from schemas import claims as c
 from schemas.reasons import Failure
 from schemas.topics import Topic
 from streams.log import Place
+from tests.support.mishaps import ends_too_late
 from tests.support.model import with_children
 from tests.support.office import spec
 
@@ -146,21 +147,11 @@ def test_a_conflict_is_over_when_one_side_is_declared_wrong(model):
     assert (conflict.is_open, conflict.earlier.status) == (False, "invalidated")
 
 
-def too_late(office):
-    """An attempt that was given up ends all the same, with another output than the next one; the work's fingerprint."""
-    office.exits = lambda ready: {"output": f"attempt-{ready.attempt}+1"}
-    office.submit("ada", "job-a", spec("one"))
-    office.settle()
-    [first] = office.read_work()
-    office.say(Topic.CLAIMS, c.Lost(fingerprint=first.fingerprint, token=first.token, node="n1"))
-    office.run()
-    return first.fingerprint
-
-
 @pytest.mark.parametrize("decision", ["released", "kept"])
 def test_an_output_that_came_too_late_is_a_conflict_until_somebody_decides(model, decision):
     office = model.office
-    fingerprint = too_late(office)
+    office.exits = lambda ready: {"output": f"attempt-{ready.attempt}+1"}
+    fingerprint = ends_too_late(office, "job-a").fingerprint
     [conflict] = model.ask(board.conflicts, "ada", 10)
     assert (conflict.earlier.status, conflict.later.status, conflict.is_open) == ("lost", "done", True)
     assert (conflict.earlier.output, conflict.later.output) == ("attempt-1+1", "attempt-2+1")

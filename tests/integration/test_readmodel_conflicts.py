@@ -9,7 +9,8 @@ from readmodel.telling import sentences
 from schemas import claims as c
 from schemas.spec import JobSpec
 from schemas.topics import Topic
-from tests.support.office import COUNTS, spec
+from tests.support.mishaps import is_looked_at, is_missing
+from tests.support.office import spec
 
 
 def submitted(model, owner, root, output, **fields):
@@ -24,18 +25,12 @@ def lost(model):
     """Ada's output `one+1` is found to be gone, while there is another of hers."""
     office = model.office
     submitted(model, "ada", "job-1", "one+1")
-    for partition in range(COUNTS[Topic.CLAIMS]):
-        office.say(Topic.CLAIMS, c.Aged(before=10**9), partition)
-    office.submit("ada", "job-2", spec("waits"))
-    office.settle()
-    [look] = [ready for ready in office.read_work() if ready.kind == "verify"]
+    look = is_looked_at(office, "job-2", "waits")
     office.say(
         Topic.CLAIMS,
         c.Imported(fingerprint=look.fingerprint, task="old", root="job-old", owner="ada", output="other+1"),
     )
-    about = {"fingerprint": look.fingerprint, "entry": look.entry, "token": look.token}
-    office.say(Topic.CLAIMS, c.OutputMissing(**about, block="b+1"))
-    office.run()
+    is_missing(office, look)
     return look.entry
 
 

@@ -8,7 +8,8 @@ from schemas import claims as c
 from schemas.reasons import Failure
 from schemas.spec import Resources
 from schemas.topics import Topic
-from tests.support.office import COUNTS, spec
+from tests.support.mishaps import ends_too_late, is_looked_at, is_missing
+from tests.support.office import spec
 
 
 @pytest.mark.parametrize(
@@ -75,11 +76,7 @@ def test_explain_a_disagreement_and_show_both_sides(model):
 def test_explain_a_disagreement_with_what_came_too_late(model):
     office = model.office
     office.exits = lambda ready: {"output": f"attempt {ready.attempt}"}
-    office.submit("ada", "job-1", spec("one"))
-    office.settle()
-    [first] = office.read_work()
-    office.say(Topic.CLAIMS, c.Lost(fingerprint=first.fingerprint, token=first.token, node="n1"))
-    office.run()
+    ends_too_late(office, "job-1")
     office.submit("ada", "job-2", spec("two"))
     office.run()
     explained = model.explained("ada", "job-2")
@@ -91,14 +88,7 @@ def test_explain_an_execution_whose_output_is_gone(model):
     office = model.office
     office.submit("ada", "job-1", spec("one"))
     office.run()
-    for partition in range(COUNTS[Topic.CLAIMS]):
-        office.say(Topic.CLAIMS, c.Aged(before=10**9), partition)
-    office.submit("ada", "job-2", spec("two"))
-    office.settle()
-    [look] = [ready for ready in office.read_work() if ready.kind == "verify"]
-    about = {"fingerprint": look.fingerprint, "entry": look.entry, "token": look.token}
-    office.say(Topic.CLAIMS, c.OutputMissing(**about, block="b+1"))
-    office.run()
+    is_missing(office, is_looked_at(office, "job-2", "two"))
     [why] = model.explained("ada", "job-2").why_executed
     assert why.code == "missing"
     assert why.text.endswith("blocks are gone from the store (block b+1 is not in the store)")
