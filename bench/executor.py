@@ -189,7 +189,8 @@ def _many(folder: Path, runner: str, image: str, options: argparse.Namespace) ->
         done = subprocess.run(_words(folder, "submit", str(job)), stdout=subprocess.PIPE, check=True)
         assert orjson.loads(done.stdout)["job"]["state"] == "complete", done.stdout
         ended, memory = _ended(folder), _peak(process.pid)
-    assert len(ended) == options.tasks, len(ended)
+    assert not (again := _failed(ended)), again
+    assert len(ended) == options.tasks, f"{len(ended)} attempts ended where {options.tasks} tasks were queued"
     span = options.slots * (max(one.finished_at for one in ended) - min(one.started_at for one in ended))
     busy = sum(one.finished_at - one.started_at for one in ended) / span
     own = len(ended) * options.seconds * 1000 / span
@@ -207,6 +208,16 @@ def _ended(folder: Path) -> list[Exited]:
         places = [Place(Topic.CLAIMS, number) for number in range(log.partitions(Topic.CLAIMS))]
         bodies = [_body(stored) for place in places for stored in _records(log, place)]
     return sorted((one for one in bodies if isinstance(one, Exited)), key=lambda one: one.started_at)[1:]
+
+
+def _failed(ended: list[Exited]) -> str:
+    """A line for each attempt that was none: which, and why. Its task was executed once more, or failed."""
+    failed = (one for one in ended if one.exit_code or one.failure)
+    return "\n".join(
+        f"attempt {one.token}: {one.failure or 'exit'} {one.exit_code} after {one.finished_at - one.started_at} ms:"
+        f" {one.reason}"
+        for one in failed
+    )
 
 
 def _records(log: Log, place: Place) -> Iterator[Stored]:

@@ -2,20 +2,21 @@
 
 One broker, one protocol: each fingerprint is requested, completed, and requested again; each command has one answer.
 Commands are the same bytes for all who read them from Kafka; all are durable in the same way. Rates are answers a
-second by the broker's own clock, the first fifth left out; medians of runs that take turns. Postgres and Redis have no
-log and no completion: there a claim is one statement that inserts the request or finds who had it first.
+second by the broker's own clock, the first fifth left out; medians of runs that take turns. Beside them the processor
+time of who answers, for each command: other work on the machine is not in it. Postgres and Redis have no log and no
+completion: there a claim is one statement that inserts the request or finds who had it first.
 """
 
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from bench.common.figures import machine, percentile
+from bench.common.figures import machine, percentile, processor_seconds
 from bench.common.processes import BenchFailed
 from bench.contenders import databases, faust_app, ours, streams
 from bench.contenders.databases import Claimed
@@ -30,10 +31,16 @@ HEAP = "1g"
 
 
 class Measured(NamedTuple):
-    """Commands answered a second in each run; seconds of each closed loop, the first ones left out."""
+    """Commands answered a second in each run; seconds of processor time of who answered, for each command; seconds of
+    each closed loop, the first ones left out."""
 
-    rates: list[float]
-    loops: list[float]
+    rates: tuple[float, ...] = ()
+    costs: tuple[float, ...] = ()
+    loops: tuple[float, ...] = ()
+
+    def plus(self, other: "Measured") -> "Measured":
+        """Both."""
+        return Measured(*(mine + others for mine, others in zip(self, other, strict=True)))
 
 
 class Bench(NamedTuple):
@@ -48,8 +55,11 @@ class Bench(NamedTuple):
         return max(int(self.options.fingerprints * share), 10)
 
 
-Contender = Callable[[Bench, bool], list[float]]
-"""Measures once: the rate (True), or the seconds of closed loops (False)."""
+Running = AbstractContextManager[Sequence[int]]
+"""Processes that answer, by their ids, until it ends."""
+
+Contender = Callable[[Bench, bool], Measured]
+"""Measures once: the rate and its cost (True), or closed loops (False)."""
 
 
 def main() -> int:
@@ -88,16 +98,16 @@ def _broker(folder: Path, names: list[str]) -> Iterator[Broker]:
 
 
 def _measure(bench: Bench, names: list[str]) -> tuple[dict[str, Measured], dict[str, str]]:
-    found = {name: Measured([], []) for name in names}
+    found = dict.fromkeys(names, Measured())
     failed: dict[str, str] = {}
     for _ in range(bench.options.runs):
         for name in names:
             if name in failed:
                 continue
             try:
-                found[name].rates.extend(CONTENDERS[name](bench, True))
+                found[name] = found[name].plus(CONTENDERS[name](bench, True))
                 if not found[name].loops:
-                    found[name].loops.extend(CONTENDERS[name](bench, False))
+                    found[name] = found[name].plus(CONTENDERS[name](bench, False))
                 print(f"{name}: {found[name].rates[-1]:,.0f} a second", file=sys.stderr, flush=True)
             except (BenchFailed, BrokerError) as error:
                 failed[name] = str(error)
@@ -105,75 +115,98 @@ def _measure(bench: Bench, names: list[str]) -> tuple[dict[str, Measured], dict[
 
 
 def _tell(found: dict[str, Measured]) -> None:
-    mine = median(found[OURS].rates) if OURS in found else 0.0
-    print(f"{'':<28}{'commands/s':>11}{'least':>10}{'most':>10}{'ours is':>10}{'p50 ms':>9}{'p99 ms':>9}")
-    for name, (rates, loops) in found.items():
-        middle = median(rates)
-        ratio = f"{mine / middle:.2f} x" if mine else "-"
-        told = [f"{percentile(loops, percent) * 1000:9.2f}" if loops else f"{'-':>9}" for percent in (50, 99)]
-        print(f"{name:<28}{middle:>11,.0f}{min(rates):>10,.0f}{max(rates):>10,.0f}{ratio:>10}{''.join(told)}")
+    ours_rate, ours_cost = _middles(found.get(OURS, Measured()))
+    print(f"{'':<28}{'commands/s':>11}{'least':>10}{'most':>10}{'ours is':>10}{'p50 ms':>9}{'p99 ms':>9}", end="")
+    print(f"{'us each':>9}{'ours is':>10}")
+    for name, measured in found.items():
+        rate_, cost = _middles(measured)
+        loops = [_or_none(percentile(measured.loops, p) * 1000 if measured.loops else 0.0, ">9.2f") for p in (50, 99)]
+        print(f"{name:<28}{rate_:>11,.0f}{min(measured.rates):>10,.0f}{max(measured.rates):>10,.0f}", end="")
+        print(f"{_times(ours_rate, rate_)}{''.join(loops)}{_or_none(cost * 1e6, '>9.1f')}{_times(cost, ours_cost)}")
     for name in found:
         if name in SETTINGS:
             print(f"{name}: {', '.join(f'{key}={value}' for key, value in SETTINGS[name].items())}")
 
 
+def _middles(measured: Measured) -> tuple[float, float]:
+    """Rate and cost; 0 for what was not measured."""
+    return median(measured.rates or (0.0,)), median(measured.costs or (0.0,))
+
+
+def _times(one: float, other: float) -> str:
+    return f"{one / other:>8.2f} x" if one and other else f"{'-':>10}"
+
+
+def _or_none(value: float, form: str) -> str:
+    return format(value, form) if value else f"{'-':>9}"
+
+
 # --- On Kafka --------------------------------------------------------------------------------------------------------
 
 
-def _ours(bench: Bench, is_rate: bool, processes: int = 1) -> list[float]:
+def _ours(bench: Bench, is_rate: bool, processes: int = 1) -> Measured:
     topics = ours.OurTopics(bench.broker, PARTITIONS)
     if not is_rate:
         with ours.coordinators(topics, processes):
             return _loops(bench, topics.commands, topics.answers)
     number = _fill(bench, topics.commands, topics.log_ids)
-    with ours.coordinators(topics, processes):
-        times = bench.broker.times(topics.answers, PARTITIONS, number, ours.ANSWER)
+    with ours.coordinators(topics, processes) as pids:
+        measured = _answered(bench, pids, topics.answers, number, ours.ANSWER)
     if processes == 1:
         tasks = number // PER_FINGERPRINT * 2
         print(f"our topics  {topics.bytes_below(bench.folder) / tasks:,.0f} bytes on disk for each of {tasks:,} tasks")
-    return [rate(times)]
+    return measured
 
 
-def _limit(bench: Bench, is_rate: bool) -> list[float]:
+def _limit(bench: Bench, is_rate: bool) -> Measured:
     if not is_rate:
-        return []
+        return Measured()
     topics = ours.OurTopics(bench.broker, PARTITIONS)
     number = _fill(bench, topics.commands, topics.log_ids)
-    with ours.limit(topics):
-        return [rate(bench.broker.times(topics.answers, PARTITIONS, number, ours.ANSWER))]
+    with ours.limit(topics) as pids:
+        return _answered(bench, pids, topics.answers, number, ours.ANSWER)
 
 
-def _raw(bench: Bench, is_rate: bool) -> list[float]:
+def _raw(bench: Bench, is_rate: bool) -> Measured:
     """Producing alone; a closed loop is one record to the broker and back."""
     topic = bench.broker.create("raw", PARTITIONS)
     if not is_rate:
         return _loops(bench, topic, topic)
-    return [bench.broker.fill(topic, story([NO_LOG_ID] * PARTITIONS, bench.fingerprints()))]
+    return Measured((bench.broker.fill(topic, story([NO_LOG_ID] * PARTITIONS, bench.fingerprints())),))
 
 
-def _consumed(bench: Bench, is_rate: bool) -> list[float]:
+def _consumed(bench: Bench, is_rate: bool) -> Measured:
     if not is_rate:
-        return []
+        return Measured()
     topic = bench.broker.create("raw", PARTITIONS)
-    return [bench.broker.drain(topic, PARTITIONS, _fill(bench, topic, [NO_LOG_ID] * PARTITIONS))]
+    return Measured((bench.broker.drain(topic, PARTITIONS, _fill(bench, topic, [NO_LOG_ID] * PARTITIONS)),))
 
 
-def _streams(bench: Bench, is_rate: bool, store: str) -> list[float]:
+def _streams(bench: Bench, is_rate: bool, store: str) -> Measured:
+    return _foreign(
+        bench, is_rate, 1.0, lambda commands, answers: streams.streams_app(bench.broker, commands, answers, store)
+    )
+
+
+def _faust(bench: Bench, is_rate: bool, guarantee: str) -> Measured:
+    def app(commands: str, answers: str) -> Running:
+        return faust_app.faust_app(bench.broker, commands, answers, guarantee, PARTITIONS)
+
+    return _foreign(bench, is_rate, 0.1, app)
+
+
+def _foreign(bench: Bench, is_rate: bool, share: float, app: Callable[[str, str], Running]) -> Measured:
     commands, answers = (bench.broker.create(name, PARTITIONS) for name in ("commands", "answers"))
-    number = _fill(bench, commands, [NO_LOG_ID] * PARTITIONS) if is_rate else 0
-    with streams.streams_app(bench.broker, commands, answers, store):
-        if not is_rate:
-            return _loops(bench, commands, answers)
-        return [rate(bench.broker.times(answers, PARTITIONS, number))]
+    number = _fill(bench, commands, [NO_LOG_ID] * PARTITIONS, share) if is_rate else 0
+    with app(commands, answers) as pids:
+        return _answered(bench, pids, answers, number) if is_rate else _loops(bench, commands, answers)
 
 
-def _faust(bench: Bench, is_rate: bool, guarantee: str) -> list[float]:
-    commands, answers = (bench.broker.create(name, PARTITIONS) for name in ("commands", "answers"))
-    number = _fill(bench, commands, [NO_LOG_ID] * PARTITIONS, 0.1) if is_rate else 0
-    with faust_app.faust_app(bench.broker, commands, answers, guarantee, PARTITIONS):
-        if not is_rate:
-            return _loops(bench, commands, answers)
-        return [rate(bench.broker.times(answers, PARTITIONS, number))]
+def _answered(bench: Bench, pids: Sequence[int], topic: str, number: int, about: bytes = b"") -> Measured:
+    """Wait for so many answers of these processes."""
+    before = sum(map(processor_seconds, pids))
+    times = bench.broker.times(topic, PARTITIONS, number, about)
+    return Measured((rate(times),), ((sum(map(processor_seconds, pids)) - before) / number,))
 
 
 def _fill(bench: Bench, topic: str, log_ids: list[str], share: float = 1.0) -> int:
@@ -182,19 +215,19 @@ def _fill(bench: Bench, topic: str, log_ids: list[str], share: float = 1.0) -> i
     return sum(map(len, commands))
 
 
-def _loops(bench: Bench, commands: str, answers: str) -> list[float]:
+def _loops(bench: Bench, commands: str, answers: str) -> Measured:
     asked = [request(number, "a", None) for number in range(bench.options.loops)]
-    return closed_loop(bench.broker, commands, answers, PARTITIONS, asked)[len(asked) // 5 :]
+    return Measured(loops=tuple(closed_loop(bench.broker, commands, answers, PARTITIONS, asked)[len(asked) // 5 :]))
 
 
 # --- In a database ---------------------------------------------------------------------------------------------------
 
 
-def _postgres(bench: Bench, is_rate: bool, clients: int) -> list[float]:
+def _postgres(bench: Bench, is_rate: bool, clients: int) -> Measured:
     return _claimed(databases.postgres_claims(clients, bench.fingerprints(0.5), bench.fingerprints()), is_rate)
 
 
-def _redis(bench: Bench, is_rate: bool, clients: int) -> list[float]:
+def _redis(bench: Bench, is_rate: bool, clients: int) -> Measured:
     if missing := databases.redis_missing():
         raise BenchFailed(missing)
     with databases.redis() as port:
@@ -202,8 +235,8 @@ def _redis(bench: Bench, is_rate: bool, clients: int) -> list[float]:
     return _claimed(found, is_rate)
 
 
-def _claimed(found: Claimed, is_rate: bool) -> list[float]:
-    return [found.rate] if is_rate else [took / 1000 for took in found.took]
+def _claimed(found: Claimed, is_rate: bool) -> Measured:
+    return Measured((found.rate,)) if is_rate else Measured(loops=tuple(took / 1000 for took in found.took))
 
 
 CONTENDERS: dict[str, Contender] = {

@@ -145,7 +145,9 @@ def lay(folder: Path, each: int) -> None:
 def use(folder: Path, each: int) -> None:
     """What a coordinator takes that has decided for a while, and how fast it reads rows from the disk."""
     log, local = StoryLog(each, 1 + STEPS * each, USES, known=True), LocalStore(folder / "local")
-    runners = [Runner(log, Claims, number, MemoryCheckpoints(), local=local) for number in range(PARTITIONS)]
+    runners = [
+        Runner(log, Claims, number, MemoryCheckpoints(), local=local, every=2**62) for number in range(PARTITIONS)
+    ]
     opened, began, wall = _resident(), time.process_time(), time.perf_counter()
     for runner in runners:
         while runner.poll(BATCH):

@@ -43,6 +43,7 @@ ANSWERS_KEPT = 1_000_000  # an answer is forgotten when its partition has grown 
 PATIENCE = 15.0  # seconds in which a Postgres that went away may come back
 RESTARTS = 5  # how often it may go away with nothing projected in between
 IDLE = 0.25  # seconds without a new fact after which the stop signal is looked at
+BEGIN = "the tables that serve have nothing of it; start one (crunch-reuse projector), and check again"
 REMEDY = "rebuild the read model from the log: crunch-reuse projector rebuild"
 
 AllMarks = dict[int, Marks]
@@ -66,6 +67,10 @@ class Ready(NamedTuple):
     marks: AllMarks
     records: int
     is_full: bool
+
+
+class NotBegun(ReadModelError):
+    """Nothing says up to where a partition is to be projected; the log may grow for ever."""
 
 
 class ProjectionStopped(Exception):
@@ -175,7 +180,10 @@ class Projector:
         return self._log.read(_place(number), offset, most) if most > 0 else []
 
     def catch_up_to(self, ends: Mapping[int, int]) -> None:
-        """Project each partition up to before this offset, and no further."""
+        """Project each partition up to before this offset, and no further. Raises NotBegun where one has none."""
+        others = [number for number in self._positions if number not in ends]
+        if others:
+            raise NotBegun(f"no projector has begun {', '.join(map(str, map(_place, others)))} yet: {BEGIN}")
         self._ahead = None
         while self._project_up_to(ends):
             continue

@@ -4,8 +4,9 @@ Nothing is kept here: how old an entry is and when it was last given stands in t
 a number of the settings, and what goes is a command like an operator's, in the log with its reason. So a crash or a
 second one of these only repeats. What an entry's output took in the store is `store gc`'s to free.
 
-Where outputs of one work disagree, its entries go together, with the first whose time is over: the other one, left
-alone, would be given as if somebody had decided that it is right.
+Nothing is judged by that: an entry is removed, so that its word stands should another output turn up before the
+command has its place in the log. Where outputs of one work are known to disagree, its entries go together, with the
+first whose time is over, and the work begins anew.
 """
 
 import logging
@@ -18,7 +19,7 @@ from coordinator import config
 from readmodel import cache, queries
 from readmodel.cache import Due
 from readmodel.connection import ReadModelUnreachable, connect
-from schemas.claims import Invalidated
+from schemas.claims import Invalidated, Removed
 from schemas.codec import encode
 from schemas.topics import Topic
 from streams.log import Append, Log, LogUnreachable
@@ -76,9 +77,10 @@ class Retention:
     def _taken_out(self, entry: Due, age: int, unused: int) -> Append:
         """The command. Its reason is true of whatever goes with this entry, and tells of nothing else that does."""
         what = f"is more than {age} days old" if entry.is_old else f"was not used for {unused} days"
-        gone = Invalidated(
-            fingerprint=entry.fingerprint,
-            token="" if entry.is_disputed else entry.token,
-            reason=f"what {what} is kept no longer",
+        fingerprint, reason = entry.fingerprint, f"what {what} is kept no longer"
+        gone: Invalidated | Removed = (
+            Invalidated(fingerprint=fingerprint, reason=reason)
+            if entry.is_disputed
+            else Removed(fingerprint=fingerprint, token=entry.token, reason=reason)
         )
-        return Append(self._routes.place(Topic.CLAIMS, entry.fingerprint), entry.fingerprint, encode(gone))
+        return Append(self._routes.place(Topic.CLAIMS, fingerprint), fingerprint, encode(gone))

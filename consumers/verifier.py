@@ -2,8 +2,12 @@
 
 A store that can't be reached says nothing about an output: the look is repeated, less and less often, until there is
 an answer. Only the store's own "not found" makes an `OutputMissing`.
+
+Who can't see the entry is given it for a proof that they may read its inputs. That comes first, and without it nobody
+looks, so that how long it takes says nothing of the output; and it is made again when the output is known to be there.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -23,6 +27,13 @@ class Look(NamedTuple):
 
     token: str
     ready: Ready
+
+
+class Found(NamedTuple):
+    """What a look found. `output` None: who asks has not proved that they may have it, so nobody looked."""
+
+    output: Verification | None
+    proved: bool = False
 
 
 class Judged(NamedTuple):
@@ -53,12 +64,12 @@ class VerifierCore:
         """It is no longer wanted; what a look still finds is ignored."""
         self._open.pop(token, None)
 
-    def looked(self, token: str, found: Verification, now: int) -> Judged | None:
+    def looked(self, token: str, found: Found, now: int) -> Judged | None:
         """What a look found; None if there is nothing to say (yet)."""
         held = self._open.get(token)
         if held is None:
             return None
-        if found.verdict is Verdict.UNREACHABLE:
+        if found.output is not None and found.output.verdict is Verdict.UNREACHABLE:
             held.again = now + held.pause
             held.pause = min(held.pause * 2, LONGEST_PAUSE)
             return None
@@ -77,16 +88,28 @@ class VerifierCore:
         return [Look(held.ready.token, held.ready) for held in due]
 
 
-def look(collections: CollectionStore, ready: Ready) -> Verification:
-    """Look, block by block, whether the entry's output is there. Reads sizes; never raises for what it finds."""
+def look(collections: CollectionStore, ready: Ready, proves: Callable[[Ready], bool]) -> Found:
+    """Look whether the entry's output is there. `proves`: whether who asks may read all inputs, now. Never raises for
+    what it finds."""
+    if not ready.prove:
+        return Found(_output(collections, ready))
+    if not proves(ready):
+        return Found(None)
+    found = _output(collections, ready)
+    return Found(found, proved=found.verdict is Verdict.WHOLE and proves(ready))
+
+
+def _output(collections: CollectionStore, ready: Ready) -> Verification:
+    """Block by block, by their sizes."""
     try:
         return collections.verify(ready.output)
     except LocatorInvalid:
         return Verification(verdict=Verdict.MISSING, missing=(ready.output,))
 
 
-def _report(ready: Ready, found: Verification) -> Verified | OutputMissing:
-    if found.verdict is Verdict.WHOLE:
-        return Verified(fingerprint=ready.fingerprint, entry=ready.entry, token=ready.token)
-    block = next(iter(found.missing + found.damaged), "")
+def _report(ready: Ready, found: Found) -> Verified | OutputMissing:
+    output, proved = found
+    if output is None or output.verdict is Verdict.WHOLE:
+        return Verified(fingerprint=ready.fingerprint, entry=ready.entry, token=ready.token, proved=proved)
+    block = next(iter(output.missing + output.damaged), "")
     return OutputMissing(fingerprint=ready.fingerprint, entry=ready.entry, token=ready.token, block=block)

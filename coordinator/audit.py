@@ -64,6 +64,7 @@ WRITTEN_BY_MACHINES: dict[Topic, frozenset[type[Any]]] = {
             claims.Imported,
             claims.Withdrawn,
             claims.PurityDropped,
+            claims.TaskPrioritised,
             claims.Lost,
             claims.Unplaceable,
         }

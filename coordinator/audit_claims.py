@@ -15,6 +15,7 @@ from coordinator.audit_model import LIVE, Held, Model, Now, Problems, could_wait
 from schemas import claims as c
 from schemas import facts as f
 from schemas import tasks as t
+from schemas import work as w
 from schemas.reasons import Outcome
 from schemas.settings import Forwarded
 
@@ -35,7 +36,7 @@ class ClaimsChecker:
         model, answer = self._model, answer_of(step)
         model.now = Now(step.command, step.token)
         if isinstance(step.command, Forwarded):
-            _set(model, step.command)
+            model.apply(step.command)
         if answer is not None and answer.outcome is Outcome.DONE:
             yield from _accept(model, step.command)
         for output in step.outputs:
@@ -59,12 +60,6 @@ def _left_behind(model: Model) -> Problems:
 # --- Commands ---------------------------------------------------------------------------------------------------------
 
 
-def _set(model: Model, record: Forwarded) -> None:
-    if record.position > model.settings:
-        model.settings = record.position
-        model.view.apply(record.change)
-
-
 def _accept(model: Model, command: Any) -> Problems:
     """What a command changes by itself, where it was accepted."""
     match command:
@@ -75,24 +70,24 @@ def _accept(model: Model, command: Any) -> Problems:
             model.remember(want)
         case c.Reported() | c.ChildQueued() | c.Unplaceable() | c.Started():
             yield from _accept_of_an_execution(model, command)
-        case c.Quarantined() | c.Released() | c.Invalidated():
+        case c.Quarantined() | c.Released():
             _judge(model, command)
+        case c.Verified(token=token) | c.OutputMissing(token=token) | c.Lost(token=token):
+            model.now.look = model.looks.pop(token, None)
         case c.Withdrawn(task=task) | c.PurityDropped(task=task):
             model.dequeue(task)
             if isinstance(command, c.PurityDropped):
                 _take_back(model, command)
 
 
-def _judge(model: Model, command: c.Quarantined | c.Released | c.Invalidated) -> None:
-    """An operator's word; which entries it ends is told by facts."""
+def _judge(model: Model, command: c.Quarantined | c.Released) -> None:
+    """An operator's word. What an invalidation ends, or keeps, is told by facts."""
     match command:
         case c.Quarantined(fingerprint=fingerprint):
             model.quarantined[fingerprint] = None
         case c.Released(fingerprint=fingerprint):
             model.quarantined.pop(fingerprint, None)
             model.settle(fingerprint)
-        case c.Invalidated(fingerprint=fingerprint, token="", keep=keep) if keep in model.tokens.get(fingerprint, ()):
-            model.held[keep].late.clear()
 
 
 def _take_back(model: Model, command: c.PurityDropped) -> None:
@@ -205,6 +200,16 @@ def disagreed(model: Model, fact: f.Disagreed) -> Problems:
         later.late.append(fact.outputs[0])
 
 
+def kept(model: Model, fact: f.Kept) -> Problems:
+    """Only an operator who names the execution that stays makes a late word count no more."""
+    command, execution = model.now.command, model.held.get(fact.token)
+    by_name = isinstance(command, c.Invalidated) and not command.token and command.keep == fact.token
+    if execution is None or not by_name:
+        yield 7, f"{fact.token} was kept against what came too late, and nobody had said so"
+    else:
+        execution.late.clear()
+
+
 def _follow(model: Model, fact: f.ExecutionChanged, execution: Held) -> None:
     if fact.status == "impure":
         execution.impure = True
@@ -232,9 +237,12 @@ REPORTS: dict[type, Callable[[Model, Any], Problems]] = {
     f.Reused: giving.reused,
     f.Redecided: giving.redecided,
     f.Disagreed: disagreed,
+    f.Kept: kept,
     f.ExecutionChanged: changed,
     t.TaskCreated: giving.created,
     t.TaskCopied: giving.copied,
     t.TaskCompleted: completed,
     t.TaskFailed: giving.failed,
+    w.Ready: giving.ready,
+    w.Cancelled: giving.called_off,
 }

@@ -2,10 +2,11 @@
 
 import msgspec
 
-from coordinator.audit_model import LIVE, Held, Model, Problems
+from coordinator.audit_model import LIVE, Held, Look, Model, Problems
 from schemas import claims as c
 from schemas import facts as f
 from schemas import tasks as t
+from schemas import work as w
 
 # --- Waiters ----------------------------------------------------------------------------------------------------------
 
@@ -61,6 +62,22 @@ def failed(model: Model, record: t.TaskFailed) -> Problems:
     yield from _move(model, record.task)
 
 
+# --- Looks ------------------------------------------------------------------------------------------------------------
+
+
+def ready(model: Model, work: w.Ready) -> Problems:
+    """Somebody is to look at an entry."""
+    if work.kind == "verify":
+        model.looks[work.token] = Look(work.entry, work.prove)
+    yield from ()
+
+
+def called_off(model: Model, work: w.Cancelled) -> Problems:
+    """Nobody is to look any more."""
+    model.looks.pop(work.token, None)
+    yield from ()
+
+
 # --- Outputs ----------------------------------------------------------------------------------------------------------
 
 
@@ -87,19 +104,29 @@ def reused(model: Model, fact: f.Reused) -> Problems:
         return
     if execution.status != "done" or execution.impure:
         yield 7, f"{fact.task} was given {fact.token}, which is {execution.status} or impure"
-    if fact.fingerprint in model.quarantined or model.disagree(want.owner, fact.fingerprint):
+    proved = _proved(model, execution, want)
+    if fact.fingerprint in model.quarantined or model.disagree(want.owner, fact.fingerprint, proved=proved):
         yield 7, f"{fact.task} was given {fact.token}, which is quarantined or disagrees with another"
-    yield from _crossing(model, fact, execution, want)
+    yield from _crossing(model, fact, execution, want, proved)
     yield from _move(model, fact.task)
     if all(owner != want.owner for owner, _ in execution.holders):
         execution.holders.append((want.owner, fact.task))
     model.now.given = want
 
 
-def _crossing(model: Model, fact: f.Reused, execution: Held, want: c.Requested) -> Problems:
-    command = model.now.command
-    proved = isinstance(command, c.Verified) and command.proved and execution.want.by_inputs and not execution.private
-    if not model.sees(want.owner, execution) and not (proved and not fact.source):
+def _proved(model: Model, execution: Held, want: c.Requested) -> bool:
+    """Whether it was just proved that the receiver may read all inputs. Where nothing tells any more for whom a proof
+    was made (`work` is trimmed), it is taken for that of whoever could not be given the output otherwise."""
+    command, look = model.now.command, model.now.look
+    if not isinstance(command, c.Verified) or not command.proved:
+        return False
+    return not model.sees(want.owner, execution) if look is None else look.prove == want.owner
+
+
+def _crossing(model: Model, fact: f.Reused, execution: Held, want: c.Requested, proved: bool) -> Problems:
+    looked_at = model.now.look is None or model.now.look.entry == fact.token
+    opened = proved and looked_at and execution.opened and not fact.source
+    if not model.sees(want.owner, execution) and not opened:
         yield 6, f"{fact.task} was given {fact.token}, which its owner may not see"
     owners = [owner for owner, task in execution.holders if task == fact.source]
     if fact.source and not any(owner == want.owner or model.view.can_read(want.owner, owner) for owner in owners):

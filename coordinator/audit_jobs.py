@@ -11,6 +11,7 @@ import msgspec
 from coordinator.audit import Step, Violation, answer_of, check_answer
 from schemas import facts as f
 from schemas import tasks as t
+from schemas.claims import Requested
 from schemas.fields import NULL
 from schemas.reasons import Outcome
 
@@ -22,11 +23,12 @@ Problems = Iterator[tuple[int, str]]
 class Known(msgspec.Struct):
     """A job: its state, its tasks' states, how many of them are open, and how many children each was given.
 
-    `is_logged`: it was cancelled, and its log was saved after that.
+    `is_logged`: it was cancelled, and its log was saved after that. `priority`: the last one that it was given later.
     """
 
     state: str = ""
     is_logged: bool = False
+    priority: int | None = None
     tasks: dict[str, str] = {}
     open: int = 0
     children: dict[str, int] = {}
@@ -47,16 +49,23 @@ class JobsChecker:
     def _problems(self, step: Step) -> Problems:
         command, answer = step.command, answer_of(step)
         if answer is not None and answer.outcome is Outcome.DONE:
-            if isinstance(command, t.TaskCreated):
-                children = self._job(command.root).children
-                children[command.created_by] = children.get(command.created_by, 0) + 1
-            elif isinstance(command, t.TaskCompleted | t.TaskCopied):
-                yield from self._has_its_children(command)
+            yield from self._accept(command)
         for output in step.outputs:
             if isinstance(output, f.TaskChanged):
                 yield from self._task_changed(command, output)
             elif isinstance(output, f.JobChanged):
                 yield from self._job_changed(command, output)
+            elif isinstance(output, Requested):
+                yield from self._requested(output)
+
+    def _accept(self, command: Any) -> Problems:
+        if isinstance(command, t.TaskCreated):
+            children = self._job(command.root).children
+            children[command.created_by] = children.get(command.created_by, 0) + 1
+        elif isinstance(command, t.TaskCompleted | t.TaskCopied):
+            yield from self._has_its_children(command)
+        elif isinstance(command, t.JobPrioritised):
+            self._job(command.root).priority = command.priority
 
     def _job(self, root: str) -> Known:
         return self._jobs.setdefault(root, Known())
@@ -64,6 +73,11 @@ class JobsChecker:
     def _has_its_children(self, command: Any) -> Problems:
         if self._job(command.root).children.get(command.task, 0) != command.children:
             yield 8, f"task {command.task} ended before its {command.children} children were created"
+
+    def _requested(self, want: Requested) -> Problems:
+        priority = self._job(want.root).priority
+        if priority not in (None, want.priority):
+            yield 10, f"task {want.task} asked with priority {want.priority}, and its job had been given {priority}"
 
     def _task_changed(self, command: Any, fact: f.TaskChanged) -> Problems:
         job = self._job(fact.root)

@@ -1,13 +1,14 @@
 """What the audit's checker of `claims` remembers: executions, holders, queues; from the topics, not from a machine."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from coordinator.visibility import View
 from schemas.claims import Requested
 from schemas.fields import EMPTY_OBJECT
+from schemas.settings import Forwarded
 
 LIVE = ("granted", "running")
 Queue = dict[str, int]  # waiting tasks, each with a rank that grows with everyone who begins to wait
@@ -34,13 +35,26 @@ class Held(msgspec.Struct):
     against: list[str] = []
     children: int = 0
 
+    @property
+    def opened(self) -> bool:
+        """Whether it is for whoever is proved to read its inputs, or was until it was lost."""
+        return self.want.by_inputs and not (self.private or self.impure or self.children)
+
+
+class Look(NamedTuple):
+    """A look at an entry; `prove`: for whom it is also asked whether they may read the inputs, or empty."""
+
+    entry: str
+    prove: str
+
 
 class Now(msgspec.Struct):
     """What one step has led to so far.
 
     `prefix`: what a token granted here begins with. `moved`: highest rank that left each queue. `ended`: tokens that
     came to an end. `inherited`: tokens that came to another owner, or that only their owner may see from here on.
-    `born`: number of children created, by creator. `given`: the request that was last given a copy.
+    `born`: number of children created, by creator. `given`: the request that was last given a copy. `look`: the one
+    that ended here; None also where what asked for it was trimmed.
     """
 
     command: Any
@@ -50,6 +64,7 @@ class Now(msgspec.Struct):
     inherited: list[str] = []
     born: dict[str, int] = {}
     given: Requested | None = None
+    look: Look | None = None
 
 
 class Model(msgspec.Struct):
@@ -65,7 +80,14 @@ class Model(msgspec.Struct):
     waits: dict[str, tuple[str, str]] = {}
     quarantined: dict[str, None] = {}
     settled: dict[str, list[str]] = {}
+    looks: dict[str, Look] = {}  # by token
     ranks: int = 0
+
+    def apply(self, record: Forwarded) -> None:
+        """A setting counts from here on."""
+        if record.position > self.settings:
+            self.settings = record.position
+            self.view.apply(record.change)
 
     def remember(self, want: Requested) -> None:
         """A request as it stands, without what nobody here reads."""
@@ -82,13 +104,15 @@ class Model(msgspec.Struct):
         found = [self.held[token] for token in self.tokens.get(fingerprint, ())]
         return [e for e in found if not e.impure and e.status in (*LIVE, "done") and self.sees(reader, e)]
 
-    def disagree(self, reader: str, fingerprint: str) -> bool:
+    def disagree(self, reader: str, fingerprint: str, *, proved: bool) -> bool:
         """Whether what the reader sees finished has different outputs, which nobody has settled.
 
-        One that is lost still says what it said, to who sees it and one that it was in conflict with.
+        One that is lost still says what it said, to who sees it and one that it was in conflict with. `proved`: the
+        reader sees what is opened to whoever can read all inputs.
         """
         known = {token: self.held[token] for token in self.tokens.get(fingerprint, ())}
-        seen = {token: e for token, e in known.items() if not e.impure and self.sees(reader, e)}
+        sees = {token: e for token, e in known.items() if self.sees(reader, e) or (proved and e.opened)}
+        seen = {token: e for token, e in sees.items() if not e.impure}
         count = [e for e in seen.values() if e.status == "done" or any(token in seen for token in e.against)]
         return self._differ(fingerprint, count)
 

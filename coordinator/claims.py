@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
-from coordinator import claims_entry, claims_exit, claims_import, claims_life
+from coordinator import claims_entry, claims_exit, claims_import, claims_life, claims_waiters
 from coordinator.claims_decide import decide
 from coordinator.claims_give import Context, Outputs, Said
 from coordinator.claims_proof import with_alerts
@@ -60,6 +60,7 @@ HANDLERS: dict[type, Handler] = {
     c.Imported: claims_import.imported,
     c.Withdrawn: claims_entry.withdrawn,
     c.PurityDropped: claims_entry.purity_dropped,
+    c.TaskPrioritised: claims_waiters.task_prioritised,
     c.Started: claims_life.started,
     c.Reported: claims_life.reported,
     c.ChildQueued: claims_life.child_queued,

@@ -9,22 +9,27 @@ entry had never been. What is gone is given to nobody, waited on by nobody and l
 from collections.abc import Iterable, Iterator
 
 from coordinator.claims_give import Said, disagreed
-from coordinator.claims_state import Claim, Execution, Gone, may_see
+from coordinator.claims_state import Claim, Execution, Gone, is_open, may_see
 from coordinator.visibility import View
 
 
-def disagree(view: View, reader: str, claim: Claim, executions: list[Execution]) -> bool:
-    """Whether finished ones among those the reader sees have outputs that nobody has settled; what is gone counts."""
+def disagree(view: View, reader: str, claim: Claim, executions: list[Execution], *, proved: bool = False) -> bool:
+    """Whether finished ones among those the reader sees have outputs that nobody has settled; what is gone counts.
+
+    `proved`: the reader was just proved to read all inputs, so what was opened to whoever can counts too.
+    """
+    if proved:
+        executions = [*executions, *filter(is_open, claim.executions.values())]
     if claim.gone:
-        executions = [*executions, *_standing(view, reader, claim, executions)]
+        executions = [*executions, *_standing(view, reader, claim, executions, proved)]
     elif len(executions) < 2 and not (executions and executions[0].late):
         return False
     return differ(claim, executions)
 
 
-def _standing(view: View, reader: str, claim: Claim, executions: list[Execution]) -> list[Execution]:
+def _standing(view: View, reader: str, claim: Claim, executions: list[Execution], proved: bool) -> list[Execution]:
     """Those of the gone ones that the reader sees together with one that they stood against."""
-    heard = [gone for gone in claim.gone if may_see(view, reader, gone.execution)]
+    heard = [gone for gone in claim.gone if may_see(view, reader, gone.execution) or (proved and gone.opened)]
     present = {execution.token for execution in executions} | {gone.execution.token for gone in heard}
     return [gone.execution for gone in heard if not present.isdisjoint(gone.against)]
 
@@ -48,8 +53,8 @@ def lose(claim: Claim, entry: Execution) -> None:
     against = tuple(other.token for other in _opposed(claim, entry))
     del claim.executions[entry.token]
     if against:
+        claim.gone += (Gone(execution=entry, against=against, opened=is_open(entry)),)
         entry.children, entry.replaced = {}, ()  # it is given to nobody, and hears no late word
-        claim.gone += (Gone(execution=entry, against=against),)
 
 
 def forget(claim: Claim, entries: list[Execution]) -> Said:

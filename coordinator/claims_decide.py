@@ -10,6 +10,7 @@ from coordinator.claims_state import (
     Execution,
     Verification,
     can_wait,
+    is_open,
     losses_seen,
     may_see,
     verifications_of,
@@ -28,7 +29,8 @@ def decide(ctx: Context, claim: Claim, want: Requested, why: str = "first", proo
 
     `why` goes into the grant, if it comes to one. "unproved": a proof by inputs has just failed; that is said to
     nobody, since it would tell that there is something to be proved.
-    `proof`: token of the entry whose inputs the owner was just proved to read; it counts as visible, this once.
+    `proof`: token of the entry whose inputs the owner was just proved to read; it counts as visible, this once. Its
+    inputs are those of all that is done under this fingerprint, so every opened entry may stand against it.
     """
     if not claim.executions and not claim.losses and not claim.gone:
         return grant(ctx, claim, want, _plain(why))
@@ -43,7 +45,7 @@ def decide(ctx: Context, claim: Claim, want: Requested, why: str = "first", proo
 
 def _decide_among(ctx: Context, claim: Claim, want: Requested, why: str, proof: str) -> Said:
     seen = visible(ctx.view, want.owner, claim, proof)
-    if disagree(ctx.view, want.owner, claim, seen):
+    if disagree(ctx.view, want.owner, claim, seen, proved=bool(proof)):
         return grant(ctx, claim, want, "conflict")
     running = None
     for execution in seen:
@@ -54,8 +56,8 @@ def _decide_among(ctx: Context, claim: Claim, want: Requested, why: str, proof: 
     if running is not None:
         return _wait(ctx, running, want)
     provable = None if why == "unproved" else _provable(ctx, claim, want)
-    if provable is not None:
-        return wait_for_verification(ctx, claim, provable, want, prove=want.owner)
+    if provable is not None and not _is_crowded(ctx, _open_look(claim, provable, want.owner)):
+        return _look(ctx, claim, provable, want, want.owner)  # where it is crowded nobody is told by what
     return grant(ctx, claim, want, _plain(why))
 
 
@@ -67,8 +69,7 @@ def _plain(why: str) -> str:
 def _provable(ctx: Context, claim: Claim, want: Requested) -> Execution | None:
     """The first entry that its owner opened to whoever can read all its inputs, and that is not visible anyway."""
     for execution in claim.executions.values():
-        opened = execution.want.by_inputs and execution.status == "done" and not execution.impure
-        if opened and not execution.private and not may_see(ctx.view, want.owner, execution):
+        if is_open(execution) and not may_see(ctx.view, want.owner, execution):
             return execution
     return None
 
@@ -136,7 +137,7 @@ def _waiting(want: Requested, token: str, kind: Literal["execution", "verificati
 
 def _reuse(ctx: Context, claim: Claim, entry: Execution, want: Requested) -> Said:
     if entry.verified_at < ctx.stale_before:
-        return wait_for_verification(ctx, claim, entry, want)
+        return _wait_for_look(ctx, claim, entry, want)
     copied = copy(ctx, entry, want, waited=False)
     if ctx.config.verify_rate and _drawn(ctx, want):
         copied += grant(ctx, claim, want, "refresh", nobody=True)
@@ -148,23 +149,32 @@ def _drawn(ctx: Context, want: Requested) -> bool:
     return drawn % 10_000 < ctx.config.verify_rate
 
 
-def wait_for_verification(ctx: Context, claim: Claim, entry: Execution, want: Requested, prove: str = "") -> Said:
-    """Wait on the open verification of the entry, or on a new one."""
-    look = next((v for v in verifications_of(claim, entry.token) if v.prove == prove), None)
-    if look is not None and len(look.waiters) >= ctx.config.max_waiters:
+def _wait_for_look(ctx: Context, claim: Claim, entry: Execution, want: Requested) -> Said:
+    if _is_crowded(ctx, _open_look(claim, entry, "")):
         told = f"{ctx.config.max_waiters} tasks wait on this entry already"
         return [failed_request(want, Reason.TOO_MANY_WAITERS, told)]
-    said = []
-    if look is None:
-        look = Verification(
-            token=ctx.new_token(), entry=entry.token, pool=want.pool, prove=prove, waiters={want.task: want}
-        )
-        claim.verifications[look.token] = look
-        said.append(verification_ready(entry, look))
-    look.waiters[want.task] = want
-    if not prove:
-        said.append(_waiting(want, entry.token, "verification"))
-    return said
+    return [*_look(ctx, claim, entry, want, ""), _waiting(want, entry.token, "verification")]
+
+
+def _open_look(claim: Claim, entry: Execution, prove: str) -> Verification | None:
+    """The look that is on its way: what it proves, it proves for one owner, or for nobody."""
+    return next((v for v in verifications_of(claim, entry.token) if v.prove == prove), None)
+
+
+def _is_crowded(ctx: Context, look: Verification | None) -> bool:
+    return look is not None and len(look.waiters) >= ctx.config.max_waiters
+
+
+def _look(ctx: Context, claim: Claim, entry: Execution, want: Requested, prove: str) -> Said:
+    """Wait for the look that is on its way, or for a new one."""
+    look = _open_look(claim, entry, prove)
+    if look is not None:
+        look.waiters[want.task] = want
+        return []
+    token = ctx.new_token()
+    look = Verification(token=token, entry=entry.token, pool=want.pool, prove=prove, waiters={want.task: want})
+    claim.verifications[token] = look
+    return [verification_ready(entry, look)]
 
 
 def verification_ready(entry: Execution, verification: Verification) -> Output:
@@ -182,5 +192,6 @@ def verification_ready(entry: Execution, verification: Verification) -> Output:
         output=entry.output,
         prove=verification.prove,
         spec=want.spec if verification.prove else EMPTY_OBJECT,
+        bound=want.bound if verification.prove else EMPTY_OBJECT,
     )
     return Output(WORK, ready)

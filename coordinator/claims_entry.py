@@ -1,6 +1,7 @@
 """Entries after the fact: verified, missing, taken back, judged by an operator; and tasks that withdraw."""
 
 from coordinator.claims_conflict import finished, forget, gone_of, lose, outputs_of
+from coordinator.claims_decide import decide
 from coordinator.claims_give import Context, Outputs, cancel, changed, reprioritise
 from coordinator.claims_life import make_impure
 from coordinator.claims_state import (
@@ -23,7 +24,7 @@ from schemas.claims import (
     Verified,
     Withdrawn,
 )
-from schemas.facts import ClaimChanged, ExecutionStatus
+from schemas.facts import ClaimChanged, ExecutionStatus, Kept
 from schemas.reasons import Reason
 from schemas.tasks import TaskUnclaimed
 from schemas.topics import Topic
@@ -37,7 +38,8 @@ def verified(ctx: Context, claim: Claim, record: Verified) -> Outputs:
         yield nothing(record.fingerprint, Reason.NOT_CURRENT)
         return
     entry = claim.executions[verification.entry]
-    entry.verified_at = ctx.seen.offset
+    if record.proved or not verification.prove:  # who may not have an output is not kept waiting while it is looked at
+        entry.verified_at = ctx.seen.offset
     if not verification.prove:
         for want in verification.waiters.values():
             yield from give_or_redecide(ctx, claim, entry, want)
@@ -47,8 +49,11 @@ def verified(ctx: Context, claim: Claim, record: Verified) -> Outputs:
 
 
 def _give_to_prover(ctx: Context, claim: Claim, entry: Execution, verification: Verification, proved: bool) -> Outputs:
-    why, proof = ("redecided", entry.token) if proved and entry.want.by_inputs else ("unproved", "")
-    yield from redecide(ctx, claim, verification.waiters.values(), entry.token, why, proof)
+    if not proved:
+        yield from redecide(ctx, claim, verification.waiters.values(), entry.token, "unproved")
+        return
+    for want in verification.waiters.values():  # who was never told to wait is not told that it is over
+        yield from decide(ctx, claim, want, proof=entry.token)
 
 
 def output_missing(ctx: Context, claim: Claim, record: OutputMissing) -> Outputs:
@@ -204,6 +209,14 @@ def invalidated(ctx: Context, claim: Claim, record: Invalidated) -> Outputs:
         yield nothing(record.fingerprint, Reason.UNKNOWN)
         return
     if kept is not None:
-        kept.replaced, kept.late = (), {}
+        yield from _keep(kept, record.reason)
     yield from _drop(ctx, claim, wrong, "invalidated", record.reason)
     yield answered(record.fingerprint)
+
+
+def _keep(execution: Execution, reason: str) -> Outputs:
+    """What attempts before it said too late counts no more, nor what they may still say."""
+    if execution.late:
+        kept = Kept(fingerprint=execution.want.fingerprint, token=execution.token, reason=reason)
+        yield Output(Topic.FACTS, kept)
+    execution.replaced, execution.late = (), {}

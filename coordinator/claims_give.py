@@ -125,11 +125,16 @@ def cancel(claim: Claim, execution: Execution) -> Outputs:
     yield Output(WORK, Cancelled(pool=execution.want.pool, token=execution.token))
 
 
+def best_priority(execution: Execution) -> int:
+    """Of all who want it."""
+    return max([execution.want.priority, *(w.priority for w in execution.waiters.values())])
+
+
 def reprioritise(execution: Execution) -> Outputs:
     """Work not yet started runs at the best priority of all who want it."""
     if execution.status != "granted":
         return
-    best = max([execution.want.priority, *(w.priority for w in execution.waiters.values())])
+    best = best_priority(execution)
     if best != execution.priority:
         execution.priority = best
         yield Output(WORK, Reprioritised(pool=execution.want.pool, token=execution.token, priority=best))

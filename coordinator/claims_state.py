@@ -67,10 +67,12 @@ class Verification(msgspec.Struct, kw_only=True, gc=False):
 
 class Gone(msgspec.Struct, kw_only=True, gc=False):
     """A finished execution that is no entry any more though nobody judged it. `against`: tokens of those finished ones
-    that its outputs stood against then; to who sees none of these it is as if it had never been."""
+    that its outputs stood against then; to who sees none of these it is as if it had never been. `opened`: it was given
+    for a proof until then."""
 
     execution: Execution
     against: tuple[str, ...]
+    opened: bool = False
 
 
 class Failures(msgspec.Struct, gc=False):
@@ -109,6 +111,13 @@ def may_see(view: View, reader: str, execution: Execution) -> bool:
         if view.can_read(reader, owner):
             return True
     return False
+
+
+def is_open(execution: Execution) -> bool:
+    """Whether it is given for a proof. Not if it queued tasks: these may name what its inputs, which are proved, don't.
+    Who asks runs it, and queues tasks of their own, each given for a proof of its own."""
+    entry = execution.status == "done" and not execution.impure and not execution.private
+    return entry and execution.want.by_inputs and not execution.children
 
 
 def source_for(view: View, reader: str, execution: Execution) -> str:

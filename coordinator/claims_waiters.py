@@ -6,23 +6,31 @@ import msgspec
 
 from coordinator.claims_conflict import disagree
 from coordinator.claims_decide import decide
-from coordinator.claims_give import FACTS, TASKS, Context, Outputs, cancel, copy, failed_request, reprioritise
-from coordinator.claims_state import Claim, Execution, may_see, quorum_of, visible
-from coordinator.machine import Output
-from schemas.claims import Requested
+from coordinator.claims_give import (
+    FACTS,
+    TASKS,
+    Context,
+    Outputs,
+    best_priority,
+    cancel,
+    copy,
+    failed_request,
+    reprioritise,
+)
+from coordinator.claims_state import Claim, Execution, execution_of, may_see, quorum_of, visible, waiting_place
+from coordinator.machine import Output, answered, nothing
+from schemas.claims import Requested, TaskPrioritised
 from schemas.facts import Promoted, Redecided
 from schemas.reasons import Reason
 from schemas.tasks import TaskStarted
 
 
-def redecide(
-    ctx: Context, claim: Claim, waiters: Iterable[Requested], token: str, why: str = "redecided", proof: str = ""
-) -> Outputs:
+def redecide(ctx: Context, claim: Claim, waiters: Iterable[Requested], token: str, why: str = "redecided") -> Outputs:
     """Decide each waiter as a new request, in waiting order, under its own visibility."""
     for want in waiters:
         fact = Redecided(fingerprint=want.fingerprint, token=token, task=want.task, root=want.root)
         yield Output(FACTS, fact)
-        yield from decide(ctx, claim, want, why, proof)
+        yield from decide(ctx, claim, want, why)
 
 
 def give_or_redecide(ctx: Context, claim: Claim, entry: Execution, want: Requested) -> Outputs:
@@ -81,3 +89,31 @@ def _inherit(execution: Execution, heir: Requested) -> None:
     execution.task, execution.root = heir.task, heir.root
     execution.holders = {heir.owner: heir.task}
     execution.replaced, execution.late = (), {}  # what the old owner's attempts say is not the new one's to hear
+
+
+def task_prioritised(_ctx: Context, claim: Claim, record: TaskPrioritised) -> Outputs:
+    """Its job has another priority: for the work it waits on or that is its own, and for what is decided later."""
+    place = waiting_place(claim, record.task)
+    execution = execution_of(claim, record.task) if place is None else place
+    if place is not None:
+        place.waiters[record.task] = _with_priority(place.waiters[record.task], record.priority)
+    elif isinstance(execution, Execution) and execution.status != "done":
+        execution.want = _with_priority(execution.want, record.priority)
+    else:
+        yield nothing(record.fingerprint, Reason.UNKNOWN if execution is None else Reason.FINISHED)
+        return
+    if isinstance(execution, Execution):
+        yield from _weigh(execution)
+    yield answered(record.fingerprint)
+
+
+def _with_priority(want: Requested, priority: int) -> Requested:
+    return msgspec.structs.replace(want, priority=priority)
+
+
+def _weigh(execution: Execution) -> Outputs:
+    """One that runs has its place; should it have to run again, it is as urgent as it is now."""
+    if execution.status == "granted":
+        return reprioritise(execution)
+    execution.priority = best_priority(execution)
+    return ()

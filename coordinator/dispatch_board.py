@@ -69,7 +69,10 @@ class Board:
         self._roomier[berth.name] = None
 
     def reprioritise(self, item: Item, priority: int) -> None:
-        """Queued work moves to its new place; for other work the number is only remembered."""
+        """Queued work moves to its new place, and loses a node that is kept for it where it counts for less; for work
+        that a node has, the number is only remembered."""
+        if item.status == "reserving" and priority < item.priority:
+            self._unkeep(item)
         queue = self._queues[item.work.kind]
         if item.status == "queued":
             queue.discard(item)

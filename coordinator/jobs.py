@@ -9,10 +9,9 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
-from coordinator import jobs_import, jobs_tasks
+from coordinator import jobs_changes, jobs_import, jobs_tasks
 from coordinator import jobs_levels as levels
 from coordinator.config import Config, apply
-from coordinator.fingerprint import impure_fingerprint
 from coordinator.ids import first_task_uuid
 from coordinator.jobs_levels import Outputs
 from coordinator.jobs_state import Policy, Task, Tree, assumed_pure
@@ -20,7 +19,6 @@ from coordinator.lifecycle import is_final, next_job
 from coordinator.machine import RULES_VERSION, Output, Seen, answered, check_rules, nothing, refused
 from coordinator.rows import Rows, whole
 from schemas import tasks as t
-from schemas.claims import PurityDropped
 from schemas.log import Genesis
 from schemas.reasons import Reason
 from schemas.settings import ConfigSet, Forwarded, PureAssumed
@@ -80,7 +78,8 @@ def task_submitted(state: State, tree: Tree, record: t.TaskSubmitted) -> Outputs
     elif record.created_by and record.created_by not in tree.tasks:
         yield refused(record.root, Reason.UNKNOWN, "created_by: no such task in this job")
     else:
-        spec = assumed_pure(record.spec, state.assumed)
+        spec = msgspec.structs.replace(record.spec, priority=tree.policy.priority)
+        spec = assumed_pure(spec, state.assumed)
         yield from levels.create(state.config, tree, record.task, record.created_by, spec)
         yield from levels.advance(tree)
         yield answered(record.root, detail=record.task)
@@ -136,27 +135,13 @@ def job_assembled(_state: State, tree: Tree, record: t.JobAssembled) -> Outputs:
 
 
 def purity_taken_back(_state: State, tree: Tree, record: t.PurityTakenBack) -> Outputs:
-    """True to false at any time; a task that waits is withdrawn and requested anew. False to true never."""
-    task = tree.tasks.get(record.task)
-    if task is None:
-        yield refused(record.root, Reason.UNKNOWN, "no such task in this job")
-    elif record.is_pure and not task.is_pure:
-        yield refused(record.root, Reason.PURITY_ONLY_FALLS, "is_pure can be set to true only at creation")
-    elif record.is_pure == task.is_pure:
-        yield nothing(record.root, Reason.ALREADY)
-    else:
-        yield from _make_impure(tree, task)
-        yield answered(record.root)
+    """Its author takes the promise for a task back."""
+    return jobs_changes.purity_taken_back(tree, record)
 
 
-def _make_impure(tree: Tree, task: Task) -> Outputs:
-    was = task.fingerprint
-    task.is_pure = False
-    if task.state == "todo":
-        task.fingerprint = impure_fingerprint(task.uuid)
-    elif was != impure_fingerprint(task.uuid):
-        yield Output(Topic.CLAIMS, PurityDropped(fingerprint=was, task=task.uuid, root=tree.root))
-    yield levels.task_fact(tree, task, fingerprint=task.fingerprint, is_pure=False)
+def job_prioritised(_state: State, tree: Tree, record: t.JobPrioritised) -> Outputs:
+    """Its owner gives the job another priority."""
+    return jobs_changes.job_prioritised(tree, record)
 
 
 Handler = Callable[[State, Tree, Any], Outputs]
@@ -166,6 +151,7 @@ OF_A_JOB: dict[type, Handler] = {
     t.JobCancelled: job_cancelled,
     t.JobAssembled: job_assembled,
     t.PurityTakenBack: purity_taken_back,
+    t.JobPrioritised: job_prioritised,
     t.TaskImported: task_imported,
 }
 OF_AN_OPEN_TASK: dict[type, Callable[[Tree, Any], Outputs]] = {

@@ -104,6 +104,29 @@ def collections_of(spec: TaskSpec, bound: msgspec.Raw) -> dict[str, str]:
     return named
 
 
+def inputs_of(spec: TaskSpec, bound: msgspec.Raw) -> frozenset[str]:
+    """All content that may have gone into a task's output: its inputs, and what its parameters and `bound` name.
+
+    Of a manifest that is spelled out, as a text or as a list of its words: its portable data hash alone.
+    """
+    named = set(spec.inputs.values())
+    for parameters in (spec.parameters, bound):
+        for text in texts(_with_manifests(msgspec.json.decode(parameters))):
+            named.update([_hash_of(text)] if is_manifest(text) else _CONTENT.findall(text))
+    return frozenset(named)
+
+
+def _with_manifests(value: Any) -> Any:
+    """The value with each manifest that is given as a list of its words as the text that it is."""
+    if isinstance(value, dict):
+        return {key: _with_manifests(item) for key, item in value.items()}
+    if not isinstance(value, list):
+        return value
+    if all(isinstance(item, str) for item in value) and is_manifest(" ".join(value)):
+        return " ".join(value) + "\n"
+    return [_with_manifests(item) for item in value]
+
+
 def _unspelled(value: Any) -> Iterator[str]:
     """As `texts`, without those that are manifests."""
     if isinstance(value, list) and all(isinstance(item, str) for item in value) and is_manifest(" ".join(value)):
@@ -130,6 +153,10 @@ def texts(value: Any) -> Iterator[str]:
 
 def _named_by(text: str) -> Iterator[str]:
     if is_manifest(text):
-        plain = strip_hints(text).encode()
-        yield f"{md5(plain, usedforsecurity=False).hexdigest()}+{len(plain)}"
+        yield _hash_of(text)
     yield from _CONTENT.findall(text)
+
+
+def _hash_of(manifest: str) -> str:
+    plain = strip_hints(manifest).encode()
+    return f"{md5(plain, usedforsecurity=False).hexdigest()}+{len(plain)}"

@@ -5,21 +5,22 @@ fits into a header, and who checks the token has the task's record, from which t
 none: who holds the key makes it when the task starts, and it is worth nothing once the execution is over.
 """
 
-import jwt
 import msgspec
-from jwt.types import Options
 
+from coordinator import signedtoken
 from coordinator.fingerprint import framed_digest
 from coordinator.purity import Scope
+from coordinator.signedtoken import BadToken
 
-KEY_BYTES = 32
-_ALGORITHM = "HS256"
 _ISSUER = "crunch-reuse/task"
-_NAMES = ("iss", "exp", "sub", "job", "execution", "pure", "hashes")
-
-
-class BadToken(Exception):
-    """It is refused; the text says why, and holds nothing of it."""
+_NAMES = {
+    "exp": "expires_at",
+    "sub": "task",
+    "job": "job",
+    "execution": "execution",
+    "pure": "was_pure",
+    "hashes": "hashes",
+}
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,33 +49,18 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def sign(scope: Scope, expires_at: int, key: bytes) -> str:
     """The token for a scope, good until `expires_at` (seconds since 1970). `key`: KEY_BYTES random bytes or more."""
     said = {
-        "iss": _ISSUER,
-        "exp": expires_at,
         "sub": scope.task,
         "job": scope.job,
         "execution": scope.execution,
         "pure": scope.is_pure,
         "hashes": _digest(scope.hashes),
     }
-    return jwt.encode(said, key, algorithm=_ALGORITHM)
+    return signedtoken.sign(_ISSUER, said, expires_at, key)
 
 
 def read(text: str, now: int, key: bytes) -> Claims:
     """What a token says at `now` (seconds since 1970). Raises BadToken."""
-    options: Options = {"verify_exp": False, "require": list(_NAMES)}  # the time is the caller's to say
-    try:
-        said = jwt.decode(text, key, algorithms=[_ALGORITHM], issuer=_ISSUER, options=options)
-        claims = msgspec.convert(_renamed(said), Claims)
-    except (jwt.InvalidTokenError, msgspec.ValidationError) as error:
-        raise BadToken("it is not one of ours, or was changed") from error
-    if now >= claims.expires_at:
-        raise BadToken("it has expired")
-    return claims
-
-
-def _renamed(said: dict[str, object]) -> dict[str, object]:
-    names = {"sub": "task", "pure": "was_pure", "exp": "expires_at"}
-    return {names.get(name, name): value for name, value in said.items() if name != "iss"}
+    return signedtoken.read(text, _ISSUER, Claims, _NAMES, now, key)
 
 
 def _digest(hashes: frozenset[str]) -> str:

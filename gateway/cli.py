@@ -115,11 +115,16 @@ def _get(
 
 
 @command(app, "log")
-def _log(session: Session, task: Annotated[str, typer.Argument(help="The task.")], as_user: AsUser = None) -> None:
-    """Print what a task said while it ran."""
-    from gateway import content
+def _log(
+    session: Session,
+    task: Annotated[str, typer.Argument(help="The task.")],
+    as_user: AsUser = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it has ended.")] = False,
+) -> None:
+    """Print what a task says, or said while it ran."""
+    from gateway import words
 
-    content.log(session, as_user, task)
+    words.log(session, as_user, task, follow=follow)
 
 
 @command(app, "cancel")
@@ -132,6 +137,19 @@ def _cancel(
     from gateway import submit
 
     return submit.cancel(session, uuid, as_user)
+
+
+@command(app, "priority")
+def _priority(
+    session: Session,
+    uuid: Annotated[str, typer.Argument(help="The job.")],
+    priority: Annotated[int, typer.Argument(help="Higher first; a negative one after --.")],
+    as_user: AsUser = None,
+) -> int:
+    """Give a job another priority: for all of its work that no node has yet."""
+    from gateway import submit
+
+    return submit.prioritise(session, uuid, priority, as_user)
 
 
 Archive = Annotated[Path | None, typer.Option("--archive", metavar="DIR", help="Look at this archive of the log.")]

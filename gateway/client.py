@@ -86,8 +86,11 @@ class Client:
             raise Refused(f"user: there is no {wanted!r}: make one with: {APP} user add {wanted}")
         return found
 
-    def news(self) -> Iterator[None]:
-        """Yield now, and again each time the read model may have changed. Problem if `up` ends meanwhile."""
+    def news(self, *, also_without: bool = False) -> Iterator[None]:
+        """Yield now, and again each time the read model may have changed; `also_without`: and each second in between.
+
+        Problem if `up` ends meanwhile.
+        """
         with connect(self.dsn) as listener:
             watch = Watch(listener)
             yield
@@ -96,6 +99,8 @@ class Client:
                     yield
                 elif self.running and not runtime.is_held(self._session.folders):
                     raise Problem("`up` has stopped: nothing is lost, and all goes on when it is started again")
+                elif also_without:
+                    yield
 
 
 def local_login() -> str:

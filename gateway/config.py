@@ -141,7 +141,7 @@ class Executor(Section, frozen=True):
         str, Meta(description="file as Docker's client keeps it: logins, or who knows them; empty: this user's own")
     ] = ""
     api: Annotated[
-        str, Meta(description="host:port of the API that tasks judged by their own record speak to; empty: none")
+        str, Meta(description="host:port of the API, for tasks judged by their own record and for proofs; empty: none")
     ] = ""
     keep: Annotated[str, Meta(description="host:port of Keep, for the same tasks; empty: the API says")] = ""
     keep_mount: Annotated[

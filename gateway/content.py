@@ -1,6 +1,5 @@
-"""`get` and `log`: what a job or task left, from the store."""
+"""`get`: what a job or task left, from the store; and what a task says while it runs."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from readmodel.rows import Job, Task
 from store.blocks import BlockStore
 from store.collections import CollectionStore
 from store.locator import EMPTY_BLOCK, is_portable_data_hash
+from store.words import Words, name_of
 
 CHUNK = 1024 * 1024
 OURS = "crunch-reuse: "  # how lines begin that the executor adds to a log
@@ -52,26 +52,22 @@ def get(session: Session, as_user: str | None, what: str, folder: Path) -> None:
     session.say(f"{written} bytes are in {folder}")
 
 
-def log(session: Session, as_user: str | None, task: str) -> None:
-    """Print what a task wrote to its standard output and error."""
-    with Client(session) as client:
-        found = queries.task(client.rows, client.user(as_user).uuid, task)
-    if found is None or not found.log:
-        raise Refused(f"task: {'no log is kept of' if found else 'you see no'} {task}")
-    for chunk in _chunks(store_of(session.folders), found.log):
-        sys.stdout.buffer.write(chunk)
-    sys.stdout.buffer.flush()
-
-
 def last_words(folders: Folders, task: Task) -> str:
     """The last line that a task wrote itself; empty if there is none."""
     if not task.log:
         return ""
     end = b""
-    for chunk in _chunks(store_of(folders), task.log):
+    for chunk in chunks_of(store_of(folders), task.log):
         end = (end + chunk)[-TAIL:]
     lines = [line for line in end.decode(errors="replace").splitlines() if line.strip() and not line.startswith(OURS)]
     return lines[-1] if lines else ""
+
+
+def said_so_far(store: CollectionStore, task: Task) -> Words | None:
+    """The words of a task that runs, under the token that counts; None: there are none, or nobody can see them."""
+    if task.state != "running" or task.log or not task.token:
+        return None
+    return store.blocks.words.get(name_of(task.token))
 
 
 def has_content(pdh: str) -> bool:
@@ -79,7 +75,8 @@ def has_content(pdh: str) -> bool:
     return pdh not in ("", EMPTY_BLOCK)
 
 
-def _chunks(store: CollectionStore, pdh: str) -> Iterator[bytes]:
+def chunks_of(store: CollectionStore, pdh: str) -> Iterator[bytes]:
+    """All that the files of a collection hold, one after the other."""
     for entry in store.files(pdh):
         with store.open(pdh, entry.path) as file:
             while chunk := file.read(CHUNK):

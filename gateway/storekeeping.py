@@ -96,6 +96,7 @@ class _Collecting:
         forgotten = self._blocks.forget(self._before)
         aside = [block for block in aside if not self._blocks.exists(block.locator)]
         self._blocks.sweep(min(self._before, time.time_ns() - UPLOAD * NS))
+        self._blocks.words.sweep(self._before)
         told = self._told(marked, collections, aside)
         return replace(told, forgotten=forgotten, restored=restored + late)
 

@@ -1,4 +1,4 @@
-"""`submit` and `cancel`: what a user asks of jobs."""
+"""`submit`, `cancel` and `priority`: what a user asks of jobs."""
 
 import secrets
 from collections.abc import Iterator
@@ -13,15 +13,18 @@ from coordinator.canonical import BadTask
 from coordinator.resolver import ResolvedImage
 from gateway import content, dryrun, jobfile, pictures, reach, views
 from gateway.client import Client
+from gateway.config import Config
 from gateway.folders import APP
 from gateway.problems import FAILED, Problem, Refused
 from gateway.resolve import FileResolver
+from gateway.runtime import Running
 from gateway.session import Session
 from readmodel import queries
 from readmodel.rows import Task, User
+from schemas.fields import MAX_SAFE_INTEGER
 from schemas.reasons import Outcome
 from schemas.spec import JobSpec
-from schemas.tasks import JobCancelled, JobSubmitted
+from schemas.tasks import JobCancelled, JobPrioritised, JobSubmitted
 from schemas.topics import Topic
 from store import identity
 from store.collections import CollectionStore
@@ -44,6 +47,7 @@ def run(session: Session, file: Path, *, as_user: str | None, dry_run: bool, wai
         user = client.user(as_user)
         _require_store(session, client)
         spec = _resolved(session, file, description)
+        check_share(file, spec, client.running, session.config)
         root = _submit(session, client, user, spec)
         if not wait:
             session.result({"job": root}) if session.as_json else session.say(root)
@@ -57,14 +61,30 @@ def run(session: Session, file: Path, *, as_user: str | None, dry_run: bool, wai
 def cancel(session: Session, uuid: str, as_user: str | None) -> int:
     """Cancel a job that the user owns or, as an admin, sees."""
     with Client(session) as client:
-        user = client.user(as_user)
-        found = queries.job(client.rows, user.uuid, uuid)
-        if found is None or not (user.is_admin or found.owner == user.uuid):
-            raise Refused(f"job: {user.name} has no job {uuid}: {APP} jobs lists them")
+        _require_own(client, uuid, as_user)
         answer = client.ask(Topic.TASKS, JobCancelled(root=uuid))
     outcome = "was cancelled already" if answer.outcome is Outcome.NOTHING else "is cancelled"
     session.result({"job": uuid, "outcome": answer.outcome}) if session.as_json else session.say(f"{uuid} {outcome}")
     return 0
+
+
+def prioritise(session: Session, uuid: str, priority: int, as_user: str | None) -> int:
+    """Give a job that the user owns or, as an admin, sees another priority. Refused where it has ended."""
+    if abs(priority) > MAX_SAFE_INTEGER:
+        raise Refused(f"priority: {priority} is beyond 2^53")
+    with Client(session) as client:
+        _require_own(client, uuid, as_user)
+        answer = client.ask(Topic.TASKS, JobPrioritised(root=uuid, priority=priority))
+    told = f"{uuid} {'had' if answer.outcome is Outcome.NOTHING else 'has'} priority {priority}"
+    session.result({"job": uuid, "outcome": answer.outcome}) if session.as_json else session.say(told)
+    return 0
+
+
+def _require_own(client: Client, uuid: str, as_user: str | None) -> None:
+    user = client.user(as_user)
+    found = queries.job(client.rows, user.uuid, uuid)
+    if found is None or not (user.is_admin or found.owner == user.uuid):
+        raise Refused(f"job: {user.name} has no job {uuid}: {APP} jobs lists them")
 
 
 def _require_store(session: Session, client: Client) -> None:
@@ -90,7 +110,6 @@ def _resolved(session: Session, file: Path, description: jobfile.Description) ->
     except (BadTask, Refused) as error:
         raise Refused(f"{file}: {error}") from error
     _check_script(store, file, spec)
-    _check_share(file, spec)
     return spec
 
 
@@ -110,12 +129,12 @@ def _check_script(store: CollectionStore, file: Path, spec: JobSpec) -> None:
             raise Refused(f"{file}: script: {spec.task.script} is not in {place}") from error
 
 
-def _check_share(file: Path, spec: JobSpec) -> None:
-    """Proving that somebody can read every input takes a store that knows who may read what; ours does not."""
-    if spec.task.share == "by_inputs":
-        raise Refused(
-            f"{file}: share: `by_inputs` can't be proved on one machine, where inputs have no owners: leave it out"
-        )
+def check_share(file: Path, spec: JobSpec, running: Running | None, config: Config) -> None:
+    """Only the API knows who may read what, so without one nobody could prove anything. Refused says what to do."""
+    known = running.api if running else config.executor.api
+    if spec.task.share == "by_inputs" and not known:
+        where = "set api.listen" if running else "name the API that executors ask in executor.api"
+        raise Refused(f"{file}: share: `by_inputs` takes an API that knows who may read what: {where}, or leave it out")
 
 
 def _submit(session: Session, client: Client, user: User, spec: JobSpec) -> str:

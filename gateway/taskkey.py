@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from coordinator.tasktoken import KEY_BYTES
+from coordinator.signedtoken import KEY_BYTES
 from gateway.config import Config
 from gateway.problems import Refused
 

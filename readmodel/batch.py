@@ -21,6 +21,7 @@ SQL = statements("projection.sql")
 ROWS: dict[str, tuple[str, ...]] = {
     "job_described": ("jobs", "root"),
     "job_changed": ("jobs", "root"),
+    "priority_changed": ("jobs", "root"),
     "task_described": ("job_tasks", "root", "task"),
     "purity_changed": ("job_tasks", "root", "task"),
     "task_changed": ("job_tasks", "root", "task"),
@@ -32,6 +33,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "execution_changed": ("tasks", "token"),
     "doubled": ("doubled", "token"),
     "disagreed": ("disagreements", "earlier", "later"),
+    "kept": ("disagreements", "token"),  # whatever was told of it before
     "claim_changed": ("claims", "fingerprint"),
     "answered": ("answers", "cause_log_id", "cause_offset"),
     "said": ("job_log", "root", "position"),
@@ -54,7 +56,7 @@ def _fields(statement: bytes) -> tuple[str, ...]:
 
 
 CARRIED = ("spec", "bound")  # JSON within a record: kept as its text
-LAST = {"counted": 2**31}  # the wave of statements that read what others of the batch write
+LAST = {"counted": 2**31, "kept": 2**31}  # the wave of statements that read what others of the batch write
 
 READ = {name: _fields(statement) for name, statement in SQL.items()}
 _PICK = {name: itemgetter(*fields) for name, fields in READ.items()}

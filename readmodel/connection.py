@@ -12,6 +12,7 @@ from psycopg.types.string import StrDumper
 Connection = psycopg.Connection[tuple[Any, ...]]
 APPLICATION = "crunch-reuse readmodel"
 PAUSE = 0.1  # seconds between two attempts to connect
+MISSING = ("3F000", "42P01")  # Postgres's codes for a schema and for a table
 
 # What the statements rely on, whatever the server's or the role's defaults are.
 SESSION = b"""
@@ -29,6 +30,10 @@ class ReadModelError(Exception):
 
 class ReadModelUnreachable(ReadModelError):
     """Postgres can't be reached or went away."""
+
+
+class ReadModelMissing(ReadModelError):
+    """Tables are not there: no projector has made them yet, or one of another release has."""
 
 
 class ReadModelConflict(ReadModelError):
@@ -85,6 +90,9 @@ def _ours(error: psycopg.Error) -> ReadModelError:
         return ReadModelUnreachable(f"Postgres does not answer: {line}; start it, or correct its DSN")
     if state[:2] == "40":
         return ReadModelConflict(f"another writer of the read model was in the way: {line}; try again")
+    if state in MISSING:
+        remedy = "a projector makes it (crunch-reuse projector), and anew from the log (projector rebuild)"
+        return ReadModelMissing(f"the read model is not there: {line}; {remedy}")
     if state[:2] in ("3F", "42"):
         return ReadModelError(f"the read model's tables are not as expected: {line}; rebuild it from the log")
     return ReadModelError(f"the read model's Postgres refuses: {line}")

@@ -33,6 +33,7 @@ class Explanation(Row, frozen=True):
     `since`: ms since 1970. `rules`: the version of the rules that decided. `why_executed`: empty if it was not.
     `earlier`: visible executions of the same fingerprint granted before its own. `nearest`: only where there are none.
     `waiting`: what it waits for, as far as that may be seen.
+    `proved`: it was given what is shared by inputs, for the proof that its owner may read them all, made at `since`.
     `sides`: where a disagreement kept it from reuse, the executions that disagree, each with its output.
     """
 
@@ -42,6 +43,7 @@ class Explanation(Row, frozen=True):
     source: Named | None
     since: int | None
     rules: int
+    proved: bool = False
     why_executed: tuple[Why, ...] = ()
     earlier: tuple[Execution, ...] = ()
     nearest: tuple[Nearest, ...] = ()
@@ -73,6 +75,7 @@ def explain(connection: Connection, viewer: str, uuid: str) -> Explanation | Non
         since=since,
         rules=queries.rules_at(connection, decided),
         waiting=wait_of(connection, seen, task) if how == "waiting" else None,
+        proved=how == "reused" and queries.is_proved(connection, task),
     )
     if task.state == "copied" or not (task.attempt or task.decision == "promoted"):
         return told
@@ -115,7 +118,7 @@ def own_access(executions: list[Execution], task: Task) -> str:
 def sides_of(pairs: list[Disagreement], executions: tuple[Execution, ...]) -> tuple[Execution, ...]:
     """Those that disagree, with what each had as its output, also if it said so too late. Pure."""
     outputs = {pair.earlier: pair.earlier_output for pair in pairs} | {pair.later: pair.later_output for pair in pairs}
-    kept = (e for e in executions if e.token in outputs and e.status in (*FINISHED, "lost", "failed"))
+    kept = (e for e in executions if e.token in outputs and e.status in (*FINISHED, *GIVEN_UP))
     return tuple(msgspec.structs.replace(e, output=outputs[e.token]) for e in kept)
 
 
@@ -169,6 +172,7 @@ def own_reasons(spec: TaskSpec, is_pure: bool, access: str = "") -> list[Why]:
 
 
 FINISHED = ("done", "missing", "removed")  # what is lost or tidied away is not judged by that
+GIVEN_UP = ("lost", "failed")  # attempts that may end all the same, with an output that comes too late
 NONE_EARLIER = Why(code="none_earlier", text="nothing visible to you has done, or does, the same work")
 CLAIMS: dict[str, str] = {
     "conflict": "earlier executions of the same work have different outputs",

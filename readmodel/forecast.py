@@ -17,7 +17,7 @@ from coordinator.ids import child_uuid
 from coordinator.jobs_state import Policy, Task, Tree, assumed_pure, bind, fingerprint_for, has_ancestor
 from readmodel import queries
 from readmodel.connection import Connection
-from readmodel.explain import CLAIMS, FINISHED, NONE_EARLIER, Why, is_private, own_reasons, useless
+from readmodel.explain import CLAIMS, FINISHED, GIVEN_UP, NONE_EARLIER, Why, is_private, own_reasons, useless
 from readmodel.nearest import Nearest, Work, nearest_to
 from readmodel.rows import Execution, Named, Row
 from readmodel.sight import Sight, sight
@@ -115,19 +115,27 @@ class _Forecaster:
             return _refused("loses_nodes", "this work has lost too many nodes; ask an operator to release it")
         if usable and any(row["quarantined"] and not row["reason"].endswith(LOSSES_TOLD) for row in judged):
             return _executed("quarantined")
-        done = self._standing(fingerprint, usable)
-        settled = {one.output for one in done if (one.ended_at or 0) <= released}
-        outputs = {one.output for one in done}
+        said = self._said(fingerprint, usable)
+        settled = {output for output, said_at in said if said_at <= released}
+        outputs = {output for output, _ in said}
         return _executed("conflict") if len(outputs) > 1 and not outputs <= settled else None
 
-    def _standing(self, fingerprint: str, usable: list[Execution]) -> list[Execution]:
-        """The entries, and what went without a judgement beside one that it stood against."""
+    def _said(self, fingerprint: str, usable: list[Execution]) -> list[tuple[str, int]]:
+        """Outputs that count, each with when it was said.
+
+        Of entries, of what went without a judgement beside one that it stood against, and what attempts before these
+        said too late, where nobody has kept the later one.
+        """
         finished = {one.token: one for one in usable if one.status in FINISHED}
-        if all(one.status == "done" for one in finished.values()):
-            return list(finished.values())
+        if not finished:
+            return []
         pairs = queries.disagreements(self.connection, self.owner, fingerprint)
         told = {token for p in pairs if {p.earlier, p.later} <= finished.keys() for token in (p.earlier, p.later)}
-        return [one for token, one in finished.items() if one.status == "done" or token in told]
+        standing = {token: one for token, one in finished.items() if one.status == "done" or token in told}
+        given_up = {one.token for one in usable if one.status in GIVEN_UP}
+        late = [p for p in pairs if p.earlier in given_up and p.later in standing and p.kept_at is None]
+        words = [(one.output, one.ended_at or 0) for one in standing.values()]
+        return words + [(pair.earlier_output, pair.told_at) for pair in late]
 
     def _named(self, token: str) -> Named | None:
         return queries.tokens_named(self.connection, self.seen, [token]).get(token)

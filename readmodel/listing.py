@@ -69,10 +69,10 @@ def one(connection: Connection, source: str, seen: Sight, viewer: str, uuid: str
     return found[0] if found else None
 
 
-def is_content_seen(connection: Connection, seen: Sight, pdh: str) -> bool:
-    """Whether anything that may be shown has this content. An admin may read all. Raises ReadModelError."""
+def is_content_seen(connection: Connection, seen: Sight, hashes: list[str]) -> bool:
+    """Whether anything that may be shown has one of these as its content. An admin may read all. ReadModelError."""
     with translated():
-        row = connection.execute(SQL["is_content_seen"], {**seen._asdict(), "pdh": pdh}).fetchone()
+        row = connection.execute(SQL["is_content_seen"], {**seen._asdict(), "hashes": hashes}).fetchone()
     return bool(row and row[0])
 
 

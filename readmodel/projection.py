@@ -70,6 +70,11 @@ def _job_changed(fact: f.JobChanged) -> Statements:
     yield _said(fact.state, other=fact.task, detail=fact.detail or fact.reason)
 
 
+def _priority_changed(fact: f.PriorityChanged) -> Statements:
+    yield "priority_changed", {}
+    yield _said("prioritised", number=fact.priority)
+
+
 def _task_changed(fact: f.TaskChanged) -> Statements:
     is_first = fact.spec != NULL
     if is_first:
@@ -188,9 +193,11 @@ PROJECTIONS: dict[type, Callable[[Any], Statements]] = {
     f.Reused: _reused,
     f.Redecided: _redecided,
     f.Disagreed: _disagreed,
+    f.Kept: _only("kept"),
     f.ExecutionChanged: _only("execution_changed"),
     f.ClaimChanged: _only("claim_changed"),
     f.JobChanged: _job_changed,
+    f.PriorityChanged: _priority_changed,
     f.TaskChanged: _task_changed,
     f.SettingChanged: _setting_changed,
 }

@@ -49,6 +49,12 @@ def task(connection: Connection, viewer: str, uuid: str, seen: Sight | None = No
     return found[0] if found else None
 
 
+def is_proved(connection: Connection, task: r.Task) -> bool:
+    """Whether a task was given an output for the proof that its owner may read all that it names."""
+    [row] = fetch(connection, "is_proved", None, {"root": task.root, "task": task.task})
+    return bool(row["is_proved"])
+
+
 def waiting(connection: Connection, viewer: str, root: str | None = None, limit: int | None = None) -> list[r.Waiting]:
     """Tasks that wait on an execution or a verification now, longest first: of one job, or of all; at most `limit`."""
     seen = sight(connection, viewer)

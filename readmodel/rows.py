@@ -134,7 +134,10 @@ class Execution(Row, frozen=True):
 
 
 class Disagreement(Row, frozen=True):
-    """Two executions of one fingerprint, both visible, with different outputs."""
+    """Two executions of one fingerprint, both visible, with different outputs.
+
+    `kept_at`: when an operator kept the later one against what the earlier one, an attempt before it, said too late.
+    """
 
     fingerprint: str
     earlier: str
@@ -142,6 +145,7 @@ class Disagreement(Row, frozen=True):
     earlier_output: str
     later_output: str
     told_at: int
+    kept_at: int | None = None
 
 
 class Answer(Row, frozen=True):

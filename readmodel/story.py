@@ -140,6 +140,7 @@ SENTENCES: dict[str, Callable[[Told], str]] = {
     "complete": _of_the_job,
     "failed": _of_the_job,
     "cancelled": _of_the_job,
+    "prioritised": lambda told: f"job has priority {told.number} now",
     "task_copied": _copied,
     "task_complete": _complete,
     "task_failed": _failed,

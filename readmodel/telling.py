@@ -16,6 +16,8 @@ TOLD = 10  # differences that are told of one task; --json has all
 def sentences(explanation: Explanation) -> list[str]:
     """The explanation as lines."""
     lines = [_first_line(explanation), *(f"because {why.text}" for why in explanation.why_executed)]
+    if explanation.proved:
+        lines.append(f"shared by inputs: that its owner may read all that it names was proved{_moment_of(explanation)}")
     lines += [_of_side(execution) for execution in explanation.sides]
     if explanation.waiting is not None:
         lines.append(_of_wait(explanation.waiting))
@@ -121,6 +123,10 @@ def _first_line(explanation: Explanation) -> str:
 
 
 _ENDS = {"refused": "was refused an execution", "failed": "failed", "cancelled": "was cancelled"}
+
+
+def _moment_of(explanation: Explanation) -> str:
+    return "" if explanation.since is None else f" at {_moment(explanation.since)}"
 
 
 def _since(explanation: Explanation) -> str:

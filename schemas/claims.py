@@ -80,6 +80,15 @@ class PurityDropped(Record, frozen=True, tag="purity_dropped", kw_only=True):
     root: Annotated[Uuid, Meta(description="its primary job")]
 
 
+class TaskPrioritised(Record, frozen=True, tag="task_prioritised", kw_only=True):
+    """The job of a task that has asked has another priority now. Written by the jobs machine alone."""
+
+    fingerprint: Annotated[Fingerprint, Meta(description="as in its request")]
+    task: Annotated[Uuid, Meta(description="the task")]
+    root: Annotated[Uuid, Meta(description="its primary job")]
+    priority: Annotated[Signed, Meta(description="higher first")]
+
+
 class Started(Record, frozen=True, tag="started", kw_only=True):
     """The executor is about to start the container of this grant."""
 
@@ -128,7 +137,7 @@ class Exited(Record, frozen=True, tag="exited", kw_only=True):
 
 
 class Verified(Record, frozen=True, tag="verified", kw_only=True):
-    """Every block of the entry's output was found. Written by the verifier."""
+    """Every block of the entry's output was found, unless a proof was asked for and failed. Written by the verifier."""
 
     fingerprint: Annotated[Fingerprint, Meta(description="of the entry")]
     entry: Annotated[Token, Meta(description="token of the execution whose output was looked at")]
@@ -212,6 +221,7 @@ ClaimRecord = (
     | Imported
     | Withdrawn
     | PurityDropped
+    | TaskPrioritised
     | Started
     | Reported
     | ChildQueued

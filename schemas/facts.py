@@ -77,11 +77,8 @@ class Reused(Record, frozen=True, tag="reused", kw_only=True):
     task: Annotated[Uuid, Meta(description="who got it")]
     root: Annotated[Uuid, Meta(description="its primary job")]
     source: Annotated[
-        str,
-        Meta(
-            max_length=64,
-            description="a task that has the output, whose owner the receiver may read; empty: got by proof of inputs",
-        ),
+        MaybeUuid,
+        Meta(description="a task that has the output, whose owner the receiver may read; empty: by proof of inputs"),
     ]
     waited: Annotated[bool, Meta(description="it had waited on the execution or on a verification")] = False
 
@@ -101,6 +98,14 @@ class Disagreed(Record, frozen=True, tag="disagreed", kw_only=True):
     fingerprint: Annotated[Fingerprint, Meta(description="of both")]
     tokens: Annotated[tuple[Token, Token], Meta(description="the earlier and the later execution")]
     outputs: Annotated[tuple[Locator, Locator], Meta(description="their portable data hashes")]
+
+
+class Kept(Record, frozen=True, tag="kept", kw_only=True):
+    """An operator kept an execution: what attempts before it said too late is no word against it any more."""
+
+    fingerprint: Annotated[Fingerprint, Meta(description="of the execution")]
+    token: Annotated[Token, Meta(description="of the execution that stays")]
+    reason: Annotated[Text, Meta(description="for people")] = ""
 
 
 MOST_BESIDE = 16
@@ -183,6 +188,13 @@ class JobChanged(Record, frozen=True, tag="job_changed", kw_only=True):
     log: Annotated[Locator, Meta(description="portable data hash of its log, when complete or failed")] = ""
 
 
+class PriorityChanged(Record, frozen=True, tag="priority_changed", kw_only=True):
+    """A job has another priority than it was asked for with: from here on, until it is changed again."""
+
+    root: Annotated[Uuid, Meta(description="the primary job")]
+    priority: Annotated[Signed, Meta(description="higher first")]
+
+
 class TaskChanged(Record, frozen=True, tag="task_changed", kw_only=True):
     """A task's state; its first record carries what it is."""
 
@@ -228,9 +240,11 @@ FactRecord = (
     | Reused
     | Redecided
     | Disagreed
+    | Kept
     | ExecutionChanged
     | ClaimChanged
     | JobChanged
+    | PriorityChanged
     | TaskChanged
     | SettingChanged
 )

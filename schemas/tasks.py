@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from schemas.fields import Count, Fingerprint, Locator, Milliseconds, Name, Record, Text, Token, Uuid
+from schemas.fields import Count, Fingerprint, Locator, Milliseconds, Name, Record, Signed, Text, Token, Uuid
 from schemas.log import Genesis
 from schemas.reasons import Failure, Reason
 from schemas.settings import Forwarded
@@ -42,6 +42,13 @@ class PurityTakenBack(Record, frozen=True, tag="purity_taken_back", kw_only=True
     root: Annotated[Uuid, Meta(description="the primary job")]
     task: Annotated[Uuid, Meta(description="which of its tasks")]
     is_pure: Annotated[bool, Meta(description="the value asked for")] = False
+
+
+class JobPrioritised(Record, frozen=True, tag="job_prioritised", kw_only=True):
+    """A user gives a job that has not ended another priority: it holds for all of its work that no node has yet."""
+
+    root: Annotated[Uuid, Meta(description="the primary job")]
+    priority: Annotated[Signed, Meta(description="higher first")]
 
 
 class JobAssembled(Record, frozen=True, tag="job_assembled", kw_only=True):
@@ -176,6 +183,7 @@ TaskRecord = (
     | TaskSubmitted
     | JobCancelled
     | PurityTakenBack
+    | JobPrioritised
     | JobAssembled
     | JobImported
     | TaskImported

@@ -45,7 +45,7 @@ class Ready(Record, frozen=True, tag="ready", kw_only=True):
         Meta(max_length=64, description="verify: owner whose right to read all of the spec's inputs is to be proved"),
     ] = ""
     spec: Annotated[Raw, Meta(description="the TaskSpec; verify: of who asks, if `prove` is set")] = EMPTY_OBJECT
-    bound: Annotated[Raw, Meta(description="execute: the job parameters bound into it")] = EMPTY_OBJECT
+    bound: Annotated[Raw, Meta(description="the job parameters bound into it; verify: as for `spec`")] = EMPTY_OBJECT
     qsequence: Annotated[Count, Meta(description="execute: the task's rank in its job by creation")] = 0
 
 

@@ -5,14 +5,13 @@ whole or not at all: it is written to `<root>/.tmp`, synced, and renamed; so any
 The marker file tells a store from the empty mount point of one that is not mounted: without it nothing is "not found".
 """
 
-import errno
 import hashlib
 import io
 import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn, Self
@@ -22,18 +21,15 @@ from store.errors import (
     BlockCorrupt,
     BlockMissing,
     BlockTooLarge,
-    StoreFull,
-    StoreUnreachable,
-    cause,
 )
+from store.folder import MARKER, faults, require_marker
 from store.locator import EMPTY_BLOCK, Locator, locator_of, parse_locator
+from store.words import FolderWords
 
 MAX_BLOCK_BYTES = 64 * 2**20
 CHUNK_BYTES = 2**20
-MARKER = ".crunch-reuse-store"
 ASIDE = ".aside"  # what is out of use, to be forgotten later
 
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _MD5_NAME = re.compile(r"[0-9a-f]{32}")
 _SHARD_NAME = re.compile(r"[0-9a-f]{3}")
 
@@ -81,6 +77,7 @@ class BlockStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.words = FolderWords(root)
         self._incoming = root / ".tmp"
         self._aside = root / ASIDE
 
@@ -180,7 +177,7 @@ class BlockStore:
             try:
                 return self._path(wanted.md5).stat().st_size == wanted.size
             except FileNotFoundError:
-                self._require_marker()
+                require_marker(self.root)
                 return False
 
     def check(self, locator: str) -> None:
@@ -195,7 +192,7 @@ class BlockStore:
     def blocks(self) -> Iterator[StoredBlock]:
         """Every block in the store, in order of md5. One that is removed meanwhile may be left out."""
         with self._faults():
-            self._require_marker()
+            require_marker(self.root)
             shards = sorted(path for path in self.root.iterdir() if _SHARD_NAME.fullmatch(path.name))
         for shard in shards:
             with self._faults():
@@ -274,14 +271,8 @@ class BlockStore:
         try:
             return self._path(locator.md5).open("rb")
         except FileNotFoundError as error:
-            self._require_marker()
+            require_marker(self.root)
             raise BlockMissing(locator.stripped) from error
-
-    def _require_marker(self) -> None:
-        try:
-            (self.root / MARKER).stat()
-        except FileNotFoundError as error:
-            raise StoreUnreachable(str(self.root), f"it is gone or not mounted ({MARKER} is not there)") from error
 
     def _refuse(self, wanted: Locator, file: BinaryIO) -> NoReturn:
         """Damaged, or intact but not what the locator says (the right md5 with another size is no block of ours)."""
@@ -332,15 +323,8 @@ class BlockStore:
             shard.mkdir(exist_ok=True)
             _sync_directory(self.root)
 
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        """The one place where the operating system's errors become the store's."""
-        try:
-            yield
-        except OSError as error:
-            if error.errno in _NO_ROOM:
-                raise StoreFull(str(self.root), cause(error)) from error
-            raise StoreUnreachable(str(self.root), cause(error)) from error
+    def _faults(self) -> AbstractContextManager[None]:
+        return faults(self.root)
 
 
 def _content(file: BinaryIO) -> Locator:

@@ -7,8 +7,9 @@ that has lost its blocks, of which alone "not found" is true.
 import secrets
 from pathlib import Path
 
-from store.blocks import MARKER, BlockStore
+from store.blocks import BlockStore
 from store.errors import StoreUnreachable, cause
+from store.folder import MARKER
 
 
 def claim(root: Path, identity: str, *, anew: bool = False) -> BlockStore:

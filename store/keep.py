@@ -10,6 +10,7 @@ token. Between machines of ours a token of scope `store` reads all blocks, and n
 
 import hashlib
 import hmac
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,13 +23,15 @@ from store.blocks import checked
 from store.errors import BlockCorrupt, BlockMissing, StoreFull, StoreUnreachable
 from store.locator import EMPTY_BLOCK, Locator, locator_of, parse_locator, strip_hints
 from store.port import Data
+from store.words import Words, decode, encode
 
-LISTED_FOR = 300.0  # seconds after which it is asked again which services there are
+LISTED_FOR = 300.0  # seconds after which it is asked again which services there are, and for what it refused
 SIGNED_FOR = 3600  # seconds
 PATIENCE = urllib3.Timeout(connect=10, read=120)
 TRIES = urllib3.Retry(total=2, backoff_factor=0.2, status_forcelist=(502, 504), raise_on_status=False)
 OK, UNAUTHORIZED, FORBIDDEN = 200, 401, 403
 GONE = (404, 410)
+NOT_ALLOWED = 405
 NO_ROOM = (503, 507)
 
 
@@ -61,6 +64,7 @@ class KeepBlocks:
         self._clock = clock
         trusted = cluster.certificate or None
         self._http = urllib3.PoolManager(timeout=PATIENCE, retries=TRIES, maxsize=8, ca_certs=trusted)
+        self._words = RemoteWords(cluster, self._request)
         self._lock = threading.Lock()
         self._services: list[Service] = []
         self._listed = 0.0
@@ -99,6 +103,11 @@ class KeepBlocks:
     def check(self, locator: str) -> None:
         """See `Blocks`."""
         self.get(locator)
+
+    @property
+    def words(self) -> "RemoteWords":
+        """See `Blocks`."""
+        return self._words
 
     def trouble(self) -> str | None:
         """Why the cluster can't be used now, in one line; None if it answers."""
@@ -187,6 +196,42 @@ class KeepBlocks:
         except urllib3.exceptions.HTTPError as error:
             cause = getattr(error, "reason", None) or error
             raise StoreUnreachable(url.rpartition("/")[0], " ".join(str(cause).split())) from error
+
+
+class RemoteWords:
+    """See `SpokenWords`: in the folder of another of our machines. An Arvados cluster keeps no words of tasks.
+
+    Nothing is sent to one whose signing key we have, nor for LISTED_FOR seconds to one that would not take them.
+    """
+
+    def __init__(self, cluster: Cluster, request: Callable[..., urllib3.BaseHTTPResponse]) -> None:
+        self._api = cluster.api
+        self._request = request
+        self._silent_until = math.inf if cluster.signing_key else 0.0
+
+    def put(self, name: str, words: Words) -> None:
+        """See `SpokenWords`."""
+        reply = self._ask("PUT", name, body=encode(words))
+        if reply is not None and reply.status != OK:
+            self._silent_until = time.monotonic() + LISTED_FOR
+
+    def get(self, name: str) -> Words | None:
+        """See `SpokenWords`."""
+        reply = self._ask("GET", name)
+        return decode(reply.data) if reply is not None and reply.status == OK else None
+
+    def remove(self, name: str) -> None:
+        """See `SpokenWords`."""
+        self._ask("DELETE", name)
+
+    def _ask(self, verb: str, name: str, **options: Any) -> urllib3.BaseHTTPResponse | None:
+        """OK, or that it has or keeps nothing of the kind; None: it was not asked."""
+        if time.monotonic() < self._silent_until:
+            return None
+        reply = self._request(verb, f"{self._api}/words/{name}", **options)
+        if reply.status not in (OK, *GONE, NOT_ALLOWED):
+            raise StoreUnreachable(self._api, _said(reply))
+        return reply
 
 
 def _weight(md5: str, service: Service) -> str:

@@ -2,7 +2,25 @@
 
 from typing import Protocol
 
+from store.words import Words
+
 Data = bytes | bytearray | memoryview
+
+
+class SpokenWords(Protocol):
+    """What running tasks have said so far, by the names of their executions. All may raise StoreUnreachable."""
+
+    def put(self, name: str, words: Words) -> None:
+        """In place of what was there. StoreFull."""
+        ...
+
+    def get(self, name: str) -> Words | None:
+        """None: nothing was said, or it is over, or nobody keeps it."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Nothing happens if there is nothing."""
+        ...
 
 
 class Blocks(Protocol):
@@ -10,6 +28,11 @@ class Blocks(Protocol):
 
     The empty block is always there. "Not there" is authoritative: whoever can't know raises StoreUnreachable.
     """
+
+    @property
+    def words(self) -> SpokenWords:
+        """What running tasks say, beside the blocks."""
+        ...
 
     def put(self, data: Data, *, md5: str = "") -> str:
         """Store a block; its locator (`md5+size`). BlockTooLarge, StoreFull; BlockCorrupt if its md5 is another."""

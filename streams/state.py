@@ -16,7 +16,7 @@ from coordinator.rows import Rowed
 from schemas.topics import Topic
 from streams.marks import Marks
 
-LAYOUT = 4
+LAYOUT = 5
 """Of heads and rows: higher by one whenever a machine's state gets, loses or renames a field. A test holds this."""
 
 EncodedRow = tuple[str, bytes]

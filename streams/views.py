@@ -31,7 +31,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from schemas.codec import Undecodable
 from streams.caused import Foreign, fact_of
-from streams.standstill import Progress, Standstill
+from streams.standstill import Progress, Standstill, progress
 from streams.windows import MINUTE, Rows, merged, window_of
 from streams.windows_metrics import WindowMetrics
 
@@ -39,9 +39,7 @@ LOGGER = logging.getLogger(__name__)
 KEPT = 7 * 24 * 60 * MINUTE  # ms after which a window is forgotten
 BEAT = 2.0  # seconds between two signs of life
 SESSION = 10.0  # seconds without a sign of life after which a worker's partitions go to others; Faust's default is 60
-STANDSTILL = (
-    15  # beats without a record of a partition that has more, after which a worker ends; twice that without a row
-)
+STANDSTILL = 15  # beats without a record of a partition that has more, before a worker ends; twice that without a row
 GRACE = 5.0  # seconds in which a worker that can't go on may end in order
 
 
@@ -206,7 +204,8 @@ def _telling(app: Any, facts: str, read: Read, beat: Beat) -> Callable[[], Await
         here = _partitions(app, facts)
         beat(here)
         try:
-            if reading.look(await _facts_read(app, facts, read, here or frozenset())) is not None:
+            places = {number: TP(facts, number) for number in here or ()}
+            if reading.look(await progress(app.consumer, places, read.offsets)) is not None:
                 await _end(app, StoodStill("they stand still: a partition has more to read, of which nothing comes"))
             if settling.look(await _rows_read(app, facts) if here is None else {}) is not None:
                 await _end(app, StoodStill("they stand still: partitions change hands, and no rows of them come"))
@@ -214,15 +213,6 @@ def _telling(app: Any, facts: str, read: Read, beat: Beat) -> Callable[[], Await
             LOGGER.debug("where the live views stand can't be seen: %s", error)
 
     return tell_them
-
-
-async def _facts_read(app: Any, facts: str, read: Read, here: frozenset[int]) -> dict[int, Progress]:
-    places = {number: TP(facts, number) for number in here}
-    ends = await app.consumer.highwaters(*places.values())
-    return {
-        number: Progress(read.offsets.get(number, await app.consumer.position(tp)), ends[tp])
-        for number, tp in places.items()
-    }
 
 
 async def _rows_read(app: Any, facts: str) -> dict[int, Progress]:

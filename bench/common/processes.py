@@ -35,8 +35,8 @@ class Start(NamedTuple):
 
 
 @contextmanager
-def processes(starts: Sequence[Start]) -> Iterator[None]:
-    """All of them at once, from when they are ready until the context ends."""
+def processes(starts: Sequence[Start]) -> Iterator[list[int]]:
+    """All of them at once, from when they are ready until the context ends; their ids."""
     ending = SPAWN.Event()
     made = [(SPAWN.Event(), start) for start in starts]
     running = [
@@ -48,7 +48,7 @@ def processes(starts: Sequence[Start]) -> Iterator[None]:
     try:
         for (ready, _), one in zip(made, running, strict=True):
             _await(ready, one)
-        yield
+        yield [one.pid for one in running if one.pid is not None]
     finally:
         ending.set()
         for one in running:

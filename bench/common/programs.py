@@ -12,13 +12,14 @@ from bench.common.processes import END_SECONDS, BenchFailed
 @contextmanager
 def program(
     name: str, command: Sequence[str], ready: str, seconds: float, environment: Mapping[str, str] | None = None
-) -> Iterator[None]:
-    """Runs it from when it has printed the line `ready`, which may take so many seconds, until the context ends."""
+) -> Iterator[list[int]]:
+    """Runs it from when it has printed the line `ready`, which may take so many seconds, until the context ends; its
+    process id."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as running:
         try:
             if not _says(running, ready, seconds):
                 raise BenchFailed(f"{name} did not say {ready!r} within {seconds:.0f} s")
-            yield
+            yield [running.pid]
         finally:
             _end(running)
 

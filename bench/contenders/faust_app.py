@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,11 +43,11 @@ def environment() -> Path:
 
 
 @contextmanager
-def faust_app(broker: Broker, commands: str, answers: str, guarantee: str, partitions: int) -> Iterator[None]:
-    """The agent between two topics, from when it has its partitions to its end."""
+def faust_app(broker: Broker, commands: str, answers: str, guarantee: str, partitions: int) -> Iterator[Sequence[int]]:
+    """The agent between two topics, from when it has its partitions to its end; its process id."""
     with tempfile.TemporaryDirectory(prefix="crunch-reuse-bench-") as folder:
         told = [broker.servers, commands, answers, answers, guarantee, folder, str(partitions)]
         command = [str(environment()), "-P", str(SCRIPT), *told]
         clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        with program("Faust", command, "ready", START_SECONDS, clean):
-            yield
+        with program("Faust", command, "ready", START_SECONDS, clean) as pids:
+            yield pids

@@ -41,19 +41,19 @@ class OurTopics:
 
 
 @contextmanager
-def coordinators(topics: OurTopics, number: int = 1) -> Iterator[None]:
-    """So many coordinators, each with its share of the claims' partitions."""
+def coordinators(topics: OurTopics, number: int = 1) -> Iterator[Sequence[int]]:
+    """So many coordinators, each with its share of the claims' partitions; their process ids."""
     partitions = range(len(topics.log_ids))
     shares = [{Topic.CLAIMS: partitions[which::number]} for which in range(number)]
-    with processes([Start("coordinator", coordinate, (topics.address, share)) for share in shares]):
-        yield
+    with processes([Start("coordinator", coordinate, (topics.address, share)) for share in shares]) as pids:
+        yield pids
 
 
 @contextmanager
-def limit(topics: OurTopics) -> Iterator[None]:
-    """A process that says what the claims machine says, without deciding it."""
-    with processes([Start("limit", repeat, (topics.address, range(len(topics.log_ids))))]):
-        yield
+def limit(topics: OurTopics) -> Iterator[Sequence[int]]:
+    """A process that says what the claims machine says, without deciding it; its process id."""
+    with processes([Start("limit", repeat, (topics.address, range(len(topics.log_ids))))]) as pids:
+        yield pids
 
 
 def repeat(ready: Event, ending: Event, address: Address, numbers: Sequence[int]) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,12 +55,12 @@ def _make(name: str, *arguments: str) -> None:
 
 
 @contextmanager
-def streams_app(broker: Broker, commands: str, answers: str, store: str) -> Iterator[None]:
-    """The application between two topics, from when it runs to its orderly end."""
+def streams_app(broker: Broker, commands: str, answers: str, store: str) -> Iterator[Sequence[int]]:
+    """The application between two topics, from when it runs to its orderly end; its process id."""
     folder = compiled()
     with tempfile.TemporaryDirectory(prefix="crunch-reuse-bench-") as state:
         told = SETTINGS | {"application.id": answers, "bootstrap.servers": broker.servers, "state.dir": state}
         settings = [f"{name}={value}" for name, value in told.items()]
         java = [find_java(), f"-Xmx{HEAP}", "-cp", f"{folder}:{folder}/*", "ClaimStreams"]
-        with program("Kafka Streams", [*java, commands, answers, store, *settings], "ready", START_SECONDS):
-            yield
+        with program("Kafka Streams", [*java, commands, answers, store, *settings], "ready", START_SECONDS) as pids:
+            yield pids

@@ -19,7 +19,7 @@ from consumers.executor.environment import parameters_file, task_environment
 from consumers.executor.inputs import extract
 from consumers.executor.keeperrors import KeepErrors
 from consumers.executor.keepmount import Sight
-from consumers.executor.left import Left, boot, name_of, remember
+from consumers.executor.left import Left, boot, remember
 from consumers.executor.pulse import milliseconds
 from consumers.executor.requests import TaskRequests
 from consumers.executor.site import Site, mark_of
@@ -39,6 +39,7 @@ from store.environment import host_identity, host_summary
 from store.errors import ExtractFailed, PathRefused, StoreError
 from store.locator import portable_data_hash_of
 from store.paths import split_path
+from store.words import name_of
 
 MAX_REASON = 4000
 _CAPTURED = (Failure.NONE, Failure.EXIT)  # a task may report success and still exit with something else than 0
@@ -82,7 +83,8 @@ class Attempt:
         try:
             self._root.mkdir(exist_ok=self._left is not None)
             log = BoundedLog(self._root / "log")
-            outcome, output = self._steps(log, started_at)
+            with self._site.speaker.heard(self._name, log, is_left=self._left is not None):
+                outcome, output = self._steps(log, started_at)
             outcome, saved = self._closed(log, outcome)
         except OSError as error:
             outcome, output, saved = self._meaning_of(error), "", ""

@@ -10,23 +10,28 @@ from io import FileIO
 from pathlib import Path
 
 from store.errors import cause
+from store.words import KEPT, Words
 
-BOUND = 16 * 2**20
 _CHUNK = 2**20
 
 
 class BoundedLog:
     """The log of one task, at `path` once it is closed. `bound`: bytes kept, half of them head and half tail."""
 
-    def __init__(self, path: Path, bound: int = BOUND) -> None:
+    def __init__(self, path: Path, bound: int = KEPT) -> None:
         self.path = path
         self.error = ""  # why it could not be written to the disk; the task is read on all the same
         self._half = bound // 2
         self._ring_path = path.with_name(f"{path.name}.tail")
-        self._head = path.open("wb", buffering=0)
+        self._head = path.open("w+b", buffering=0)
         self._ring: FileIO | None = None  # made when there is a tail
         self._written = 0
         self._lock = threading.Lock()
+
+    @property
+    def written(self) -> int:
+        """Bytes that came so far."""
+        return self._written
 
     @property
     def dropped(self) -> int:
@@ -46,6 +51,22 @@ class BoundedLog:
     def note(self, line: str) -> None:
         """A line of the executor's own."""
         self.write(f"crunch-reuse: {line}\n".encode())
+
+    def end(self, most: int) -> Words:
+        """The last bytes that came, `most` at most and half the bound; before `close`. Raises OSError.
+
+        No bytes once something could not be written: what is there is older.
+        """
+        with self._lock:
+            if self.error:
+                return Words(total=self._written, end=b"")
+            size = min(most, self._written, self._half)
+            in_ring = min(max(self._written - self._half, 0), size)
+            in_head = size - in_ring
+            said = os.pread(self._head.fileno(), in_head, min(self._written, self._half) - in_head)
+            if self._ring:
+                said += self._in_ring(self._ring.fileno(), (self._written - self._half - in_ring) % self._half, in_ring)
+            return Words(total=self._written, end=said)
 
     def close(self) -> None:
         """Put head and tail together."""
@@ -84,6 +105,10 @@ class BoundedLog:
         oldest = (self._written - self._half) % self._half if in_ring == self._half else 0
         for offset in range(0, in_ring, _CHUNK):
             self._copy(ring, oldest + offset, min(_CHUNK, in_ring - offset))
+
+    def _in_ring(self, ring: int, position: int, size: int) -> bytes:
+        said = os.pread(ring, min(size, self._half - position), position)
+        return said + os.pread(ring, size - len(said), 0)
 
     def _copy(self, ring: int, position: int, size: int) -> None:
         while size:

@@ -9,6 +9,7 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -20,14 +21,14 @@ from consumers.executor.heart import Heart
 from consumers.executor.lease import Timing
 from consumers.executor.leasesetting import LeaseSetting
 from consumers.executor.left import Left
+from consumers.executor.prover import proves
 from consumers.executor.pulse import milliseconds
 from consumers.executor.site import Site
-from consumers.verifier import Judged, Look, VerifierCore, look
+from consumers.verifier import Found, Judged, Look, VerifierCore, look
 from schemas.claims import Exited
 from schemas.fields import Record
 from schemas.log import Cause
 from schemas.work import Ready
-from store.verification import Verification
 from streams.log import Log
 from streams.routes import Routes
 
@@ -178,14 +179,14 @@ class Incarnation:
         self._thread(wanted.token, lambda: self._look(wanted))
 
     def _look(self, wanted: Look) -> None:
-        found = look(self._site.collections, wanted.ready)
+        found = look(self._site.collections, wanted.ready, partial(proves, self._site.way))
         self._events.put(lambda now: self._looked(wanted.token, found, now))
 
     def _look_again(self) -> None:
         for wanted in self._verifier.tick(milliseconds()):
             self._start_look(wanted)
 
-    def _looked(self, token: str, found: Verification, now: int) -> list[do.Action]:
+    def _looked(self, token: str, found: Found, now: int) -> list[do.Action]:
         judged = self._verifier.looked(token, found, now)
         return self._ended(token, judged.report, now) if isinstance(judged, Judged) else []
 

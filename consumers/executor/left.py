@@ -4,7 +4,6 @@ Beside each container that can be adopted stands a file with the work it does. W
 twice: here, by what can be known on the node, and by the dispatcher, which knows whether the work is still the node's.
 """
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import msgspec
 from consumers.executor.keepmount import Sight
 from consumers.executor.until import Until
 from schemas.work import Ready
+from store.words import name_of
 
 FILE = "left.json"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -33,11 +33,6 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """The attempt's."""
         return name_of(self.ready.token)
-
-
-def name_of(token: str) -> str:
-    """What an attempt's folder, sockets and mark are called."""
-    return hashlib.sha256(token.encode()).hexdigest()[:16]
 
 
 def remember(folder: Path, left: Left) -> None:

@@ -18,6 +18,7 @@ from consumers.executor.inputs import InputCache, remove_tree, shown_as
 from consumers.executor.keepmount import MOUNTED, KeepMount
 from consumers.executor.left import Left
 from consumers.executor.requests import Asks
+from consumers.executor.speaker import Speaker
 from consumers.executor.way import Way
 from consumers.runners.choose import Runners
 from consumers.runners.port import MAX_PROCESSES, MIB
@@ -75,6 +76,7 @@ class Site:
         self.bin = root / "bin"
         self.moments = root / "moments"
         self.moment = self.moments / "none"
+        self.speaker = Speaker(collections.blocks.words)
         self._clear({name for one in left for name in (one.name, Path(one.moment).name)})
         self.broom = Broom()
         self.keep_mount = KeepMount(collections, mounted * MIB)
@@ -82,6 +84,7 @@ class Site:
 
     def close(self) -> None:
         """Remove what is only of use while the executor runs."""
+        self.speaker.close()
         self.broom.close()
         remove_tree(self.sockets)
         remove_tree(self.attempts)
@@ -95,6 +98,7 @@ class Site:
             for past in folder.iterdir():
                 if past.name not in spare:
                     remove_tree(past)
+                    self.speaker.forget(past.name)
         for name, module in _HELPERS.items():
             shutil.copyfile(Path(consumers.__file__).with_name(module), self.bin / module)
             (self.bin / name).write_text(_HELPER_SCRIPT.format(module=module))

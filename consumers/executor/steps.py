@@ -11,8 +11,8 @@ it ends the executor, and the work is given to somebody else.
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+from consumers.executor.asking import NoWord
 from consumers.executor.capture import BadOutput, StoreTrouble
-from consumers.executor.keepmount import NoWord
 from consumers.runners.port import CannotRun, Outcome
 from consumers.runners.supervise import TEMPORARY_EXIT
 from schemas.reasons import Failure

@@ -11,9 +11,10 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 
@@ -21,6 +22,7 @@ MARK = "CRUNCH_REUSE_MARK"
 PATIENCE = 10.0
 _PAUSE = 0.005
 _PROC = "/proc"
+_GROUP_GONE = (errno.ENOENT, errno.ENODEV, errno.ESRCH)
 _NOT_OURS = (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM)
 
 
@@ -57,8 +59,18 @@ def marked(mark: str) -> Iterator[int]:
 def in_cgroups(directories: Iterable[str]) -> Iterator[int]:
     """Processes in these control groups."""
     for directory in directories:
-        with suppress(FileNotFoundError, ProcessLookupError):
-            yield from map(int, Path(directory, "cgroup.procs").read_text().split())
+        yield from listed(Path(directory, "cgroup.procs").open)
+
+
+def listed(opened: Callable[[], TextIO]) -> list[int]:
+    """Processes in a control group's list; none if the group goes before, while or after the list is opened."""
+    try:
+        with opened() as file:
+            return list(map(int, file.read().split()))
+    except OSError as error:
+        if error.errno in _GROUP_GONE:
+            return []
+        raise
 
 
 def in_namespace_of(process: int) -> Iterator[int]:

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Sequence
 
 from coordinator.ids import DEFAULT_PREFIX
-from gateway.api import collections, explain, jobs, keep, logs, people, tasks
+from gateway.api import collections, explain, jobs, keep, logs, people, tasks, words
 from gateway.api.app import application
 from gateway.api.dispatch import Dispatcher
 from gateway.api.metrics import RequestMetrics
@@ -48,7 +48,8 @@ class Api:
         self._scout = Scout(log, probes(folders.checkpoints, views))
         dispatcher = Dispatcher(self.service, RESOURCES, HANDLERS)
         self.pages = Pages(self.service, self._scout)
-        routes = [*self.pages.routes(), *keep.Keep(dispatcher, blocks).routes()]
+        spoken = words.TasksWords(self.service, blocks.words)
+        routes = [*self.pages.routes(), *spoken.routes(), *keep.Keep(dispatcher, blocks).routes()]
         app = application(dispatcher, self.address, DEFAULT_PREFIX, *routes)
         self._server = Server(metrics.around(app) if metrics else app, listening, made, key)
         self.run = self._server.run

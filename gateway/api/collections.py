@@ -8,6 +8,7 @@ import msgspec
 from gateway.api import filters, render
 from gateway.api.dispatch import Handler, Object, asked_page, row_of
 from gateway.api.errors import forbidden, invalid, not_found
+from gateway.api.proving import may_read_now
 from gateway.api.request import Call
 from gateway.api.schema import COLLECTIONS
 from gateway.api.service import Caller
@@ -70,6 +71,8 @@ def delete(caller: Caller, _: Call, uuid: str) -> Object:
 
 def get(caller: Caller, call: Call, uuid: str) -> Object:
     """A collection by uuid, or by portable data hash where the caller may read anything that has this content."""
+    if caller.only_proves:
+        return _proved(caller, uuid)
     select = filters.select(COLLECTIONS, call.option("select"))
     if is_locator(uuid):
         return _by_hash(caller, portable_data_hash_of(uuid), select)
@@ -97,7 +100,7 @@ def may_read_content(caller: Caller, pdh: str) -> bool:
     parameter that is a part of one of these."""
     seen = caller.sight
     with caller.service.rows() as connection:
-        if listing.is_content_seen(connection, seen, pdh):
+        if listing.is_content_seen(connection, seen, [pdh]):
             return True
         proved = registry.fetch(connection, "proved", {**seen._asdict(), "hashes": [pdh]})
     return bool(proved) and caller.service.store.blocks.exists(pdh)
@@ -134,6 +137,14 @@ def _by_hash(caller: Caller, pdh: str, select: Select) -> Object:
         raise not_found()
     whole = {"uuid": pdh, "portable_data_hash": pdh, "kind": COLLECTIONS.kind, **_texts(caller, pdh, select)}
     return {name: value for name, value in whole.items() if select is None or name in select or name == "kind"}
+
+
+def _proved(caller: Caller, pdh: str) -> Object:
+    """That its owner may read it now, and no word of what is in it. ApiError 404."""
+    with caller.service.rows() as connection:
+        if not may_read_now(connection, caller.sight, pdh):
+            raise not_found()
+    return {"portable_data_hash": pdh}
 
 
 def _texts(caller: Caller, pdh: str, select: Select) -> dict[str, str | None]:

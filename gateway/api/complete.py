@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
 from gateway.api.parameters import signed
 from gateway.api.service import Caller
 from readmodel import listing, queries
 from readmodel.story import Told, sentence
+from schemas.spec import Resources
 
 Row = dict[str, Any]
 NO_TASKS = {"todo": 0, "running": 0, "done": 0, "failed": 0}
@@ -27,7 +29,7 @@ def _jobs(caller: Caller, rows: list[Row]) -> None:
         task, said = msgspec.json.decode(row["task"]), msgspec.json.decode(row["said"] or "{}")
         row |= {
             "script_parameters": _shown_to(caller, _script_parameters(row, task)),
-            "runtime_constraints": said.get("runtime_constraints", _constraints(task)),
+            "runtime_constraints": said.get("runtime_constraints", _constraints(row, task)),
             "tasks_summary": counts.get(row["uuid"], NO_TASKS if row["parent_job_uuid"] is None else {}),
             "components": said.get("components") or {},
             "node_uuids": [],
@@ -50,11 +52,16 @@ def _shown_to(caller: Caller, parameters: Row) -> Row:
     return {name: value for name, value in parameters.items() if name in task.bound}
 
 
-def _constraints(task: Row) -> Row:
-    resources = task.get("resources", {})
-    found = {"docker_image": task.get("image_name"), "min_cores_per_node": resources.get("cores")}
-    found["min_ram_mb_per_node"] = resources.get("memory")
+def _constraints(row: Row, task: Row) -> Row:
+    """What it is run by: of a job what its author said, of a task in full."""
+    said = task.get("resources", {}) if row["parent_job_uuid"] is None else asdict(_needs(task))
+    found = {"docker_image": task.get("image_name"), "min_cores_per_node": said.get("cores")}
+    found |= {"min_ram_mb_per_node": said.get("memory"), "min_scratch_mb_per_node": said.get("scratch")}
     return {name: value for name, value in found.items() if value}
+
+
+def _needs(task: Row) -> Resources:
+    return msgspec.convert(task.get("resources", {}), Resources)
 
 
 def _tasks(caller: Caller, rows: list[Row]) -> None:

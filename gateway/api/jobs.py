@@ -6,7 +6,7 @@ import msgspec
 
 from coordinator import taskspec
 from coordinator.ids import first_task_uuid
-from gateway.api import filters, render, reuse, search
+from gateway.api import filters, refusals, render, reuse, search
 from gateway.api.complete import complete
 from gateway.api.dispatch import Handler, Object, asked_page, get, row_of
 from gateway.api.errors import forbidden, invalid
@@ -17,13 +17,20 @@ from gateway.api.service import Caller
 from gateway.git import SCRIPTS
 from readmodel import listing, registry
 from readmodel.listing import Term
-from schemas.tasks import JobCancelled, JobSubmitted, PurityTakenBack
+from schemas.fields import MAX_SAFE_INTEGER
+from schemas.tasks import JobCancelled, JobPrioritised, JobSubmitted, PurityTakenBack
 from schemas.topics import Topic
 
 REQUIRED = ("script", "script_version", "repository", "script_parameters")
 _NOTED_LATER = ("description", "nondeterministic", "components")
 _NOTED = (*_NOTED_LATER, "runtime_constraints")
 _RESOURCES = {"min_cores_per_node": "cores", "min_ram_mb_per_node": "memory", "min_scratch_mb_per_node": "scratch"}
+_CODE = {"script": "script", "repository": "repository", "script_version": "commit"}
+_OF_TASKS = ("created_by_job_task_uuid", "sequence")
+_POLICY = ("is_pure", "priority", "no_reuse", "share")
+_NO_SDK = "no SDK is put into an image here: name one that has it, and leave this out"
+_SUCCESS = {"Complete": True, "Failed": False, "Cancelled": False}
+CONSTRAINTS = frozenset({"docker_image", "docker_image_tag", *_RESOURCES})
 ENDED = ("Complete", "Failed", "Cancelled")
 Row = dict[str, Any]
 
@@ -31,6 +38,7 @@ Row = dict[str, Any]
 def create(caller: Caller, call: Call, _: str) -> Object:
     """Submit a job. One with a parent is a task of that: see tasks.py."""
     given = call.attributes(JOBS, "create")
+    _check_new(call, given)
     owner = given.get("owner_uuid") or caller.uuid
     if not caller.may_write(owner):
         raise forbidden("owner_uuid: this is not yours to give things to")
@@ -48,6 +56,13 @@ def create(caller: Caller, call: Call, _: str) -> Object:
     asked = JobSubmitted(root=uuid, owner=owner, request=request, find=finds, spec=spec)
     caller.service.ask(Topic.TASKS, asked)
     return get(JOBS, caller, call, uuid)
+
+
+def _check_new(call: Call, given: Row) -> None:
+    refusals.check_new(JOBS, call, refusals.FRESH_JOB | {"supplied_script_version": given.get("script_version")})
+    for name in _OF_TASKS:
+        if given.get(name) is not None:
+            raise invalid(f"{name}: only a task has one: name its job in parent_job_uuid")
 
 
 def reusable(caller: Caller, call: Call, _: str) -> Object:
@@ -78,18 +93,20 @@ def _require(given: Row) -> None:
 def description(given: Row) -> Row:
     """The job as a job file would describe it. Crunch v1's rules: the task's own record is its verdict."""
     made = {
-        "script": SCRIPTS + given["script"],
-        "repository": given["repository"],
-        "commit": given["script_version"],
+        **code_and_constraints(given),
         "parameters": given["script_parameters"],
         "verdict": "record",
         "job_parameters": job_parameters(given, "all"),
-        **_constraints(given.get("runtime_constraints") or {}),
     }
-    for name in ("is_pure", "priority", "no_reuse"):
-        if given.get(name) is not None:
-            made[name] = given[name]
-    return made
+    return made | {name: given[name] for name in _POLICY if given.get(name) is not None}
+
+
+def code_and_constraints(given: Row) -> Row:
+    """What is said of where the program is, what it runs in and what it needs."""
+    made = {ours: given[name] for name, ours in _CODE.items() if given.get(name) is not None}
+    if "script" in made:
+        made["script"] = SCRIPTS + made["script"]
+    return made | _constraints(given.get("runtime_constraints") or {})
 
 
 def job_parameters(given: Row, default: str | list[str]) -> str | list[str]:
@@ -101,6 +118,8 @@ def job_parameters(given: Row, default: str | list[str]) -> str | list[str]:
 
 
 def _constraints(given: Row) -> Row:
+    if given.get("arvados_sdk_version") is not None:
+        raise invalid(f"runtime_constraints.arvados_sdk_version: {_NO_SDK}")
     made: Row = {"image": _image(given)} if given.get("docker_image") else {}
     resources: Row = {}
     for name, ours in _RESOURCES.items():
@@ -118,31 +137,73 @@ def _image(given: Row) -> str:
 
 
 def update(caller: Caller, call: Call, uuid: str) -> Object:
-    """Cancel it, take purity back, or say something for people. What crunch-job sets can't be set by others."""
+    """Cancel it, take purity back, give it another priority, or say something for people. What crunch-job sets can't be
+    set by others."""
     row = _own(caller, uuid)
-    given = call.attributes(JOBS, "update")
-    state = _state_asked(given, row)
-    if state not in (None, row["state"], "Cancelled"):
-        raise invalid(f"state: can't go from {row['state']} to {str(state)[:40]}: crunch-job says how a job goes on")
-    if given.get("is_pure") is not None and given["is_pure"] != row["is_pure"]:
-        take_purity_back(caller, row, is_pure=given["is_pure"])
-    noted: Row = {name: given[name] for name in _NOTED_LATER if name in given}
-    if noted:
-        note(caller, uuid, noted)
-    if state == "Cancelled" and row["state"] != "Cancelled":
-        _cancel(caller, row)
+    complete(JOBS.name, caller, [row])
+    shown = render.shown(JOBS, row)
+    refusals.check_change(JOBS, call, shown)
+    changed = {name: value for name, value in call.attributes(JOBS, "update").items() if value != shown[name]}
+    state = _state_asked(changed, row)
+    _check_state(changed, row, state)
+    if "priority" in changed:
+        _check_priority(row, changed["priority"])
+    cancels = state == "Cancelled" and row["state"] != "Cancelled"
+    if cancels:
+        _check_cancel(row)
+    _change(caller, row, changed)
+    if cancels:
+        caller.service.ask(Topic.TASKS, JobCancelled(root=row["root"]))
     return get(JOBS, caller, call, uuid)
 
 
-def _state_asked(given: Row, row: Row) -> str | None:
-    """The state that a client wants, which older ones say by other attributes; None: it is as it is."""
-    if given.get("state") is not None:
-        return str(given["state"])
-    if given.get("cancelled_at") is not None:
+def _change(caller: Caller, row: Row, changed: Row) -> None:
+    """What may be refused comes first, so that nothing is done then; purity, which never comes back, after it."""
+    if changed.get("is_pure"):
+        take_purity_back(caller, row, is_pure=True)
+    if "priority" in changed:
+        caller.service.ask(Topic.TASKS, JobPrioritised(root=row["root"], priority=changed["priority"]))
+    if changed.get("is_pure") is False:
+        take_purity_back(caller, row, is_pure=False)
+    noted: Row = {name: changed[name] for name in _NOTED_LATER if name in changed}
+    if noted:
+        note(caller, row["uuid"], noted)
+
+
+def _state_asked(changed: Row, row: Row) -> str:
+    """The state that a client wants, which older ones say by other attributes; else the one that it is in."""
+    if changed.get("state") is not None:
+        return str(changed["state"])
+    if changed.get("cancelled_at") is not None:
         return "Cancelled"
-    if given.get("success") not in (None, row["success"]):
-        return "Complete" if given["success"] else "Failed"
-    return "Running" if given.get("running") and not row["running"] else None
+    if changed.get("success") is not None:
+        return "Complete" if changed["success"] else "Failed"
+    return "Running" if changed.get("running") else str(row["state"])
+
+
+def _check_state(changed: Row, row: Row, state: str) -> None:
+    """Nobody but its owner's cancel changes a state, and all that is said of it says the same."""
+    if state not in (row["state"], "Cancelled"):
+        raise invalid(f"state: can't go from {row['state']} to {state[:40]}: crunch-job says how a job goes on")
+    wanted = {"state": state, "running": state == "Running", "success": _SUCCESS.get(state)}
+    for name, value in wanted.items():
+        if name in changed and changed[name] != value:
+            raise invalid(f"{name}: {_text(changed[name])} is not so of a job that is {state}: leave it out")
+    if "cancelled_at" in changed and (changed["cancelled_at"] is not None) is not (state == "Cancelled"):
+        raise invalid(f"cancelled_at: what is said of a job that is {state} can't be taken back: leave it out")
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()[:40]
+
+
+def _check_priority(row: Row, priority: int | None) -> None:
+    if priority is None:
+        raise invalid("priority: can't be null")
+    if row["parent_job_uuid"] is not None:
+        raise invalid(f"priority: a task has its job's: change that of {row['parent_job_uuid']}")
+    if abs(priority) > MAX_SAFE_INTEGER:
+        raise invalid("priority: beyond 2^53")
 
 
 def cancel(caller: Caller, call: Call, uuid: str) -> Object:
@@ -169,9 +230,9 @@ def lock(caller: Caller, call: Call, uuid: str) -> Object:
     row = _own(caller, uuid)
     if row["state"] != "Queued":
         raise invalid(f"state: only a queued job can be locked, this is {row['state']}")
-    said = msgspec.json.encode({"is_locked_by_uuid": caller.uuid}).decode()
+    mark = msgspec.json.encode({"is_locked_by_uuid": caller.uuid}).decode()
     with caller.service.rows() as connection:
-        if not registry.fetch(connection, "lock", {"uuid": uuid, "said": said, "now": registry.now_ms()}):
+        if not registry.fetch(connection, "lock", {"uuid": uuid, "said": mark, "now": registry.now_ms()}):
             raise invalid("is_locked_by_uuid: it is locked already")
     return get(JOBS, caller, call, uuid)
 
@@ -205,9 +266,9 @@ def take_purity_back(caller: Caller, row: Row, *, is_pure: bool) -> None:
     caller.service.ask(Topic.TASKS, PurityTakenBack(root=row["root"], task=task, is_pure=is_pure))
 
 
-def note(caller: Caller, uuid: str, said: Row, submit_id: str | None = None) -> None:
+def note(caller: Caller, uuid: str, words: Row, submit_id: str | None = None) -> None:
     """Keep what a client said of a job that no decision depends on. ApiError 422 where its submit_id is another's."""
-    given = {"uuid": uuid, "said": msgspec.json.encode(said).decode(), "submit_id": submit_id}
+    given = {"uuid": uuid, "said": msgspec.json.encode(words).decode(), "submit_id": submit_id}
     with caller.service.rows() as connection, registry.alone(connection, f"submit_id {submit_id or uuid}"):
         if submit_id is not None and registry.fetch(connection, "submit_id_taken", given):
             raise invalid("submit_id: another job has it")
@@ -223,9 +284,13 @@ def _own(caller: Caller, uuid: str) -> Row:
 
 
 def _cancel(caller: Caller, row: Row) -> None:
+    _check_cancel(row)
+    caller.service.ask(Topic.TASKS, JobCancelled(root=row["root"]))
+
+
+def _check_cancel(row: Row) -> None:
     if row["parent_job_uuid"] is not None:
         raise invalid("a task can't be cancelled by itself: cancel its job")
-    caller.service.ask(Topic.TASKS, JobCancelled(root=row["root"]))
 
 
 HANDLERS: dict[tuple[str, str], Handler] = {

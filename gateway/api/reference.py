@@ -5,9 +5,12 @@ python -m gateway.api.reference > docs/api-reference.md
 
 from collections.abc import Iterator
 
+from gateway.api.refusals import PASSED_OVER
 from gateway.api.schema import RESOURCES, Attribute, Method, Resource
 
 _WRITE = {"no": "", "create": "at creation", "update": "later", "both": "at creation and later"}
+_STRICT = {"no": "refused", "create": "at creation; then refused", "update": "later; at creation refused"}
+_RULE = "Refused: 422, which says why, unless it is so already. Kept: nothing depends on it. Passed over: as in v1."
 
 
 def reference() -> str:
@@ -30,16 +33,25 @@ def _resource(resource: Resource) -> Iterator[str]:
     yield from ("", f"## {resource.name}", "", resource.about, "")
     yield from ("| method | request | |", "| --- | --- | --- |")
     yield from (_method(resource, method) for method in resource.methods)
+    yield from ("", _RULE) if resource.is_strict else ()
     yield from ("", "| attribute | type | | can be set |", "| --- | --- | --- | --- |")
-    yield from (_attribute(attribute) for attribute in resource.attributes)
+    yield from (_attribute(resource, attribute) for attribute in resource.attributes)
 
 
 def _method(resource: Resource, method: Method) -> str:
     return f"| {method.name} | `{method.verb} {resource.name}{method.path}` | {method.about} |"
 
 
-def _attribute(attribute: Attribute) -> str:
-    return f"| {attribute.name} | {attribute.kind} | {attribute.about} | {_WRITE[attribute.write]} |"
+def _attribute(resource: Resource, attribute: Attribute) -> str:
+    return f"| {attribute.name} | {attribute.kind} | {attribute.about} | {_write(resource, attribute)} |"
+
+
+def _write(resource: Resource, one: Attribute) -> str:
+    if not resource.is_strict:
+        return _WRITE[one.write]
+    if one.name in PASSED_OVER:
+        return "passed over"
+    return (_WRITE | _STRICT)[one.write] + ("; kept" if one.name in resource.kept else "")
 
 
 if __name__ == "__main__":

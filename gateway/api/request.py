@@ -6,7 +6,7 @@ the request line, in `X-HTTP-Method-Override` or as `_method`; and a long GET as
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
@@ -112,6 +112,13 @@ class Call:
             for one in resource.attributes
             if one.name in chosen and one.write in (when, "both")
         }
+
+    def beside(self, resource: Resource, when: str) -> Iterator[tuple[Attribute, Any]]:
+        """The attributes in a body that it can't set then, each with its value."""
+        chosen = self.said(resource)
+        for one in resource.attributes:
+            if one.name in chosen and one.write not in (when, "both"):
+                yield one, None if chosen[one.name] is None else _typed(one, chosen[one.name])
 
 
 def call(verb: str, path: str, query: bytes, headers: dict[str, str], raw: bytes, **more: str) -> Call:

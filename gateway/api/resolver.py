@@ -54,17 +54,18 @@ class ApiResolver(FileResolver):
 
     def path(self, field: str, reference: str) -> str:
         """A collection with what is at `PDH/path` alone, which who may read the whole may read by its own hash."""
-        self._require(field, reference)
+        whole = self._require(field, reference)
         narrowed = super().path(field, reference)
-        row = {"pdh": narrowed, "owner_uuid": self._caller.uuid}
         with self._caller.service.rows() as connection:
-            registry.execute(connection, "add_proof", row)
+            registry.execute(connection, "add_proof", {"pdh": narrowed, "owner_uuid": self._caller.uuid})
+            registry.execute(connection, "add_part", {"pdh": narrowed, "whole": whole})
         return narrowed
 
-    def _require(self, field: str, reference: str) -> None:
+    def _require(self, field: str, reference: str) -> str:
         known = split_reference(reference)
         if known is None or not may_read_content(self._caller, known[0]):
             raise BadTask(field, f"{reference[:80]!r} is no content that you may read")
+        return known[0]
 
     @contextmanager
     def _opened(self, repository: str, revision: str) -> Iterator[git.Repository]:

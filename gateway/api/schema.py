@@ -34,7 +34,8 @@ class Method(msgspec.Struct, frozen=True):
 class Resource(msgspec.Struct, frozen=True, dict=True):
     """A resource. `name`: as in paths; `singular`: as in bodies; `schema`: its class; `infix`: middle of its uuids.
 
-    `flags`: of a creation, which may also stand in the object that a body wraps.
+    `flags`: of a creation, which may also stand in the object that a body wraps. `kept`: attributes that are what its
+    clients say, and nothing depends on. `is_strict`: what can't be set is refused (refusals.py), not passed over.
     """
 
     name: str
@@ -45,6 +46,8 @@ class Resource(msgspec.Struct, frozen=True, dict=True):
     attributes: tuple[Attribute, ...]
     methods: tuple[Method, ...]
     flags: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    is_strict: bool = False
 
     @property
     def kind(self) -> str:
@@ -90,7 +93,7 @@ _FINDS = ("find_or_create", "filters", "minimum_script_version", "exclude_script
 _ASKED = ("script", "script_version", "repository", "script_parameters", "runtime_constraints", *_FINDS[1:])
 CREATE_JOB = Method("create", "POST", body=True, about="ask for one, or find it", parameters=(*_FINDS, "select"))
 
-COMMON = (
+COMMON = (  # what of these can't be set is passed over by all: clients send back what they have read
     Attribute("uuid", "string", "names the object for ever", is_nullable=False),
     Attribute("owner_uuid", "string", "user or group it belongs to; who reads the owner reads the object", "create"),
     Attribute("created_at", "datetime", "when it was made"),
@@ -208,7 +211,7 @@ JOBS = Resource(
         Attribute("cancelled_at", "datetime", "when it was cancelled; any value cancels", "update"),
         Attribute("cancelled_by_client_uuid", "string", "always null"),
         Attribute("cancelled_by_user_uuid", "string", "always null"),
-        Attribute("priority", "integer", "higher first", "create"),
+        Attribute("priority", "integer", "higher first, for what no node has yet; a task has its job's", "both"),
         Attribute("nondeterministic", "boolean", "said by its author", "both"),
         Attribute("is_locked_by_uuid", "string", "who locked it"),
         Attribute("output", "string", "portable data hash"),
@@ -222,6 +225,7 @@ JOBS = Resource(
         Attribute("job_parameters", "array", "job parameters the task depends on, by name; [\"all\"]: all", "create"),
         Attribute("not_reusable_because", "text", "why a task declared pure can't be reused"),
         Attribute("no_reuse", "boolean", "neither takes outputs of others nor gives its own", "create"),
+        Attribute("share", "string", "visible, or by_inputs: given too to who may read all that it names", "create"),
         Attribute("created_by_job_task_uuid", "string", "a task: the one that queued it", "create"),
         Attribute("sequence", "integer", "a task: its level", "create"),
         Attribute("qsequence", "integer", "a task: its rank in its job"),
@@ -239,6 +243,8 @@ JOBS = Resource(
         Method("lock", "POST", "/{uuid}/lock", about="mark it as the caller's; only while it is queued and nobody's"),
     ),
     flags=("minimum_script_version", "exclude_script_versions"),
+    kept=("description", "components"),
+    is_strict=True,
 )  # fmt: skip
 
 JOB_TASKS = Resource(
@@ -265,6 +271,7 @@ JOB_TASKS = Resource(
         Attribute("failed_because", "text", "why it failed"),
     ),
     (*READ, CREATE, UPDATE, DELETE, EXPLAIN),
+    is_strict=True,
 )  # fmt: skip
 
 REPOSITORIES = Resource(

@@ -13,12 +13,14 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from coordinator import ids
 from coordinator.purity import Request
+from coordinator.signedtoken import looks_like_one
+from gateway.api import proving
 from gateway.api.commands import Command, Commands
 from gateway.api.errors import invalid, unauthorized
 from gateway.api.request import Call
 from gateway.api.schema import Resource
 from gateway.api.signing import SIGNED_FOR, Signer
-from gateway.api.taskcaller import Mode, TaskStanding, decide, looks_like_one, request_of, standing
+from gateway.api.taskcaller import Mode, TaskStanding, decide, request_of, standing
 from gateway.resolve import ImageResolver
 from readmodel import queries, registry
 from readmodel.census import Census, People
@@ -92,16 +94,22 @@ class Service:
             raise ReadModelUnreachable("Postgres does not answer") from error
 
     def caller(self, secret: str) -> "Caller":
-        """Who shows this token: a user, or a running task. ApiError 401 if nobody does."""
+        """Who shows this token: a user, a running task, or a proof. ApiError 401 if nobody does."""
         if not secret:
             raise unauthorized()
         with self.rows() as connection:
             if looks_like_one(secret):
-                people = self.census.now(connection)
-                token, task = standing(connection, people, secret, self.tasks.key)
-                return Caller(self, token, people, is_admin=False, task=task)
+                return self._signed(connection, secret)
             found, mark = registry.token_shown(connection, secret, self.census.settings)
             return self._user(found, self.census.at(connection, mark))
+
+    def _signed(self, connection: Connection, secret: str) -> "Caller":
+        people = self.census.now(connection)
+        proof = proving.standing(connection, people, secret, self.tasks.key)
+        if proof is not None:
+            return Caller(self, proof, people, is_admin=False, only_proves=True)
+        token, task = standing(connection, people, secret, self.tasks.key)
+        return Caller(self, token, people, is_admin=False, task=task)
 
     def caller_of(self, token: str) -> "Caller":
         """Whose token has this uuid: a user. ApiError 401 if it is not good, or not any more."""
@@ -135,13 +143,17 @@ class Service:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, by which token. `people`: users, groups and grants as they were when the request came."""
+    """Who asks, by which token. `people`: users, groups and grants as they were when the request came.
+
+    `only_proves`: the token is a proof's, and what is asked is whether this owner may read it now.
+    """
 
     service: Service
     token: Token
     people: People
     is_admin: bool
     task: TaskStanding | None = None
+    only_proves: bool = False
 
     def admit(self, resource: Resource, method: str, call: Call, uuid: str) -> None:
         """Let a task's request pass, for a pure one only as the rule says. ApiError 403."""

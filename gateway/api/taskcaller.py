@@ -7,6 +7,7 @@ import msgspec
 
 from coordinator import tasktoken
 from coordinator.purity import Action, Kind, Request, Scope, Verdict, allows, hashes_of
+from coordinator.signedtoken import BadToken
 from gateway.api.errors import forbidden, unauthorized
 from gateway.api.request import Call
 from gateway.api.schema import Resource
@@ -43,11 +44,6 @@ class TaskStanding(msgspec.Struct, frozen=True, kw_only=True):
     bound: frozenset[str]
 
 
-def looks_like_one(secret: str) -> bool:
-    """Whether it is a task's token and no user's."""
-    return secret.count(".") == 2
-
-
 def standing(connection: Connection, people: People, secret: str, key: bytes) -> tuple[Token, TaskStanding]:
     """Whom a task's token speaks for. ApiError 401 where it is none, its execution is over, or its user shut out."""
     now = int(time.time())
@@ -62,7 +58,7 @@ def standing(connection: Connection, people: People, secret: str, key: bytes) ->
         bound = msgspec.Raw(row["bound"].encode())
         hashes = hashes_of(msgspec.json.decode(row["spec"], type=TaskSpec), bound)
         scope = claims.scope(hashes, is_pure=row["is_pure"])
-    except tasktoken.BadToken:
+    except BadToken:
         raise unauthorized() from None
     made = {"uuid": f"task {claims.execution}", "user_uuid": row["grantee"], "created_at": now * 1000}
     token = Token(label="task", scopes=registry.ALL, **made)

@@ -5,8 +5,10 @@ from typing import Any
 import msgspec
 
 from coordinator import taskspec
-from gateway.api import jobs
+from coordinator.jobs_state import Policy
+from gateway.api import jobs, refusals
 from gateway.api.collections import text_to_hash
+from gateway.api.complete import complete
 from gateway.api.dispatch import Handler, Object, get, row_of
 from gateway.api.errors import forbidden, invalid
 from gateway.api.parameters import keep_proofs
@@ -15,12 +17,15 @@ from gateway.api.request import Call
 from gateway.api.resolver import resolver_of
 from gateway.api.schema import JOB_TASKS, JOBS, Resource
 from gateway.api.service import Caller
+from gateway.git import SCRIPTS
 from readmodel import listing, registry
 from schemas.claims import ChildQueued, Reported
 from schemas.spec import JobSpec, TaskSpec
 from schemas.tasks import TaskSubmitted
 from schemas.topics import Topic
 
+_ITS_JOBS = ("owner_uuid", "priority", "no_reuse", "share")
+_OF_JOBS = ("submit_id", "description", "nondeterministic", "components")
 REPORTED = ("progress", "success", "output")
 ENDED = ("complete", "copied", "failed", "cancelled")
 Row = dict[str, Any]
@@ -31,15 +36,21 @@ def create_job(caller: Caller, call: Call, uuid: str) -> Object:
     given = call.attributes(JOBS, "create")
     if given.get("parent_job_uuid") is None:
         return jobs.create(caller, call, uuid)
-    made = jobs.description(given) if given.get("script") else {}
+    refusals.check_new(JOBS, call, refusals.FRESH_JOB)
+    for name in _OF_JOBS:
+        if given.get(name) not in (None, {}):
+            raise invalid(f"{name}: a task has none: say it of its job")
+    for name in sorted((given.get("runtime_constraints") or {}).keys() - jobs.CONSTRAINTS):
+        raise invalid(f"runtime_constraints.{name[:80]}: is nothing that a task is run by: leave it out")
+    made = jobs.code_and_constraints(given)
     made |= {"parameters": given.get("script_parameters") or {}, "job_parameters": jobs.job_parameters(given, [])}
-    made = {name: value for name, value in made.items() if name not in ("priority", "no_reuse", "verdict")}
     return _submit(JOBS, caller, call, given | {"job_uuid": given["parent_job_uuid"]}, made)
 
 
 def create(caller: Caller, call: Call, _: str) -> Object:
     """A task of Crunch v1: it runs its job's script. Without a word on purity it may depend on all job parameters."""
     given = call.attributes(JOB_TASKS, "create")
+    refusals.check_new(JOB_TASKS, call, {"state": "todo", "progress": 0})
     named = jobs.job_parameters(given, "all" if given.get("is_pure") is None else [])
     made = {"parameters": given.get("parameters") or {}, "job_parameters": named}
     return _submit(JOB_TASKS, caller, call, given, made)
@@ -47,6 +58,9 @@ def create(caller: Caller, call: Call, _: str) -> Object:
 
 def _submit(resource: Resource, caller: Caller, call: Call, given: Row, made: Row) -> Object:
     job = _job(caller, given.get("job_uuid"))
+    for name in _ITS_JOBS:
+        if given.get(name) not in (None, job[name]):
+            raise invalid(f"{name}: a task has its job's: leave it out")
     creator = _creator(caller, job, given.get("created_by_job_task_uuid"))
     made |= {"sequence": given.get("sequence") or 0, "is_pure": bool(given.get("is_pure"))}
     parent = msgspec.json.decode(job["parameters"], type=JobSpec).task
@@ -55,7 +69,9 @@ def _submit(resource: Resource, caller: Caller, call: Call, given: Row, made: Ro
     uuid = caller.new_uuid(call, JOBS.infix)
     claim = _claim(caller, creator) if creator is not None else None
     if creator is not None and claim is not None:
-        return _queued(resource, caller, creator, claim, uuid, spec)
+        caller.service.ask(Topic.CLAIMS, ChildQueued(**claim, child=uuid, spec=spec))
+        return _queued(resource, caller, job, creator, uuid, spec)
+    spec = Policy.of(parent).applied_to(spec)
     created_by = creator["uuid"] if creator else ""
     caller.service.ask(Topic.TASKS, TaskSubmitted(root=job["uuid"], task=uuid, created_by=created_by, spec=spec))
     return get(resource, caller, call, uuid)
@@ -77,14 +93,17 @@ def _claim(caller: Caller, row: Row) -> Row | None:
     return {"fingerprint": row["fingerprint"], "token": row["running_token"]}
 
 
-def _queued(resource: Resource, caller: Caller, creator: Row, claim: Row, uuid: str, spec: TaskSpec) -> Object:
-    """Under the claim of the running task that queues it: it joins the job when that has succeeded, and is copied with
-    it. Until then there is only this reply."""
-    caller.service.ask(Topic.CLAIMS, ChildQueued(**claim, child=uuid, spec=spec))
+def _queued(resource: Resource, caller: Caller, job: Row, creator: Row, uuid: str, spec: TaskSpec) -> Object:
+    """What was queued under the claim of the running task that queues it: it joins the job when that has succeeded, and
+    is copied with it. Until then there is only this reply."""
     row: Row = dict.fromkeys(one.name for one in resource.attributes)
-    row |= {"uuid": uuid, "owner_uuid": creator["owner_uuid"], "created_by_job_task_uuid": creator["uuid"]}
-    row |= {"job_uuid": creator["job_uuid"], "parent_job_uuid": creator["job_uuid"], "sequence": spec.sequence}
-    row |= {"is_pure": spec.is_pure, "parameters": bytes(spec.parameters).decode()}
+    row |= {name: job[name] for name in (*_ITS_JOBS, "root")}
+    row |= {"uuid": uuid, "created_by_job_task_uuid": creator["uuid"], "sequence": spec.sequence}
+    row |= {"job_uuid": job["uuid"], "parent_job_uuid": job["uuid"], "is_pure": spec.is_pure, "running": False}
+    row |= {"state": "Queued" if resource is JOBS else "todo", "repository": spec.repository or None}
+    row |= {"script": spec.script.removeprefix(SCRIPTS), "script_version": spec.commit or spec.code}
+    row |= {"task": msgspec.json.encode(spec), "said": None}
+    complete(resource.name, caller, [row])
     return shown(resource, row)
 
 
@@ -94,17 +113,29 @@ def update(caller: Caller, call: Call, uuid: str) -> Object:
     if not caller.may_write(row["owner_uuid"]):
         raise forbidden("only its owner may change it")
     given = call.attributes(JOB_TASKS, "update")
-    if given.get("is_pure") is not None and given["is_pure"] != row["is_pure"]:
-        jobs.take_purity_back(caller, row | {"root": row["job_uuid"]}, is_pure=given["is_pure"])
+    _check_change(caller, call, row, given)
     said = {name: given[name] for name in REPORTED if given.get(name) is not None}
     if said.get("output") is not None:
         said["output"] = text_to_hash(caller, said["output"])
-    if any(row[name] != value for name, value in said.items()) or (said and _is_own(caller, row)):
-        _report(caller, row, said)
+    reports = any(row[name] != value for name, value in said.items()) or (said and _is_own(caller, row))
+    report = _checked(caller, row, said) if reports else None
+    if given.get("is_pure") is not None and given["is_pure"] != row["is_pure"]:
+        jobs.take_purity_back(caller, row | {"root": row["job_uuid"]}, is_pure=given["is_pure"])
+    if report is not None:
+        _report(caller, row, said, report)
     return get(JOB_TASKS, caller, call, uuid)
 
 
-def _report(caller: Caller, row: Row, said: Row) -> None:
+def _check_change(caller: Caller, call: Call, row: Row, given: Row) -> None:
+    complete(JOB_TASKS.name, caller, [row])
+    refusals.check_change(JOB_TASKS, call, shown(JOB_TASKS, row))
+    for name in REPORTED:
+        if name in given and given[name] is None and row[name] is not None:
+            raise invalid(f"{name}: what was said can't be taken back: say it anew")
+
+
+def _checked(caller: Caller, row: Row, said: Row) -> Reported:
+    """What a running task says of itself, as a command. ApiError 422."""
     claim = _claim(caller, row)
     if claim is None:
         raise invalid(f"the task is {row['state']}: only a running one reports {', '.join(said)}")
@@ -113,8 +144,12 @@ def _report(caller: Caller, row: Row, said: Row) -> None:
         if not 0 <= fields["progress"] <= 1:
             raise invalid("progress: must be from 0 to 1")
         fields["progress"] = round(fields["progress"] * 1000)
-    caller.service.ask(Topic.CLAIMS, Reported(**claim, **fields))
-    made = {"task": row["uuid"], "token": claim["token"], "said": msgspec.json.encode(said).decode()}
+    return Reported(**claim, **fields)
+
+
+def _report(caller: Caller, row: Row, said: Row, report: Reported) -> None:
+    caller.service.ask(Topic.CLAIMS, report)
+    made = {"task": row["uuid"], "token": report.token, "said": msgspec.json.encode(said).decode()}
     with caller.service.rows() as connection:
         registry.execute(connection, "add_report", made)
 

@@ -22,7 +22,8 @@ import msgspec
 
 from gateway.backup.tables import DamagedBackup, Table
 from gateway.problems import Problem, Refused
-from store.blocks import CHUNK_BYTES, MARKER, BlockStore
+from store.blocks import CHUNK_BYTES, BlockStore
+from store.folder import MARKER
 from streams.durable import write_whole
 
 MANIFEST = "backup.json"

@@ -1,6 +1,5 @@
 """Content on pages: the end of a log as text, the files of a collection, and files to download."""
 
-import re
 from collections.abc import Iterator
 from typing import BinaryIO
 from urllib.parse import quote
@@ -8,6 +7,9 @@ from urllib.parse import quote
 import msgspec
 from starlette.responses import StreamingResponse
 
+from gateway.content import said_so_far
+from gateway.plain import plain
+from readmodel.rows import Task
 from store.collections import CollectionStore
 from store.errors import BlockMissing, StoreError
 from store.locator import EMPTY_BLOCK
@@ -17,9 +19,6 @@ from store.manifest import file_size
 TAIL = 64 * 1024  # bytes of a log that a page shows
 LISTED = 200  # files of a collection that a page lists
 CHUNK = 1024 * 1024
-# What steers terminals: a page is none.
-_STEERING = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +98,18 @@ def _size(content: StoredFile | None) -> int | None:
     return None if content is None else file_size(content)
 
 
-def tail(store: CollectionStore, pdh: str) -> Tail:
+def said(store: CollectionStore, task: Task) -> Tail:
+    """The end of what a task said: of its log, or while it runs, of its words so far."""
+    try:
+        words = said_so_far(store, task)
+    except StoreError as error:
+        return Tail(trouble=_trouble(error))
+    if words is None:
+        return _tail(store, task.log)
+    return Tail(text=plain(words.end.decode(errors="replace")), size=words.total, is_whole=words.is_whole)
+
+
+def _tail(store: CollectionStore, pdh: str) -> Tail:
     """The end of the first file of the collection, as text without what steers terminals."""
     if pdh in ("", EMPTY_BLOCK):
         return Tail()
@@ -113,11 +123,6 @@ def tail(store: CollectionStore, pdh: str) -> Tail:
     except StoreError as error:
         return Tail(trouble=_trouble(error))
     return Tail(text=plain(raw.decode(errors="replace")), size=entry.size, is_whole=entry.size <= TAIL)
-
-
-def plain(text: str) -> str:
-    """The text with nothing in it that is no text: colours and moves are left out, other such characters marked."""
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", _STEERING.sub("", text.replace("\r\n", "\n")))
 
 
 def download(store: CollectionStore, pdh: str, path: str) -> StreamingResponse:

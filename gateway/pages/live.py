@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.api.news import News
 
 BEAT = 5.0  # seconds without news after which the stream says how old the page is
+GROWING = 2.0  # the same of a page on which something is that comes without news: what a running task says
 PAUSE = 1.0  # seconds between two parts
 TAKEN_WITHIN = 20.0  # seconds for a client to take one
 LONGEST = 15 * 60.0  # seconds; the client then asks again
@@ -85,13 +86,14 @@ class Stream(Response):
             while time.monotonic() < end and not self._news.is_over:
                 news.clear()
                 said = await self._say()
+                beat = GROWING if said.pop("is_growing", False) else BEAT
                 yield _event(said, before)
                 if said.get("over"):
                     return
                 before = said.get("parts", before)
                 await asyncio.sleep(self._pause)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(BEAT - self._pause):
+                    async with asyncio.timeout(beat - self._pause):
                         await news.wait()
 
 

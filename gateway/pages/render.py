@@ -6,8 +6,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from gateway.pages.content import plain
 from gateway.pages.plots import length
+from gateway.plain import plain
 
 if TYPE_CHECKING:
     from jinja2 import Environment

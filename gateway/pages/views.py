@@ -80,7 +80,8 @@ def task(look: Look) -> Data:
         "lineage": origin,
         "picture": lineage_picture.picture(origin),
         "story": lines,
-        "log": content.tail(look.service.store, found.log),
+        "log": content.said(look.service.store, found),
+        "is_growing": found.state == "running",
         "output": content.listed(look.service.store, found.output),
         "inputs": inputs_of(look, spec),
     }

@@ -116,7 +116,8 @@ class Pages:
             session, look = self._look(asked)
             values = self._values(view, look, session, asked)
             parts = {"main": render.main_of(view.template, values)}
-            return {"parts": parts, "age": msgspec.to_builtins(values["age"]), "trouble": ""}
+            growing = {"is_growing": True} if values.get("is_growing") else {}
+            return {"parts": parts, "age": msgspec.to_builtins(values["age"]), "trouble": "", **growing}
         except Exception as error:  # noqa: BLE001 # told to the page, which shows what it has meanwhile
             reply = guard.failed(asked, error, as_json=True)
             words = orjson.loads(bytes(reply.body))["errors"]

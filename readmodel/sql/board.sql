@@ -117,8 +117,8 @@ order by h.hour
 -- name: conflicts
 -- Pairs both of which the viewer sees. `is_open`: nobody has decided between these outputs; that one of them is lost, or
 -- was tidied away, decides nothing. A release settles the outputs that are known then, so one of them that comes again
--- opens nothing. What an attempt said that had been given up would never be given, but keeps the other from being; that
--- this one was called right in an operator's word no fact says, but that it is given again.
+-- opens nothing. What an attempt said that had been given up would never be given, but keeps the other from being, until
+-- an operator keeps that one.
 select
     d.fingerprint, d.earlier, d.later, d.earlier_output, d.later_output, d.told_at,
     coalesce(c.quarantined, false) as quarantined,
@@ -131,10 +131,7 @@ select
         )
     )) and (
         a.status in ('done', 'missing', 'removed') and b.status in ('done', 'missing', 'removed')
-        or a.status in ('lost', 'failed') and b.status = 'done' and not exists (
-            select from rm.job_tasks t
-            where t.token = b.token and t.token <> '' and t.state = 'copied' and t.finished_at > d.told_at
-        )
+        or a.status in ('lost', 'failed') and b.status = 'done' and d.kept_at is null
     ) as is_open
 from rm.disagreements d
 join rm.tasks a on a.token = d.earlier

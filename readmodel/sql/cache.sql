@@ -21,13 +21,15 @@ limit %(limit)s
 
 -- name: due
 -- Entries of an earlier time than these, by when they were made and by when they were last given to anybody.
--- `is_disputed`: there were two outputs of this work, and nobody has released it since.
+-- `is_disputed`: there were two outputs of this work, and nobody has decided that since.
 select
     e.token, e.fingerprint, coalesce(e.ended_at, e.granted_at) < %(made_before)s as is_old,
     exists (
         select from rm.disagreements d
-        where d.fingerprint = e.fingerprint and not exists (
+        where d.fingerprint = e.fingerprint and d.kept_at is null and not exists (
             select from rm.claims r where r.fingerprint = d.fingerprint and not r.quarantined and r.changed_at >= d.told_at
+        ) and not exists (
+            select from rm.tasks x where x.token in (d.earlier, d.later) and x.status in ('invalidated', 'impure')
         )
     ) as is_disputed
 from rm.entries e

@@ -47,12 +47,12 @@ where %(everything)s or c.owner_uuid = any(%(owners)s)
 
 -- name: is_content_seen
 select %(everything)s or exists (
-    select from api.collections c where c.portable_data_hash = %(pdh)s and c.owner_uuid = any(%(owners)s)
+    select from api.collections c where c.portable_data_hash = any(%(hashes)s) and c.owner_uuid = any(%(owners)s)
 ) or exists (
-    select from rm.jobs j where (j.output = %(pdh)s or j.log = %(pdh)s) and j.owner = any(%(owners)s)
+    select from rm.jobs j where (j.output = any(%(hashes)s) or j.log = any(%(hashes)s)) and j.owner = any(%(owners)s)
 ) or exists (
     select from rm.job_tasks t join rm.jobs j using (root)
-    where (t.output = %(pdh)s or t.log = %(pdh)s) and j.owner = any(%(owners)s)
+    where (t.output = any(%(hashes)s) or t.log = any(%(hashes)s)) and j.owner = any(%(owners)s)
 ) as is_seen
 
 -- name: jobs
@@ -69,12 +69,13 @@ select
     case x.state when 'Complete' then true when 'Failed' then false when 'Cancelled' then false end as success,
     x.started_at, case when x.state in ('Complete', 'Failed') then x.finished_at end as finished_at,
     case when x.state = 'Cancelled' then x.finished_at end as cancelled_at, null::text as cancelled_by_client_uuid,
-    null::text as cancelled_by_user_uuid, coalesce((x.task ->> 'priority')::bigint, 0) as priority,
+    null::text as cancelled_by_user_uuid, coalesce(x.priority, (x.task ->> 'priority')::bigint, 0) as priority,
     (n.note ->> 'nondeterministic')::boolean as nondeterministic, n.note ->> 'is_locked_by_uuid' as is_locked_by_uuid,
     nullif(x.output, '') as output, nullif(x.log, '') as log,
     case when x.state = 'Queued' then 0::bigint end as queue_position, n.note ->> 'description' as description,
     x.is_pure, nullif(x.ineligible, '') as not_reusable_because, nullif(x.created_by, '') as created_by_job_task_uuid,
-    coalesce((x.task ->> 'no_reuse')::boolean, false) as no_reuse, x.sequence, x.qsequence, x.progress, x.reused_from, nullif(x.reason, '') as failed_because, x.root,
+    coalesce((x.task ->> 'no_reuse')::boolean, false) as no_reuse,
+    coalesce(x.task ->> 'share', 'visible') as share, x.sequence, x.qsequence, x.progress, x.reused_from, nullif(x.reason, '') as failed_because, x.root,
     x.task::text as task, x.parameters, n.said
 from (
     select
@@ -87,7 +88,7 @@ from (
         replace(j.spec, '\u0000', '\ufffd')::json -> 'task' as task, j.spec as parameters,
         coalesce(f.is_pure, false) as is_pure, coalesce(f.ineligible, '') as ineligible, ''::text as created_by,
         null::bigint as sequence, null::bigint as qsequence, null::double precision as progress,
-        null::text as reused_from
+        null::text as reused_from, j.priority
     from rm.jobs j
     left join rm.job_tasks f on f.root = j.root and f.qsequence = 0 and f.created_by = '' and f.created_at is not null
     where j.created_at is not null
@@ -108,7 +109,8 @@ from (
         case when exists (
             select from rm.job_tasks s join rm.jobs k on k.root = s.root
             where s.task = t.source and (%(everything)s or k.owner = any(%(owners)s))
-        ) then t.source end
+        ) then t.source end,
+        j.priority
     from rm.job_tasks t
     join rm.jobs j on j.root = t.root
     left join api.reports w on w.task = t.task and w.token = t.running_token and t.state = 'running'

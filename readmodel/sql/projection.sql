@@ -32,6 +32,12 @@ on conflict (root) do update set
     started_at = coalesce(jobs.started_at, excluded.started_at),
     finished_at = coalesce(jobs.finished_at, excluded.finished_at)
 
+-- name: priority_changed
+insert into rm.jobs (root, priority)
+select f.root, f.priority
+from json_to_recordset(%s::json) as f (root text, priority bigint)
+on conflict (root) do update set priority = excluded.priority
+
 -- name: task_described
 -- A task's first fact: what it is. It is queued then, as a row that begins is; if not, `task_changed` says so next.
 insert into rm.job_tasks as t (
@@ -206,6 +212,12 @@ from json_to_recordset(%s::json) as f (
     earlier text, later text, fingerprint text, earlier_output text, later_output text, time bigint
 )
 on conflict (earlier, later) do nothing
+
+-- name: kept
+-- What was told before is no word against this execution any more.
+update rm.disagreements d set kept_at = f.time
+from json_to_recordset(%s::json) as f (token text, time bigint)
+where d.later = f.token and d.kept_at is null and d.told_at <= f.time
 
 -- name: doubled
 insert into rm.doubled (token, fingerprint, beside, live, told_at)

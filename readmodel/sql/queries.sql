@@ -88,6 +88,12 @@ where t.task = %(task)s
 order by t.created_at, t.root
 limit 1
 
+-- name: is_proved
+-- A copy of nobody's task that its owner may see is one that they were given for a proof.
+select exists (
+    select from rm.job_tasks t where t.root = %(root)s and t.task = %(task)s and t.state = 'copied' and t.source = ''
+) as is_proved
+
 -- name: visible_tasks
 select distinct on (t.task) t.task, t.root, t.name, coalesce(u.name, g.name, j.owner) as owner
 from rm.job_tasks t
@@ -145,7 +151,7 @@ where e.fingerprint = %(fingerprint)s and e.status <> 'cancelled' and (
 order by e.granted_at, e.token
 
 -- name: disagreements
-select d.fingerprint, d.earlier, d.later, d.earlier_output, d.later_output, d.told_at
+select d.fingerprint, d.earlier, d.later, d.earlier_output, d.later_output, d.told_at, d.kept_at
 from rm.disagreements d
 where d.fingerprint = %(fingerprint)s
 order by d.told_at, d.earlier, d.later

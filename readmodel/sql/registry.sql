@@ -126,6 +126,12 @@ insert into api.proofs (portable_data_hash, owner_uuid) values (%(pdh)s, %(owner
 select distinct portable_data_hash from api.proofs
 where portable_data_hash = any(%(hashes)s) and (%(everything)s or owner_uuid = any(%(owners)s))
 
+-- name: add_part
+insert into api.parts (portable_data_hash, whole) values (%(pdh)s, %(whole)s) on conflict do nothing
+
+-- name: wholes
+select whole from api.parts where portable_data_hash = %(pdh)s order by whole limit 1000
+
 -- name: add_log
 insert into api.logs (
     uuid, owner_uuid, created_at, event_at, event_type, object_uuid, object_owner_uuid, summary, properties

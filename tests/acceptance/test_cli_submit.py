@@ -187,7 +187,7 @@ def test_interrupting_submit_leaves_the_job_running_and_cancel_ends_it(crunch: C
     [
         ("comand: x\n", "comand: no such key: did you mean command?"),
         ("name: x\n", "script: nothing to run"),
-        ("command: x\nshare: by_inputs\n", "share: `by_inputs` can't be proved"),
+        ("command: x\nshare: all\n", "share: must be visible or by_inputs"),
         ("command: x\nparameters: [1]\n", "parameters: must be a mapping"),
         ("command: x\nparameters: {a: .nan}\n", "parameters.a: nan is not JSON"),
         (

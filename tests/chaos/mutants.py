@@ -56,6 +56,8 @@ TRIED_IN = {
 }
 LEFT_OUT = {
     "process_outputs_shared": "it is about tasks that run with nothing around them, and what they start is not counted",
+    "no_proof": "nobody here shares work for a proof of its inputs",
+    "priority_forgotten": "nobody here gives a job another priority",
 }
 FOUND_BY = ("audit: ", "invariant ")
 

@@ -22,6 +22,7 @@ class ChaosReport(msgspec.Struct, kw_only=True):
     processes_started: int = 0
     ends: dict[str, int] = {}
     settled_in: float = 0.0
+    answers: int = 0
     starts: int = 0
     executions: int = 0
     copies: int = 0
@@ -51,6 +52,7 @@ class ChaosReport(msgspec.Struct, kw_only=True):
             f"  {self.processes_started} processes started; how they ended: {_told(self.ends)}",
             f"  settled {self.settled_in:.1f} s after the last strike",
             f"  audit: {self.audit_wrong} wrong, {self.checkpoints} checkpoints, {self.audit_speed:.0f} records/s",
+            f"  the API answered {self.answers} times",
         ]
         told += [f"  WRONG: {line}" for line in self.wrong] or ["  nothing is wrong"]
         return told

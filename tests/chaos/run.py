@@ -1,5 +1,6 @@
 """One run: the town is built, the storm and the nemeses do their worst, then all has to come to rest and be right."""
 
+import re
 import threading
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from tests.chaos.history import History, told
 from tests.chaos.jobs import Catalogue
 from tests.chaos.judge import Judge
 from tests.chaos.nemeses import Nemeses, names
+from tests.chaos.reader import Reader
 from tests.chaos.report import ChaosReport, as_json
 from tests.chaos.ruin import SAYS, Ruin
 from tests.chaos.storm import EVEN, Mood, Storm
@@ -28,6 +30,7 @@ SETTLE = 300.0  # seconds within which, after the last strike, one more job has 
 PAUSE = 2.0  # seconds between two strikes by one hand
 IDLE = "never struck while work was in flight"
 UNFORESEEN = "ended as nobody foresaw"
+_UNEXPECTED = re.compile(r"unexpected [A-Za-z]+: ")
 LOOK_EVERY = 10.0  # seconds between two looks at the log, if it is only kept
 LOOK_HASTILY = 4.0  # the same, if somebody waits for what there is to be found
 
@@ -55,17 +58,18 @@ class Run:
         alone: bool = False,
     ) -> None:
         self.report = ChaosReport(seed=seed, minutes=seconds / 60, runner=runner, mutant=mutant)
-        self._town = Town(folder, runner, mutant, alone)
         self._seconds = seconds
         self._settled = settle
         self._mood = mood
         self._hasty = hasty
-        self._field = Field(self._town, seed)
         named = [*names(runner), list(SAYS)[seed % len(SAYS)]] if nemeses is None else nemeses
+        self._town = Town(folder, runner, mutant, alone, is_read="kill api" in named)
+        self._field = Field(self._town, seed)
         self._ruins = [name for name in named if name in SAYS][:1]  # there is only one end
         self._nemeses = Nemeses(self._field, PAUSE, [name for name in named if name not in SAYS])
         self._history = History(folder / "history", self._town.log, self._town.snapshots)
         self._breath = threading.Event()  # never set
+        self._reader: Reader | None = None
 
     def run(self) -> ChaosReport:
         """Do it; the report, which is also kept as report.json beside the history."""
@@ -90,18 +94,32 @@ class Run:
         storm = Storm(town.log, catalogue, watch, self.report.seed, self._mood)
         try:
             storm.introduce()
+            if town.is_read:
+                reader = town.reader(storm.introduce_admin(), storm.jobs)
+                reader.start()
+                self._reader = reader
             storm.start()
             with self._noting():
                 self._rage(storm, watch)
             if not (self._hasty and self.report.wrong):
                 with self._noting():
                     self._settle(storm, watch)
+                self._hear_reader()
                 self._verdict(storm, watch)
                 with self._noting():
                     self._ruin(storm)
         finally:
+            self._hear_reader()
             watch.stop()
             storm.close()
+
+    def _hear_reader(self) -> None:
+        """What it was told counts, however all else ends; then it is gone."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.stop()
+            self.report.wrong += reader.wrong
+            self.report.answers = reader.answers
 
     def _rage(self, storm: Storm, watch: Watch) -> None:
         patience = min(START, self._settled)
@@ -145,6 +163,15 @@ class Run:
             self._breath.wait(0.5)
             judge = self._history.read()
         self.report.settled_in = time.monotonic() - began
+        if self._reader is not None:
+            self._compare_with_api(self._reader, watch)
+
+    def _compare_with_api(self, reader: Reader, watch: Watch) -> None:
+        left = reader.until_told(self._settled)
+        reader.stop()
+        assert not left, f"invariant 10: the API tells the end of {len(left)} jobs no more: {left[:5]}"
+        for root, said in reader.states.items():
+            assert said == watch.states[root], f"invariant 9: job {root} is {said} in the API, not as in the facts"
 
     def _verdict(self, storm: Storm, watch: Watch) -> None:
         """Each of those who look says what it finds, whatever the others found."""
@@ -199,11 +226,16 @@ class Run:
             self.report.processes_started += resident.starts
             for end in resident.ends:
                 ends[f"{resident.kind} {_how(end.code)}{': ' + end.line if end.line else ''}"[:160]] += 1
-                if "unexpected" in end.line:
+                if is_unforeseen(end.line):
                     self.report.wrong.append(f"{resident.name} {UNFORESEEN}: {end.line}")
             if resident.said.exists() and b"Traceback" in resident.said.read_bytes():
                 self.report.wrong.append(f"{resident.name} {UNFORESEEN}: see {resident.said}")
         self.report.ends = dict(ends.most_common(20))
+
+
+def is_unforeseen(line: str) -> bool:
+    """Whether a process's last line is what it says of an error that nobody foresaw; others use the word too."""
+    return _UNEXPECTED.search(line) is not None
 
 
 def _how(code: int) -> str:

@@ -74,6 +74,12 @@ class Storm:
         self._grant(self.owners[0], self.owners[1])
         self.owners.append(lab)
 
+    def introduce_admin(self) -> str:
+        """One more, who asks for nothing and may see everything; their uuid."""
+        admin = user_set("eve", is_admin=True)
+        self.say(Topic.SETTINGS, admin)
+        return admin.user
+
     def start(self) -> None:
         """Begin."""
         self._thread.start()

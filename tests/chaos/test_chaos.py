@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.run import IDLE, Run
 
-KILLS = ["kill coordinator", "kill standby", "kill executor", "kill projector", "kill watchdog"]
+KILLS = ["kill coordinator", "kill standby", "kill executor", "kill projector", "kill api", "kill watchdog"]
 SECONDS = 10.0
 
 
@@ -17,4 +17,5 @@ def test_killing_any_process_at_any_time_changes_nothing_but_the_time_it_takes(t
     # In ten seconds on a busy machine one of them may find nothing in flight.
     assert [line for line in report.wrong if not line.endswith(IDLE)] == []
     assert report.starts > 0
+    assert report.answers > 0
     assert any(busy for _, busy in report.strikes.values()), report.strikes

@@ -1,5 +1,6 @@
 """The judge of the chaos suite, on logs of a few records: what it must find, and the clock that it must see through."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from streams.loop import Runner
 from streams.memory import MemoryLog
 from streams.routes import Routes, key_of
 from tests.chaos.judge import Judge, in_order, true_time
+from tests.chaos.reader import Reader
+from tests.chaos.run import is_unforeseen
 from tests.chaos.town import BROKER_JUMP
 from tests.support.office import spec
 
@@ -108,3 +111,24 @@ def test_a_log_that_was_trimmed_is_not_judged(broker: Broker) -> None:
     broker.trim(Place(Topic.SETTINGS, 0), 1)
     with pytest.raises(AssertionError, match=r"settings/0.* were trimmed"):
         Judge(broker)
+
+
+def test_postgres_uses_the_word_too() -> None:
+    assert is_unforeseen("crunch-reuse: unexpected KeyError: 'x'; run it again with --data-dir")
+    assert not is_unforeseen("FATAL: terminating connection because of unexpected postmaster exit")
+
+
+def test_what_the_api_takes_back_is_found() -> None:
+    reader = Reader("", "", Path(), "", [])
+    for state in ("Running", "Complete", "Complete", "Running"):
+        reader.hear(200, json.dumps({"items": [{"uuid": "one", "state": state}]}))
+    assert reader.wrong == ["invariant 4: the API said that one is complete, and then that it is Running"]
+
+
+def test_who_was_known_to_the_api_stays_so() -> None:
+    reader = Reader("", "", Path(), "", [])
+    for status, body in ((401, "not yet"), (503, "away"), (200, '{"items": []}'), (503, "away")):
+        reader.hear(status, body)
+    assert (reader.wrong, reader.answers) == ([], 1)
+    reader.hear(401, "Not logged in")
+    assert reader.wrong == ["the API answers 401: Not logged in"]

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from streams.embedded import EmbeddedPostgres
 from streams.log import Log
 from tests.chaos.containers import Containers
 from tests.chaos.proxy import Proxy
+from tests.chaos.reader import Reader
 from tests.chaos.resident import Resident
 from tests.conftest import CHECKOUT
 from tests.support.dockerd import LocalEngine
@@ -37,7 +38,7 @@ BWRAP = """#!/bin/bash
 exec {bwrap} "$@"
 """
 FAVOUR = -10  # niceness
-KINDS = ("coordinator", "standby", "executor", "projector")
+KINDS = ("coordinator", "standby", "executor", "projector", "api")
 
 
 class Broker(LocalBroker):
@@ -54,20 +55,21 @@ class Broker(LocalBroker):
 class Town:
     """What runs. `runner`: of the tasks. `mutant`: the simpler rule that all processes keep; empty: none.
 
-    `alone`: whether one coordinator decides all, and nobody follows it.
+    `alone`: whether one coordinator decides all, and nobody follows it. `is_read`: whether the API is there.
     """
 
     folder: Path
     runner: str = "bubblewrap"
     mutant: str = ""
     alone: bool = False
+    is_read: bool = False
     residents: dict[str, Resident] = field(default_factory=dict)
     everybody: list[Resident] = field(default_factory=list)  # also those that came for a while
 
     def __post_init__(self) -> None:
         self.starts = self.folder / "starts"
         self.snapshots = self.folder / "snapshots"
-        self.port = free_port()
+        self.port, self.api_port = free_port(), free_port()
         self.broker = Broker(
             self.folder / "broker",
             heap="384m",
@@ -139,6 +141,7 @@ class Town:
             "CRUNCH_REUSE_KAFKA_OPTIONS": f"session.timeout.ms={SESSION_MS}",
             "CRUNCH_REUSE_STORE_DIRECTORY": str(self.folder / "store"),
             "CRUNCH_REUSE_SNAPSHOTS_DIRECTORY": str(self.snapshots),
+            "CRUNCH_REUSE_API_PORT": str(self.api_port),
             "CRUNCH_REUSE_EXECUTOR_RUNNER": self.runner,
             "CRUNCH_REUSE_EXECUTOR_MEMORY": "4096",
             "CRUNCH_REUSE_EXECUTOR_SCRATCH": "4096",
@@ -168,6 +171,8 @@ class Town:
         small = ["executor", "--node", "node-c", "--slots", "2"]
         yield self.resident("executor-c", "executor", small, folder=self.folder / "disk" / "executor-c")
         yield self.resident("projector-1", "projector", ["projector", "--name", "projector-1"])
+        if self.is_read:
+            yield self.resident("api", "api", ["api"])
 
     def start_broker(self) -> None:
         """On a machine that is very busy its start may take longer than it is given."""
@@ -248,6 +253,11 @@ class Town:
     def of_kind(self, kind: str) -> list[Resident]:
         """Residents of a kind, in order."""
         return [one for one in self.residents.values() if one.kind == kind]
+
+    def reader(self, user: str, jobs: Sequence[str]) -> Reader:
+        """Somebody who asks the API how these jobs are, which may become more; not started."""
+        certificate = self.folder / "api" / "api" / "certificate.pem"
+        return Reader(self.dsn, f"127.0.0.1:{self.api_port}", certificate, user, jobs)
 
     def _all_leave(self) -> None:
         for resident in self.residents.values():

@@ -11,6 +11,7 @@ from store.errors import BlockCorrupt, BlockMissing, BlockTooLarge, StoreFull, S
 from store.keep import Cluster, KeepBlocks
 from store.locator import EMPTY_BLOCK
 from store.port import Blocks
+from store.words import Words
 from streams.broker import free_port
 from tests.support.keep_cluster import NOW, TOKEN, TTL, KeepCluster, keep_cluster
 
@@ -169,6 +170,31 @@ def test_a_manifest_that_only_the_api_has_is_asked_of_it(cluster: KeepCluster) -
     cluster.manifests[pdh] = f". {SIGNED} 0:3:x\n"
     assert keep.get(pdh) == text.encode()
     assert CollectionStore(keep).verify(pdh).verdict == "whole"
+
+
+def test_a_cluster_that_keeps_no_words_of_tasks_is_no_trouble_and_left_alone(
+    cluster: KeepCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks, name = client(cluster), "0123456789abcdef"
+    blocks.words.remove(name)
+    for _ in range(2):
+        blocks.words.put(name, Words(total=3, end=b"foo"))
+        assert blocks.words.get(name) is None
+        blocks.words.remove(name)
+    assert cluster.asked == [f"DELETE /words/{name}", f"PUT /words/{name}"]
+    monkeypatch.setattr("store.keep.LISTED_FOR", 0.0)
+    again = client(cluster)
+    for _ in range(2):
+        again.words.put(name, Words(total=3, end=b"foo"))
+    assert cluster.asked[2:] == [f"PUT /words/{name}"] * 2
+
+
+def test_nothing_of_tasks_is_said_to_another_s_cluster(cluster: KeepCluster) -> None:
+    words = client(cluster, signing_key=b"a key").words
+    words.put("0123456789abcdef", Words(total=3, end=b"foo"))
+    assert words.get("0123456789abcdef") is None
+    words.remove("0123456789abcdef")
+    assert cluster.asked == []
 
 
 def test_what_is_wrong_is_said_in_one_line(cluster: KeepCluster) -> None:

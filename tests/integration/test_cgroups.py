@@ -2,12 +2,14 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from consumers.runners.cgroups import Group, Groups, find
 from consumers.runners.port import MIB, CannotRun, Limits
+from consumers.runners.reap import in_cgroups, listed
 from consumers.runners.spawn import Spawner
 
 LIMITS = Limits(cores=1, memory=64 * MIB, scratch=MIB, output=MIB, processes=20)
@@ -41,6 +43,18 @@ def test_a_process_that_does_not_is_moved(group):
         group.await_entry(process.pid, 0)
         for directory in group.directories:
             assert str(process.pid) in Path(directory, "cgroup.procs").read_text().split()
+
+
+def test_a_group_that_goes_while_it_is_looked_at_has_no_processes(groups):
+    """The engine removes a container's as soon as it has ended, and who watches over its task may be reading it."""
+    made = groups.make("tests-gone", LIMITS)
+    with ExitStack() as stack:
+        lists = [stack.enter_context(Path(directory, "cgroup.procs").open()) for directory in made.directories]
+        made.remove()
+        for one in lists:
+            assert listed(Path(f"/proc/self/fd/{one.fileno()}").open) == []  # found, and gone when it is opened
+            assert listed(lambda one=one: one) == []
+        assert list(in_cgroups(made.directories)) == []
 
 
 def test_a_gate_that_can_not_join_never_opens(groups, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 
 from consumers.executor.way import Way
 from consumers.runners.relay import Target
-from coordinator.tasktoken import KEY_BYTES
+from coordinator.signedtoken import KEY_BYTES
 from schemas.reasons import Failure
 from streams.broker import LocalBroker
 from tests.support import ordinary

@@ -13,10 +13,10 @@ from typing import Any
 import docker
 import pytest
 
-from consumers.executor.left import name_of
 from consumers.executor.site import site_key
 from consumers.runners.docker import MARK_LABEL, NODE_LABEL
 from schemas.topics import Topic
+from store.words import Words, name_of
 from streams.postgres import PostgresLog
 from tests.support.engine import Relay
 from tests.support.shopfloor import Node, ShopFloor, shopfloor
@@ -92,9 +92,12 @@ def log_of(shop: ShopFloor, done: Any) -> list[str]:
 def test_a_container_finishes_under_the_restarted_executor_and_was_started_once(shop, engine):
     floor, start = shop
     node = at_work(floor, start, engine)
-    node.kill()
-    node.start()
     [ready] = floor.said(Topic.WORK, "ready")
+    words, name = floor.store.blocks.words, name_of(ready.token)
+    floor.wait_until(lambda: words.get(name))
+    node.kill()
+    assert words.get(name) == Words(total=7, end=b"before\n")
+    node.start()
     floor.wait_until(lambda: len(floor.said(Topic.ASSIGNMENTS, "assigned")) >= 2)
     go(node, "said")
     done = floor.completed("t")

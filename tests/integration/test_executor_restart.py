@@ -11,6 +11,7 @@ import pytest
 from schemas.claims import Aged
 from schemas.reasons import Failure
 from schemas.topics import Topic
+from store.words import Words, name_of
 from streams.postgres import PostgresLog
 from tests.support.node_process import HOLD_SECONDS
 from tests.support.shopfloor import PATIENCE, Node, ShopFloor, shopfloor
@@ -120,6 +121,23 @@ def test_what_a_frozen_executor_held_is_done_elsewhere_and_its_own_word_never_co
     shop.wait_until(lambda: frozen.joinings() == 2)
     assert len(shop.said(Topic.CLAIMS, "exited")) == 1, "it spoke of work that was no longer its own"
     assert len(shop.said(Topic.TASKS, "task_completed")) == 1
+
+
+def test_what_a_killed_executor_s_task_said_is_taken_back_and_the_next_attempt_is_heard(floor):
+    shop, start = floor
+    words = shop.store.blocks.words
+    node = start("one")
+    shop.request("t", WAITS)
+    first = name_of(shop.wait_for(Topic.CLAIMS, "started").token)
+    shop.wait_until(lambda: words.get(first))
+    node.kill()
+    assert words.get(first) == Words(total=7, end=b"before\n")
+    node.start()
+    second = name_of(shop.wait_for(Topic.CLAIMS, "started", count=2).token)
+    shop.wait_until(lambda: words.get(second))
+    assert words.get(first) is None
+    go(node, "said")
+    assert shop.text(shop.completed("t").output, "said") == "said\n"
 
 
 def test_told_to_end_it_finishes_what_it_holds(floor):

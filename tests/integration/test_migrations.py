@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from gateway.api.errors import translated
 from readmodel import migrate as migrating
-from readmodel.connection import Connection, ReadModelError, connect
+from readmodel import registry
+from readmodel.connection import Connection, ReadModelError, ReadModelMissing, connect
 from readmodel.migrate import LOCK, READ_MODEL, REGISTRY, NewerReadModel, Schema, migrate
 from readmodel.sql import steps_in
 
@@ -125,3 +127,14 @@ def test_tables_of_newer_code_are_left_alone(connection: Connection, schema: Sch
     connection.execute(f"insert into {schema.name}.migrations (version) values ({newer})".encode())
     with pytest.raises(NewerReadModel, match=f"is of version {newer}, this code knows {newer - 1}: upgrade"):
         migrate(connection, schema)
+
+
+def test_before_a_projector_has_made_the_tables_the_api_asks_to_come_again(connection: Connection) -> None:
+    migrate(connection, REGISTRY)
+    with pytest.raises(ReadModelMissing, match=r"^the read model is not there: .*; a projector makes it") as missing:
+        registry.token_shown(connection, "secret", "log")
+    told = translated(missing.value)
+    assert told is not None
+    assert (told.status, str(told)) == (503, "the read model is not there yet: its projector has not begun")
+    migrate(connection)
+    registry.token_shown(connection, "secret", "log")

@@ -2,11 +2,11 @@
 
 from coordinator import claims_decide
 from gateway import doctor
-from readmodel import queries
+from readmodel import batch, queries
 from readmodel.explain import explain
 from readmodel.story import job_log
 from schemas.reasons import Failure
-from schemas.tasks import TaskSubmitted
+from schemas.tasks import JobPrioritised, TaskSubmitted
 from schemas.topics import Topic
 from tests.support.model import with_children
 from tests.support.office import spec
@@ -29,6 +29,22 @@ def test_a_job_and_its_tree_in_tree_order(model):
     job = model.ask(queries.job, "ada", "job-1")
     assert (job.state, job.tasks, job.finished, job.copied) == ("assembling", 3, 3, 0)
     assert [(a.root, a.tasks) for a in model.ask(queries.assembling)] == [("job-1", 3)]
+
+
+def test_a_priority_that_was_changed_is_the_jobs_and_its_log_says_so(model):
+    office = model.office
+    office.submit("ada", "job-1", spec("one", priority=2))
+    for priority in (7, -1):
+        office.say(Topic.TASKS, JobPrioritised(root="job-1", priority=priority))
+    office.settle()
+    told = model.told("ada", "job-1")
+    assert [line for line in told if "priority" in line] == ["job has priority 7 now", "job has priority -1 now"]
+    rows = model.connection.execute(b"select priority from rm.jobs where root = 'job-1'")
+    assert [row[0] for row in rows] == [-1]
+
+
+def test_every_statement_names_the_row_that_it_writes():
+    assert batch.ROWS.keys() == batch.SQL.keys()
 
 
 def test_children_come_before_later_siblings_of_their_parent(model):

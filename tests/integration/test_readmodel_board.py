@@ -4,10 +4,12 @@ import msgspec
 import pytest
 
 from readmodel import board, queries, registry
+from readmodel.forecast import forecast
 from readmodel.lineage import lineage
 from readmodel.sight import sight
 from schemas import claims as c
 from schemas.reasons import Failure
+from schemas.spec import JobSpec
 from schemas.topics import Topic
 from streams.log import Place
 from tests.support.mishaps import ends_too_late
@@ -156,14 +158,24 @@ def test_an_output_that_came_too_late_is_a_conflict_until_somebody_decides(model
     assert (conflict.earlier.status, conflict.later.status, conflict.is_open) == ("lost", "done", True)
     assert (conflict.earlier.output, conflict.later.output) == ("attempt-1+1", "attempt-2+1")
     assert model.ask(board.conflicts, "eve", 10) == []
+    assert foretold(model) == ("execute", "conflict")
     if decision == "released":
         office.say(Topic.CLAIMS, c.Released(fingerprint=fingerprint))
     else:
         office.say(Topic.CLAIMS, c.Invalidated(fingerprint=fingerprint, keep=conflict.later.token))
-        office.submit("ada", "job-b", spec("two"))  # that it is given again is what tells
     office.run()
     [conflict] = model.ask(board.conflicts, "ada", 10)
     assert not conflict.is_open
+    assert foretold(model) == ("reuse", None)
+    office.submit("ada", "job-b", spec("two"))
+    office.run()
+    assert model.task("ada", "job-b").output == "attempt-2+1"
+
+
+def foretold(model):
+    """What would become of the same work now, and why."""
+    [told] = model.ask(forecast, "ada", JobSpec(task=spec("again")), 2**45)
+    return told.would, next((why.code for why in told.why), None)
 
 
 def test_that_a_fingerprint_is_out_of_use_is_for_who_sees_an_execution_of_it(model):

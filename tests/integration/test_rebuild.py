@@ -5,7 +5,7 @@ from threading import Event, Thread
 
 import pytest
 
-from consumers.projector import Projector
+from consumers.projector import NotBegun, Projector
 from consumers.rebuild import RebuildUnderWay, drift, rebuild
 from readmodel import beside, queries
 from readmodel.connection import ReadModelError, connect
@@ -135,3 +135,15 @@ def test_a_read_model_that_is_behind_has_not_drifted(dsn, connection, office):
     office.submit("ada", "job-late", spec("late", inputs="late"))
     office.run()
     assert drift(office.log, dsn, nobody) == {}
+
+
+def test_where_a_partition_was_never_begun_there_is_nothing_to_compare_and_it_says_which(dsn, connection):
+    office = busy_office(SEED)
+    begun = [place.partition for place in FACTS if place.partition != 1]
+    with closing(Projector(office.log, dsn, partitions=begun)) as projector:
+        projector.catch_up()
+    with pytest.raises(
+        NotBegun, match=r"^no projector has begun facts/1 yet: the tables that serve have nothing of it"
+    ):
+        drift(office.log, dsn, nobody)
+    assert schemas(connection) == ["rm"]

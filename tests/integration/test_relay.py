@@ -19,12 +19,13 @@ from consumers.executor.way import Way
 from consumers.runners.relay import Relay, Target
 from coordinator import tasktoken
 from coordinator.purity import hashes_of
+from coordinator.signedtoken import KEY_BYTES
 from schemas.reasons import Failure
 from streams.broker import free_port
 from tests.support.apiserver import ApiServer, api_server
 from tests.support.attempts import Bench, ready
 
-KEY = b"k" * tasktoken.KEY_BYTES
+KEY = b"k" * KEY_BYTES
 RELAY = Path(consumers.__file__).with_name("crunch_relay.py")
 PYTHONS = [sys.executable, *filter(None, map(shutil.which, ("/usr/bin/python2.7", "/usr/bin/python3")))]
 PYTHONS += sorted(map(str, Path.home().glob(".pyenv/versions/*/bin/python[23].[0-9]*[0-9]")))

@@ -7,7 +7,7 @@ import pytest
 
 from consumers.retention import DAY, Retention
 from readmodel.cache import Asked, entries
-from schemas.claims import Invalidated, Released
+from schemas.claims import Invalidated, Released, Removed
 from schemas.topics import Topic
 from streams.log import LogUnreachable, Place
 from streams.memory import MemoryLog
@@ -66,7 +66,7 @@ def taken_out(model, dsn, clock):
 
 def reasons(office):
     bodies = [body for number in range(2) for body in office.read(Place(Topic.CLAIMS, number))]
-    return [body.reason for body in bodies if isinstance(body, Invalidated)]
+    return [body.reason for body in bodies if isinstance(body, Invalidated | Removed)]
 
 
 def two_entries(model):
@@ -93,8 +93,10 @@ def test_an_entry_goes_after_its_days_and_who_asks_next_is_told_why_it_runs(mode
     model.office.submit("ada", "job-3", spec("again"))
     model.office.run()
     explained = model.explained("ada", "job-3")
-    assert (explained.how, [why.code for why in explained.why_executed]) == ("executed", ["invalidated"])
-    assert "(what is more than 30 days old is kept no longer)" in explained.why_executed[0].text
+    assert (explained.how, [why.code for why in explained.why_executed]) == ("executed", ["removed"])
+    assert explained.why_executed[0].text.endswith(
+        "was taken out of the cache (what is more than 30 days old is kept no longer)"
+    )
 
 
 def test_an_entry_that_is_used_stays(model, dsn, clock):
@@ -130,6 +132,54 @@ def test_what_disagrees_with_an_entry_that_goes_is_not_given_unless_somebody_has
     office.submit("ada", "job-3", spec("one"))
     office.run()
     assert model.task("ada", "job-3").state == outcome
+
+
+def test_what_agrees_with_the_entry_that_somebody_kept_stays_when_that_goes(model, dsn, clock):
+    office = model.office
+    office.number("keep_days", 30)
+    office.submit("ada", "job-1", spec("one"))
+    office.run()
+    clock.time += 20 * DAY
+    as_first, office.exits = office.exits, lambda ready: {"output": "another"}
+    office.submit("ada", "job-2", spec("one", refresh=True))
+    office.run()
+    kept = office.done[0]
+    office.say(Topic.CLAIMS, Invalidated(fingerprint=kept.fingerprint, keep=kept.token, reason="the other is wrong"))
+    office.settle()
+    office.exits = as_first
+    office.submit("ada", "job-3", spec("one", refresh=True))
+    office.run()
+    clock.time += 15 * DAY
+    assert taken_out(model, dsn, clock) == ["what is more than 30 days old is kept no longer"]
+    office.submit("ada", "job-4", spec("one"))
+    office.run()
+    assert model.task("ada", "job-4").state == "copied"
+
+
+def test_another_output_that_turns_up_before_the_command_is_not_given_as_if_somebody_had_decided(model, dsn, clock):
+    office = model.office
+    office.number("keep_days", 30)
+    office.submit("ada", "job-1", spec("one"))
+    office.run()
+    clock.time += 31 * DAY
+
+    def disagrees():
+        office.exits = lambda ready: {"output": "another"}
+        office.submit("ada", "job-2", spec("one", refresh=True))
+        office.run()
+
+    office.log.answers = [disagrees]
+    assert taken_out(model, dsn, clock) == ["what is more than 30 days old is kept no longer"]
+    assert [one.root for one in model.ask(entries, "root", Asked())] == ["job-2"]
+    office.submit("ada", "job-3", spec("one"))
+    office.run()
+    assert model.task("ada", "job-3").state == "complete"
+    clock.time += 31 * DAY
+    assert taken_out(model, dsn, clock) == ["what is more than 30 days old is kept no longer"]
+    office.submit("ada", "job-4", spec("one"))
+    office.submit("ada", "job-5", spec("one"))
+    office.run()
+    assert sorted(model.task("ada", job).state for job in ("job-4", "job-5")) == ["complete", "copied"]
 
 
 def test_where_the_log_is_away_it_looks_again_the_next_time(model, dsn, clock, caplog):

@@ -16,6 +16,7 @@ from readmodel.connection import Connection, connect
 from readmodel.migrate import migrate
 from readmodel.references import undisturbed
 from store.blocks import BlockStore
+from store.words import Words
 from streams.admin import create_topics
 from streams.postgres import PostgresLog
 
@@ -109,6 +110,13 @@ def test_what_is_missed_when_it_has_looked_is_put_back(
     code, refused = collect()
     assert (code, refused["missing"]) == (1, [NOWHERE])
     assert blocks.exists(waste)
+
+
+def test_words_of_tasks_whose_executors_never_came_back_are_swept(blocks: BlockStore, collect: Collect) -> None:
+    said = Words(total=4, end=b"said")
+    blocks.words.put("one", said)
+    assert (collect(dry_run=True)[0], blocks.words.get("one")) == (0, said)
+    assert (collect()[0], blocks.words.get("one")) == (0, None)
 
 
 def test_to_look_waits_for_nobody(blocks: BlockStore, collect: Collect, dsn: str) -> None:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from consumers.runners.relay import Target
-from coordinator.tasktoken import KEY_BYTES
+from coordinator.signedtoken import KEY_BYTES
 from gateway.config import Config, Data, Executor
 from gateway.problems import Refused
 from gateway.taskkey import task_key

@@ -7,11 +7,12 @@ from coordinator.audit_claims import ClaimsChecker
 from coordinator.audit_jobs import JobsChecker
 from schemas import facts as f
 from schemas import tasks as t
-from schemas.claims import Exited, Released, Removed
+from schemas.claims import Exited, Invalidated, Released, Removed
 from schemas.tasks import TaskCreated
 from schemas.topics import Topic
 from streams.caused import ends_of, steps
 from tests.support import mutations
+from tests.support.mishaps import ends_too_late
 from tests.support.office import Office, spec
 from tests.support.traffic import busy_office
 
@@ -23,6 +24,7 @@ from tests.support.traffic import busy_office
     [
         (mutations.no_fencing, 2),
         (mutations.visibility_ignored, 6),
+        (mutations.no_proof, 6),
         (mutations.children_after_the_terminal_record, 8),
         (mutations.waiters_not_redecided, 10),
     ],
@@ -90,6 +92,46 @@ def test_what_is_given_because_the_other_output_is_gone_is_found_unless_somebody
     assert happen() == []
     with mutations.lost_outputs_say_nothing():
         assert happen() == found
+
+
+def test_an_acknowledged_priority_that_a_task_does_not_ask_with_is_found():
+    def happen():
+        office = Office()
+        office.user("ada")
+        office.submit("ada", "job-1", spec("one"))
+        office.settle()
+        office.say(Topic.TASKS, t.JobPrioritised(root="job-1", priority=5))
+        office.say(Topic.TASKS, t.TaskSubmitted(root="job-1", task="later", spec=spec("two", sequence=1)))
+        office.settle()
+        office.say(Topic.TASKS, t.JobPrioritised(root="job-1", priority=7))
+        office.run()
+        return office
+
+    assert list(violations(happen())) == []
+    with mutations.priority_forgotten():
+        assert {violation.invariant for violation in violations(happen())} == {10}
+
+
+@pytest.mark.parametrize("says", ["kept", "nothing", "another word"])
+def test_what_is_given_against_a_late_word_is_found_unless_an_operator_kept_it_and_that_was_told(says):
+    def tampered(step):
+        if says == "nothing":
+            return without(f.Kept)(step)
+        is_kept = first(step, f.Kept) is not None
+        return step._replace(command=Released(fingerprint=step.command.fingerprint)) if is_kept else None
+
+    office = Office()
+    office.user("ada")
+    office.exits = lambda ready: {"output": f"attempt-{ready.attempt}"}
+    late = ends_too_late(office, "job-1")
+    entry = office.done[-1]
+    office.say(Topic.CLAIMS, Invalidated(fingerprint=late.fingerprint, keep=entry.token))
+    office.submit("ada", "job-2", spec("two"))
+    office.run()
+    place = office.routes.place(Topic.CLAIMS, late.fingerprint)
+    assert list(violations(office)) == []
+    if says != "kept":
+        assert found_after(tampered, Topic.CLAIMS, list(steps_of(office, place))) == {7}
 
 
 def test_a_grant_beside_another_is_found_and_so_is_what_the_machine_said_of_it(monkeypatch):

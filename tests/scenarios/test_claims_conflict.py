@@ -7,6 +7,7 @@ from schemas.facts import Disagreed, ExecutionChanged, Granted
 from schemas.reasons import Outcome, Reason
 from schemas.tasks import TaskCopied
 from schemas.work import Cancelled
+from tests.support import mutations
 from tests.support.scene import FP, Scene
 
 TEAM = ("ada", "bob")  # who see each other's work; dan sees ada's alone, eve bob's alone
@@ -165,6 +166,58 @@ def test_who_proves_to_read_the_inputs_of_what_is_left_is_not_given_it_either():
     s.when(c.Verified(fingerprint=FP, entry=proof.entry, token=proof.token, proved=True))
     assert s.all(TaskCopied) == []
     assert why(s) == ["conflict"]
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_who_proves_to_read_the_inputs_is_given_none_of_two_that_are_open_and_differ(is_lost):
+    def scenario() -> None:
+        s = two_opened()
+        if is_lost:
+            s.when(c.Removed(fingerprint=FP, token=s.tokens["a1"]))
+            s.given.restarted()
+        proves(s.asks("zoe", "z1"), "zoe")
+        assert s.all(TaskCopied) == []
+        assert why(s) == ["conflict"]
+
+    scenario()
+    with mutations.proofs_of_one_entry(), pytest.raises(AssertionError):
+        scenario()
+
+
+def test_what_is_given_for_a_proof_is_what_was_kept_or_the_first_after_a_release():
+    s = two_opened()
+    judged(s, keep=s.tokens["d1"])
+    proves(s.asks("zoe", "z1"), "zoe")
+    assert [copied.output for copied in s.all(TaskCopied)] == ["two"]
+    s = two_opened().when(c.Released(fingerprint=FP))
+    proves(s.asks("zoe", "z1"), "zoe")
+    assert [copied.output for copied in s.all(TaskCopied)] == ["one"]
+
+
+@pytest.mark.parametrize("fields", [{}, {"by_inputs": True}])
+def test_what_no_proof_opens_says_nothing_to_who_made_one(fields):
+    s = scene().may_not_read("dan", "ada").asks("ada", "a1", by_inputs=True).exits("a1", output="one")
+    s.asks("dan", "d1", refresh=True, **fields)
+    if fields:
+        s.queues("d1", "c")
+    s.exits("d1", output="two").when(c.Aged(before=1000)).asks("dan", "d2")
+    lose(s, s.verification())
+    proves(s.asks("zoe", "z1"), "zoe")
+    assert [copied.output for copied in s.all(TaskCopied)] == ["one"]
+
+
+def two_opened() -> Scene:
+    """Ada's output and Dan's differ, both open to whoever reads the inputs; neither sees the other's."""
+    s = scene().may_not_read("dan", "ada").asks("ada", "a1", by_inputs=True).exits("a1", output="one")
+    proves(s.asks("dan", "d1", by_inputs=True), "dan", is_made=False).exits("d1", output="two")
+    assert [fact.outputs for fact in s.all(Disagreed)] == [("one", "two")]
+    return s
+
+
+def proves(s: Scene, owner: str, *, is_made: bool = True) -> Scene:
+    look = s.verification()
+    assert look.prove == owner
+    return s.when(c.Verified(fingerprint=FP, entry=look.entry, token=look.token, proved=is_made))
 
 
 # --- To whom ----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import pytest
 
 from schemas import claims as c
-from schemas.facts import Disagreed, Granted
+from schemas.facts import Disagreed, ExecutionChanged, Granted, Kept
 from schemas.reasons import Outcome, Reason
 from schemas.tasks import TaskCopied
 from tests.support.scene import FP, Scene
@@ -35,6 +35,35 @@ def test_an_output_that_came_too_late_and_differs_is_a_disagreement_until_somebo
     s = late(when)
     s.when(c.Invalidated(fingerprint=FP, keep=s.tokens["t1"])).asks("ada", "t2")
     assert [b.output for b in s.all(TaskCopied)] == ["good"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_that_an_operator_kept_one_against_what_came_too_late_is_told_once(when):
+    s = late(when)
+    keep = c.Invalidated(fingerprint=FP, keep=s.tokens["t1"], reason="the node was broken")
+    s.when(keep)
+    assert s.all(Kept) == [Kept(fingerprint=FP, token=s.tokens["t1"], reason="the node was broken")]
+    assert s.when(keep).answer() == (Outcome.NOTHING, Reason.UNKNOWN)
+    assert s.all(Kept) == []
+
+
+def test_whoever_waits_for_a_look_at_another_is_given_the_one_that_is_kept_and_told_so_first():
+    s = late("after", good="one").when(c.Released(fingerprint=FP)).when(c.Aged(before=1000))
+    s.asks("ada", "t2", refresh=True)
+    zombie = s.tokens["t2"]
+    s.loses("t2").exits("t2", output="two").exits("t2", token=zombie, output="zombie2")
+    s.when(c.Invalidated(fingerprint=FP, keep=s.tokens["t2"]))
+    told = [type(body) for body in s.sent if isinstance(body, Kept | ExecutionChanged)]
+    assert told == [Kept, ExecutionChanged]
+    assert [b.output for b in s.asks("ada", "t3").all(TaskCopied)] == ["two"]
+
+
+@pytest.mark.parametrize("says", ["token", "nobody", "another"])
+def test_where_no_late_word_is_overruled_nobody_is_said_to_be_kept(says):
+    s = late("after", zombie="good") if says == "another" else late("after")
+    fields = {"token": {"token": s.tokens["t1"]}, "nobody": {}, "another": {"keep": "unknown"}}[says]
+    s.when(c.Invalidated(fingerprint=FP, **fields))
+    assert s.all(Kept) == []
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

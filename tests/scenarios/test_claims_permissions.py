@@ -1,19 +1,21 @@
 """Nothing crosses a permission boundary, over any chain of promotions and copies; the simpler rules fail."""
 
+import msgspec
 import pytest
 
 from schemas import claims as c
-from schemas.facts import Disagreed, Granted, Redecided
+from schemas.facts import Disagreed, Granted, Redecided, Reused
 from schemas.settings import GroupSet
 from schemas.tasks import TaskCopied, TaskFailed
+from schemas.work import Ready
 from tests.support import mutations
-from tests.support.scene import FP, Scene
+from tests.support.scene import FP, Scene, task_spec
 
 
-def fails_under(mutation, scenario) -> None:
+def fails_under(mutation, scenario, error=AssertionError) -> None:
     """The scenario holds for the rules, and does not for the simpler rule."""
     scenario()
-    with mutation(), pytest.raises(AssertionError):
+    with mutation(), pytest.raises(error):
         scenario()
 
 
@@ -179,6 +181,98 @@ def test_the_next_attempt_may_be_shared_again():
 def test_a_private_entry_is_not_opened_by_its_inputs():
     s = scene().asks("ada", "a", by_inputs=True).starts("a", runner="process").exits("a").asks("bob", "b")
     assert s.fates["b"] == ["granted"]
+
+
+def proof(s: Scene, is_made: bool) -> Scene:
+    """What becomes of the one proof that the last step asked for."""
+    look = s.verification()
+    return s.when(c.Verified(fingerprint=FP, entry=look.entry, token=look.token, proved=is_made))
+
+
+def test_a_proof_is_made_for_each_who_asks_and_anew_for_whoever_failed():
+    s = scene().asks("ada", "a", by_inputs=True).exits("a")
+    for owner, is_made in (("bob", False), ("cyd", True)):
+        s.asks(owner, owner)
+        assert s.verification().prove == owner
+        proof(s, is_made)
+    assert (s.fates["bob"], s.fates["cyd"]) == (["granted"], ["copied"])
+    s.asks("bob", "again")
+    assert s.fates["again"] == ["waiting"], "on what he runs himself"
+
+
+def test_without_a_proof_nothing_is_given():
+    def scenario() -> None:
+        s = scene().asks("ada", "a", by_inputs=True).exits("a").asks("bob", "b")
+        proof(s, False)
+        assert s.fates["b"] == ["granted"]
+
+    fails_under(mutations.no_proof, scenario)
+
+
+def test_a_proof_is_made_for_one_owner_and_opens_nothing_to_others_who_ask_meanwhile():
+    def scenario() -> None:
+        s = scene().asks("ada", "a", by_inputs=True).exits("a").asks("bob", "b")
+        bobs = s.verification()
+        proof(s.asks("cyd", "c"), False)
+        s.when(c.Verified(fingerprint=FP, entry=bobs.entry, token=bobs.token, proved=True))
+        assert (s.fates["b"], s.fates["c"]) == (["copied"], ["granted"])
+
+    fails_under(mutations.proofs_shared_by_owners, scenario, ValueError)
+
+
+def test_who_was_proved_to_read_the_inputs_never_waited():
+    s = scene().asks("ada", "a", by_inputs=True).exits("a").asks("bob", "b")
+    look = s.verification()
+    s.asks("bob", "b2").when(c.Verified(fingerprint=FP, entry=look.entry, token=look.token, proved=True))
+    assert [reused.task for reused in s.all(Reused)] == ["b", "b2"]
+    assert s.all(Redecided) == []
+
+
+@pytest.mark.parametrize("proved", [True, False])
+def test_more_than_may_wait_for_a_proof_are_not_told_that_there_is_one(proved):
+    s = scene(max_waiters=1).asks("ada", "a", by_inputs=True).exits("a").asks("bob", "b")
+    look = s.verification()
+    s.asks("bob", "b2")
+    assert [granted.why for granted in s.all(Granted)] == ["first"]
+    s.when(c.Verified(fingerprint=FP, entry=look.entry, token=look.token, proved=proved))
+    assert s.fates == {"a": ["granted", "completed"], "b2": ["granted"], "b": ["copied" if proved else "waiting"]}
+
+
+def test_a_proof_that_failed_is_no_look_at_the_output():
+    s = scene().may_read("cyd", "ada").asks("ada", "a", by_inputs=True).exits("a").when(c.Aged(before=10**9))
+    proof(s.asks("bob", "b"), False)
+    s.asks("cyd", "c")
+    assert s.fates["c"] == ["waiting"]
+    assert s.verification().prove == ""
+
+
+def test_a_proof_that_was_made_is_a_look_at_the_output():
+    s = scene().may_read("cyd", "ada").asks("ada", "a", by_inputs=True).exits("a")
+    proof(s.asks("bob", "b"), True)
+    s.asks("cyd", "c")
+    assert s.fates["c"] == ["copied"]
+
+
+def test_what_queued_tasks_is_not_given_for_a_proof():
+    s = scene().asks("ada", "a", by_inputs=True).queues("a", "c").exits("a").asks("bob", "b")
+    assert s.fates["b"] == ["granted"]
+    assert [ready.kind for ready in s.all(Ready)] == ["execute"]
+
+
+def test_a_proof_is_about_all_that_the_asker_named():
+    task = msgspec.Raw(msgspec.json.encode(task_spec()))
+    bound = msgspec.Raw(b'{"reference":"' + b"a" * 32 + b'+1"}')
+    s = scene().asks("ada", "a", by_inputs=True).exits("a").asks("bob", "b", spec=task, bound=bound)
+    assert (s.verification().spec, s.verification().bound) == (task, bound)
+
+
+def test_who_proved_it_is_given_it_by_others_only_as_far_as_they_see_them():
+    s = scene().may_read("dan", "cyd").asks("ada", "a", by_inputs=True).exits("a")
+    proof(s.asks("cyd", "c"), True)
+    s.asks("dan", "d")
+    assert s.fates["d"] == ["copied"]
+    s.asks("bob", "b")
+    assert s.verification().prove == "bob"
 
 
 def test_private_failures_count_for_their_owner_alone():

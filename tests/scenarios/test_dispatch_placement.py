@@ -214,6 +214,12 @@ def test_a_node_is_kept_no_longer_when_the_task_is_cancelled():
     scene.when(cancelled("big")).then(assigned(ready("s2")))
 
 
+def test_a_node_is_kept_for_what_comes_first_when_the_task_is_to_come_later():
+    scene = keep(world(joined(slots=4), ready("s0"), ready("s1"), BIG)).having(ready("s2"))
+    scene.when(reprioritised("big", 1)).then_nothing()
+    scene.when(reprioritised("big", -1)).then(assigned(ready("s2")))
+
+
 def test_a_task_whose_kept_node_goes_queues_again():
     scene = keep(world(joined(slots=4), ready("s0"), ready("s1"), BIG)).having(ready("s2"))
     assert tokens(scene.when(joined(incarnation="n2")).outputs) == "big"

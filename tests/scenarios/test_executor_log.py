@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumers.executor.boundedlog import BoundedLog
+from store.words import Words
 
 BOUND = 64
 
@@ -32,6 +33,19 @@ def test_the_head_and_the_tail_are_kept(pieces):
     assert kept == said[: BOUND // 2] + line + said[-BOUND // 2 :]
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.binary(max_size=80), max_size=12), st.integers(1, 100))
+def test_its_end_can_be_seen_while_it_grows(pieces, most):
+    said = b""
+    with TemporaryDirectory() as folder:
+        log = BoundedLog(Path(folder, "log"), BOUND)
+        for piece in pieces:
+            log.write(piece)
+            said += piece
+            assert log.end(most) == Words(total=len(said), end=said[-min(most, BOUND // 2) :])
+        log.close()
+
+
 def test_a_disk_that_is_full_holds_nobody_up(tmp_path):
     _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
     log = BoundedLog(tmp_path / "log")
@@ -39,6 +53,7 @@ def test_a_disk_that_is_full_holds_nobody_up(tmp_path):
     try:
         log.write(b"some words")
         log.write(b"and more")
+        assert log.end(100) == Words(total=18, end=b"")  # and not what came before as the newest
         log.close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

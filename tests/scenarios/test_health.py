@@ -15,8 +15,8 @@ from gateway.problems import Problem
 from gateway.storewatch import StoreWatch
 from schemas.topics import Topic
 from store import identity
-from store.blocks import MARKER
 from store.errors import StoreUnreachable
+from store.folder import MARKER
 from streams.log import Place
 
 READY = Standing(is_ready=True, detail="holds 3 partitions")

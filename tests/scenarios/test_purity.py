@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from coordinator.canonical import canonical
 from coordinator.purity import Request, Scope, allows, collections_of, hashes_of
-from coordinator.tasktoken import BadToken, read, sign
+from coordinator.signedtoken import BadToken
+from coordinator.tasktoken import read, sign
 from gateway.api.request import call
 from gateway.api.schema import RESOURCES
 from gateway.api.taskcaller import request_of

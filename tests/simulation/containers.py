@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from consumers.executor.core import ExecutorCore
-from schemas.claims import ChildQueued, OutputMissing, PurityLost, Reported, Verified
+from consumers.verifier import Found
+from schemas.claims import ChildQueued, PurityLost, Reported
 from schemas.fields import Record
 from schemas.reasons import Failure
 from schemas.spec import TaskSpec
@@ -99,20 +100,18 @@ class Containers:
             output = f"odd-{self._outputs}+1"
         node.finish(core, ready, exit_code=0, output=output, log="log+1", started_at=world.now, finished_at=world.now)
 
-    def look(self, ready: Ready) -> Verification:
-        """What a look at an entry's output finds."""
+    def look(self, ready: Ready) -> Found:
+        """What a look at an entry finds; whether who asks can read all inputs is found out at the edge, before it."""
+        proved = bool(ready.prove) and self.world.chance(self.proving)
+        return Found(None) if ready.prove and not proved else Found(self._output(ready), proved)
+
+    def _output(self, ready: Ready) -> Verification:
         if self.unreachable:
             return Verification(verdict=Verdict.UNREACHABLE, reason="simulated")
         if ready.output in self.missing:
             self.missing.discard(ready.output)
             return Verification(verdict=Verdict.MISSING, missing=(ready.output,))
         return Verification(verdict=Verdict.WHOLE)
-
-    def prove(self, ready: Ready, report: Verified | OutputMissing) -> Verified | OutputMissing:
-        """Whether who asks can read all inputs is found out at the edge, with the look."""
-        if isinstance(report, Verified) and ready.prove:
-            return msgspec.structs.replace(report, proved=self.world.chance(self.proving))
-        return report
 
 
 def children_of(ready: Ready) -> list[TaskSpec]:

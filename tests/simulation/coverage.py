@@ -9,7 +9,7 @@ FAULTS = (
     "old code stops", "output disagreed", "output lost",
     "partial append", "purity taken back", "quarantined", "released", "revocation", "runner frozen", "runner killed",
     "standby follows again", "standby joined", "standby leads", "store unreachable", "task added", "work trimmed",
-    "zombie runner", "history taken over",
+    "zombie runner", "history taken over", "priority changed", "room made",
 )  # fmt: skip
 CLAIMS = (
     "granted: first", "granted: redecided", "granted: retry", "granted: refresh", "granted: conflict",
@@ -18,9 +18,11 @@ CLAIMS = (
     "completed", "child queued", "child copied", "reported", "disagreed", "look", "look lost", "verified", "lost",
     "lost fits", "unplaceable", "work cancelled", "Reprioritised", "ClaimChanged", "TaskUnclaimed",
     "execution running", "execution done", "execution failed", "execution lost", "execution cancelled",
-    "execution missing", "execution invalidated", "execution impure", "failed: permanent_failure",
+    "execution missing", "execution removed", "gone, and its word stands", "execution invalidated", "execution impure",
+    "failed: permanent_failure",
     "failed: attempts_exhausted", "failed: failure_quorum", "failed: fits_no_node", "failed: loses_nodes",
     "failed: too_many_waiters", "kept to its owner", "granted: imported", "imported",
+    "given a priority: waits", "given a priority: granted", "given a priority: running",
 )  # fmt: skip
 ANSWERS = (
     "nothing: already", "nothing: finished", "nothing: unknown", "nothing: not_current", "refused: not_current",
@@ -31,7 +33,7 @@ JOBS = (
     "job queued", "job running", "job assembling", "job complete", "job failed", "job cancelled", "task created",
     "task claimed", "task running", "task complete", "task copied", "task failed", "task cancelled", "requested",
     "requested at a later level", "Withdrawn", "PurityDropped", "purity taken back", "task refused: own_ancestor",
-    "task refused: parameter_unset", "job importing", "import ended",
+    "task refused: parameter_unset", "job importing", "import ended", "prioritised",
 )  # fmt: skip
 WORK = (
     "adopted", "assigned: execute", "assigned: verify", "container started", "freed", "node drains", "node pauses",

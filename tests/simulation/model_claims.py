@@ -3,6 +3,8 @@
 from collections import Counter
 from typing import Any
 
+from msgspec.structs import replace
+
 from schemas import claims as c
 from schemas.facts import Answered, Disagreed
 from schemas.reasons import Failure, Outcome
@@ -105,6 +107,17 @@ def _leaves(step: Step, claim: Claim, record: c.Withdrawn | c.PurityDropped) -> 
         step.fired["waiter left"] += 1
 
 
+def _prioritised(step: Step, claim: Claim, record: c.TaskPrioritised) -> None:
+    wait, run = claim.waiting.get(record.task), claim.runs_for(record.task)
+    if wait is not None:
+        wait.want, step.prompted = replace(wait.want, priority=record.priority), wait.place
+    elif run is not None and run.is_live:
+        run.want, step.prompted = replace(run.want, priority=record.priority), run
+    else:
+        raise Broken(5, f"{record.task} neither runs nor waits, and was given a priority", claim.fingerprint)
+    step.fired[f"given a priority: {'waits' if wait else run.status}"] += 1
+
+
 def _of_a_live_one(step: Step, claim: Claim, record: Any) -> Run:
     run = claim.live(record.token)
     if run is None:
@@ -140,10 +153,11 @@ def _exited(step: Step, claim: Claim, record: c.Exited) -> None:
 def _verified(step: Step, claim: Claim, record: c.Verified) -> None:
     step.look = _open_look(claim, record.token)
     del claim.looks[record.token]
-    step.look.entry.verified_at = step.offset
+    if record.proved or not step.look.prove:
+        step.look.entry.verified_at = step.offset
     step.fired["verified"] += 1
     step.fired["proof failed"] += bool(step.look.prove) and not record.proved
-    if record.proved and step.look.entry.want.by_inputs:
+    if record.proved and step.look.prove:
         step.proof = step.look.entry.token
 
 
@@ -191,6 +205,7 @@ def _released(step: Step, claim: Claim, record: c.Released) -> None:
 def _invalidated(step: Step, claim: Claim, record: c.Invalidated) -> None:
     kept = None if record.token else claim.runs.get(record.keep)
     if kept is not None:
+        step.kept = kept if kept.late else None
         kept.replaced, kept.late = [], {}
 
 
@@ -203,6 +218,7 @@ BEFORE: dict[type, Any] = {
     c.Imported: _imported,
     c.Withdrawn: _leaves,
     c.PurityDropped: _leaves,
+    c.TaskPrioritised: _prioritised,
     c.Started: _started,
     c.Reported: _reported,
     c.ChildQueued: _child_queued,
@@ -254,11 +270,17 @@ def _check_refusal(claim: Claim, record: Any) -> None:
             wrong = claim.live(token) is not None or token in claim.looks
         case c.Verified(token=token) | c.OutputMissing(token=token):
             wrong = token in claim.looks
-        case c.Withdrawn(task=task):
-            run = claim.runs_for(task)
-            stays = run is None or not run.is_live or (record.unstarted_only and run.status == "running")
-            wrong = task in claim.waiting or not stays
+        case c.Withdrawn(task=task) | c.TaskPrioritised(task=task):
+            wrong = _is_wanted_by(claim, task, record)
         case _:
             wrong = False
     if wrong:
         raise Broken(10, f"{type(record).__name__} was current and had no effect", claim.fingerprint)
+
+
+def _is_wanted_by(claim: Claim, task: str, record: c.Withdrawn | c.TaskPrioritised) -> bool:
+    """Whether the task waits, or something runs for it that what it says is about."""
+    run = claim.runs_for(task)
+    unstarted_only = isinstance(record, c.Withdrawn) and record.unstarted_only
+    stays = run is None or not run.is_live or (unstarted_only and run.status == "running")
+    return task in claim.waiting or not stays

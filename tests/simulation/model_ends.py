@@ -1,10 +1,13 @@
-"""The model of an execution's status: what each change must follow from."""
+"""The model of an execution's status and urgency: what each change must follow from."""
 
 from typing import TYPE_CHECKING, Any
 
 from schemas import claims as c
 from schemas import facts as f
-from tests.simulation.model_runs import COUNTED, Run, may_see
+from schemas import tasks as t
+from schemas import work as w
+from schemas.reasons import Reason
+from tests.simulation.model_runs import COUNTED, Look, Run, may_see
 
 if TYPE_CHECKING:
     from tests.simulation.model_step import Step
@@ -16,6 +19,40 @@ def changed(step: "Step", fact: f.ExecutionChanged) -> None:
     assert run is not None
     CHANGES[fact.status](step, run, fact)
     step.fired[f"execution {fact.status}"] += 1
+
+
+def reprioritised(step: "Step", work: w.Reprioritised) -> None:
+    run = step.claim.live(work.token)
+    step.must(2, run is not None and run.status == "granted", f"{work.token} has another place and is not queued")
+    assert run is not None
+    run.urgency, step.prompted = work.priority, run
+    step.fired["Reprioritised"] += 1
+
+
+def is_as_urgent_as_its_best(step: "Step", run: Run | Look | None) -> None:
+    """Of work that is queued dispatch knows the best priority of all who want it."""
+    if isinstance(run, Run) and run.status == "granted":
+        best = step.claim.urgency_of(run)
+        step.must(10, run.urgency == best, f"{run.token} has priority {run.urgency}, it is wanted at {best}")
+
+
+def kept(step: "Step", fact: f.Kept) -> None:
+    run, step.kept = step.kept, None
+    step.must(7, run is not None and run.token == fact.token, f"{fact.token} was kept without a word of an operator")
+    step.fired["kept"] += 1
+
+
+def own_failure(step: "Step", run: Run, record: t.TaskFailed) -> None:
+    """The execution's own task fails with it."""
+    assert run.exit is not None
+    last = run.attempt >= step.model.config["max_attempts"] and run.counted()
+    expected = Reason.ATTEMPTS_EXHAUSTED if run.verdict(run.exit) == "temporary" else Reason.PERMANENT_FAILURE
+    if run.exit.failure == "fits_no_node":
+        expected = Reason.FITS_NO_NODE
+    step.must(4, record.reason is expected, f"{record.task} failed as {record.reason}, not as {expected}")
+    step.must(4, last or expected is not Reason.ATTEMPTS_EXHAUSTED, f"{record.task} had attempts left")
+    step.must(4, record.output == run.named, f"{record.task} failed with {record.output}, it had named {run.named}")
+    step.told = True
 
 
 def _running(step: "Step", run: Run, _fact: f.ExecutionChanged) -> None:

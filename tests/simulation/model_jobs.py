@@ -19,6 +19,7 @@ from tests.simulation.sight import Broken
 FINAL = ("complete", "copied", "failed", "cancelled")
 ENDS: dict[type, str] = {t.TaskCompleted: "complete", t.TaskCopied: "copied", t.TaskFailed: "failed"}
 POLICY = ("priority", "share", "no_reuse", "refresh")
+ITS_JOBS: dict[type, tuple[str, ...]] = {t.TaskCreated: POLICY, t.TaskSubmitted: ("priority",)}
 MAY_FOLLOW = {
     "todo": ("claimed", "failed", "cancelled"),
     "claimed": ("claimed", "running", "complete", "copied", "failed", "cancelled"),
@@ -104,9 +105,9 @@ class JobsModel:
         asking = [uuid for uuid, task in tree.tasks.items() if task.state in ("claimed", "running")]
         for _, body in outputs:
             HANDLERS[type(body)](self, tree, body)
-        if isinstance(record, t.JobCancelled):
-            withdrawn = [body.task for _, body in outputs if isinstance(body, c.Withdrawn)]
-            self._must(5, withdrawn == asking, f"of {asking} only {withdrawn} were withdrawn")
+        if isinstance(record, t.JobCancelled | t.JobPrioritised):
+            told = [body.task for _, body in outputs if isinstance(body, c.Withdrawn | c.TaskPrioritised)]
+            self._must(5, told == asking, f"of {asking} only of {told} was anything said")
         if type(record) in ENDS:
             self._must(4, not tree.tasks[record.task].is_open, f"{record.task} did not end")
         if was_open and not tree.is_open:
@@ -136,6 +137,20 @@ class JobsModel:
             failed = [uuid for uuid, task in tree.tasks.items() if task.state in ("failed", "cancelled")]
             self._must(4, not failed, f"complete although {failed} failed")
         self.fired[f"job {fact.state}"] += 1
+
+    def _prioritised(self, tree: Tree, fact: f.PriorityChanged) -> None:
+        self._must(10, fact.priority == self._record.priority, f"the job was to have {self._record.priority}")
+        tree.policy["priority"] = fact.priority
+        for task in tree.tasks.values():
+            task.spec = replace(task.spec, priority=fact.priority)
+        self.fired["prioritised"] += 1
+
+    def _told_of_priority(self, tree: Tree, told: c.TaskPrioritised) -> None:
+        task = tree.tasks.get(told.task)
+        asked = task is not None and task.state in ("claimed", "running")
+        self._must(10, asked and task.fingerprint == told.fingerprint, f"{told.task} had not asked")
+        self._must(10, told.priority == tree.policy["priority"], f"{told.task} was given {told.priority}")
+        self.fired["TaskPrioritised"] += 1
 
     def _ends_as_there(self, tree: Tree, history: t.JobImported, fact: f.JobChanged) -> None:
         if fact.state == "importing" or isinstance(self._record, t.JobCancelled):
@@ -205,8 +220,7 @@ class JobsModel:
             self._must(8, creator is not None and creator.is_open, f"the creator of {fact.task} has ended before")
             self._must(8, (record.task, record.created_by) == (fact.task, fact.created_by), "another was created")
         spec = record.spec.task if isinstance(record.spec, JobSpec) else record.spec
-        if isinstance(record, t.TaskCreated):
-            spec = replace(spec, **tree.policy)
+        spec = replace(spec, **{name: tree.policy[name] for name in ITS_JOBS.get(type(record), ())})
         if not spec.is_pure and any(
             spec.commit in a.commits and (spec.repository, spec.script) == (a.repository, a.script)
             for a in self.assumed
@@ -258,6 +272,7 @@ class JobsModel:
             self._must(7, want.fingerprint == task.fingerprint, f"{want.task} was requested as something else")
         self._must(6, _json(want.bound) == self._bound(tree, task.spec), f"{want.task} brings {want.bound!r}")
         self._must(7, want.refresh == task.spec.refresh, f"{want.task} was requested with another policy")
+        self._must(10, want.priority == tree.policy["priority"], f"{want.task} was requested with {want.priority}")
         self._must(8, not self._is_its_own_ancestor(tree, task), f"{want.task} is its own ancestor")
         self.fired["requested"] += 1
         if task.spec.sequence:
@@ -286,9 +301,11 @@ def _json(value: Any) -> Any:
 
 HANDLERS: dict[type, Any] = {
     f.JobChanged: JobsModel._job,
+    f.PriorityChanged: JobsModel._prioritised,
     f.TaskChanged: JobsModel._task,
     c.Requested: JobsModel._requested,
     c.Imported: JobsModel._imported,
     c.Withdrawn: JobsModel._withdrawn,
     c.PurityDropped: JobsModel._withdrawn,
+    c.TaskPrioritised: JobsModel._told_of_priority,
 }

@@ -35,10 +35,17 @@ class Run:
         self.late: dict[str, str] = {}
         self.rivals: list[Run] = []  # of one that went without a judgement: whose outputs differed from its own then
         self.verified_at = 0
+        self.urgency = 0  # the priority that dispatch was last told
 
     @property
     def is_live(self) -> bool:
         return self.status in ("granted", "running")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is for whoever is proved to read its inputs, or was when it departed."""
+        shared = not (self.impure or self.private or self.children)
+        return self.status == "done" and self.want.by_inputs and shared
 
     def holds(self, want: Requested) -> bool:
         """Whether a live execution is large enough for a request, and no less able to run than it."""
@@ -114,11 +121,12 @@ class Claim:
     def is_disputed(self, sight: Sight, reader: str, proof: str = "") -> bool:
         """Whether what the reader sees has outputs that differ and that nobody has settled.
 
-        What departed is seen too, but tells something only to who sees one of its rivals.
+        What departed is seen too, but tells something only to who sees one of its rivals. A proof is one of the inputs
+        that all have, so whoever made it sees all that is open.
         """
-        seen = self.seen(sight, reader, proof)
-        ghosts = [run for run in self.departed if may_see(sight, reader, run)]
-        return self.differ([*seen, *(g for g in ghosts if any(rival in [*seen, *ghosts] for rival in g.rivals))])
+        counts = [*self.seen(sight, reader), *(run for run in self.runs.values() if proof and run.is_open)]
+        ghosts = [run for run in self.departed if may_see(sight, reader, run) or (proof and run.is_open)]
+        return self.differ([*counts, *(g for g in ghosts if any(rival in [*counts, *ghosts] for rival in g.rivals))])
 
     def differ(self, runs: list[Run]) -> bool:
         """Whether finished ones among them have different outputs that nobody has settled."""
@@ -159,6 +167,10 @@ class Claim:
     def waits_at(self, place: Run | Look) -> Iterator[Wait]:
         """Who waits there, in order of arrival."""
         return (wait for wait in self.waiting.values() if wait.place is place)
+
+    def urgency_of(self, run: Run) -> int:
+        """The best priority of all who want what it does."""
+        return max([run.want.priority, *(wait.want.priority for wait in self.waits_at(run))])
 
     def put(self, want: Requested, place: Run | Look) -> None:
         """It waits from here on."""

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from schemas import claims as c
 from schemas import facts as f
 from schemas import tasks as t
@@ -36,6 +38,8 @@ class Step:
         self.failed: Run | None = None
         self.told = False  # that its own task ended
         self.promoted: Run | None = None
+        self.prompted: Run | Look | None = None  # whose priority changed
+        self.kept: Run | None = None  # against what came too late
         self.copied: Want | None = None
         self.proof = ""
         self.born: dict[str, list[Any]] = {}
@@ -64,6 +68,7 @@ class Step:
 
     def decided(self, task: str) -> Want:
         """The request that is decided by what was just said."""
+        self.take_turn(task)
         want, self.pending = self.pending, None
         self.must(5, want is not None and want.task == task, f"something was decided for {task}, who did not ask now")
         assert want is not None
@@ -83,9 +88,17 @@ class Step:
             self.moved.setdefault(place.token, []).append(wait.rank)
         return wait
 
+    def take_turn(self, task: str) -> None:
+        """Who was proved to read an entry's inputs is decided without a word of it, having waited on nothing."""
+        wait = self.claim.waiting.get(task)
+        if self.proof and wait is not None and wait.place is self.look:
+            self.settle()
+            self.pending = self.move(task).want
+
     def redecided(self, fact: f.Redecided) -> None:
         self.settle()
         wait = self.move(fact.task)
+        self.must(5, not self.proof, f"{fact.task} was proved to read the inputs, and told that it had waited")
         self.fired["kept to its owner"] += isinstance(self.record, c.Started)
         place = wait.place
         on = place.entry.token if isinstance(place, Look) else place.token
@@ -175,6 +188,7 @@ class Step:
     # --- Giving ---------------------------------------------------------------------------------------------------
 
     def copied_to(self, copy: t.TaskCopied) -> None:
+        self.take_turn(copy.task)
         if self.pending is not None and self.pending.task == copy.task:
             want, waited = self.decided(copy.task), False
         else:
@@ -200,7 +214,7 @@ class Step:
         told = [task for owner, task in run.holders if self.sight.reads(want.owner, owner)]
         self.must(6, copy.source in (told or [""]), f"{want.owner} was told of {copy.source}")
         for_use = not (run.impure or self.claim.quarantined or want.refresh)
-        agreed = not self.claim.is_disputed(self.sight, want.owner, run.token)
+        agreed = not self.claim.is_disputed(self.sight, want.owner, self._proved_to(want))
         self.must(7, for_use and agreed, f"{run.token} is not for use")
         self.must(7, run.verified_at >= self.model.stale, f"{run.token} was to be looked at first")
 
@@ -234,12 +248,13 @@ class Step:
     def task_failed(self, record: t.TaskFailed) -> None:
         run = self.failed
         if run is not None and record.task == run.task and not self.told:
-            self._own_failure(run, record)
+            model_ends.own_failure(self, run, record)
         else:
             self._failure_without_a_run(record)
         self.fired[f"failed: {record.reason}"] += 1
 
     def _failure_without_a_run(self, record: t.TaskFailed) -> None:
+        self.take_turn(record.task)
         self.must(2, not record.output, f"{record.task} had no execution of its own, and was given an output")
         if self.pending is not None and self.pending.task == record.task:
             want = self.decided(record.task)
@@ -257,20 +272,9 @@ class Step:
             lost = sum(self.sight.reads(want.owner, owner) for owner in self.claim.losses)
             return lost >= limit["quarantine_losses"]
         seen = self.claim.seen(self.sight, want.owner)
-        looks = [look for look in self.claim.looks.values() if look.entry in seen or look.prove == want.owner]
+        looks = [look for look in self.claim.looks.values() if look.entry in seen and not look.prove]
         crowds = [len([*self.claim.waits_at(place)]) for place in (*seen, *looks)]
         return reason is Reason.TOO_MANY_WAITERS and max(crowds, default=0) >= limit["max_waiters"]
-
-    def _own_failure(self, run: Run, record: t.TaskFailed) -> None:
-        assert run.exit is not None
-        last = run.attempt >= self.model.config["max_attempts"] and run.counted()
-        expected = Reason.ATTEMPTS_EXHAUSTED if run.verdict(run.exit) == "temporary" else Reason.PERMANENT_FAILURE
-        if run.exit.failure == "fits_no_node":
-            expected = Reason.FITS_NO_NODE
-        self.must(4, record.reason is expected, f"{record.task} failed as {record.reason}, not as {expected}")
-        self.must(4, last or expected is not Reason.ATTEMPTS_EXHAUSTED, f"{record.task} had attempts left")
-        self.must(4, record.output == run.named, f"{record.task} failed with {record.output}, it had named {run.named}")
-        self.told = True
 
     def promoted_to(self, fact: f.Promoted) -> None:
         run = self.claim.live(fact.token)
@@ -281,7 +285,8 @@ class Step:
         self.must(5, first and first.want.task == fact.task, f"{fact.task} is not the first in line who may see it")
         want = self.move(fact.task, is_heir=True).want
         self.must(6, fact.owner == want.owner and not run.impure, f"{fact.token} was handed to {fact.owner}")
-        run.task, run.holders = want.task, [(want.owner, want.task)]
+        held = {name: getattr(run.want, name) for name in ("cores", "memory", "scratch")}
+        run.task, run.holders, run.want = want.task, [(want.owner, want.task)], replace(want, **held)
         run.replaced, run.late = [], {}
         self.promoted = run
         self.fired["promoted"] += 1
@@ -292,6 +297,8 @@ class Step:
         if work.kind == "execute":
             run = self.claim.runs.get(work.token)
             self.must(2, run and run.is_live and run.task == work.task, f"{work.token} is ready and was not granted")
+            assert run is not None
+            run.urgency = work.priority
             return
         self.must(3, work.token not in self.model.tokens, f"token {work.token} was given out before")
         self.model.tokens[work.token] = self.claim.fingerprint
@@ -299,7 +306,7 @@ class Step:
         self.must(7, entry is not None and entry.status == "done", f"a look at what is no entry: {work.entry}")
         assert entry is not None
         look = self.claim.looks[work.token] = Look(work.token, entry, work.prove)
-        opened = entry.want.by_inputs and not entry.private
+        opened = entry.want.by_inputs and not entry.private and not entry.children
         self.must(6, opened or not work.prove, f"{work.prove} may not prove anything here")
         if isinstance(self.record, c.Lost) and self.look is not None:
             for wait in self.claim.waits_at(self.look):
@@ -344,6 +351,8 @@ class Step:
         if isinstance(self.record, c.Imported):
             self.must(4, self.told, f"{self.record.task} was imported and not told")
             self.fired["imported"] += 1
+        model_ends.is_as_urgent_as_its_best(self, self.prompted)
+        self.must(7, self.kept is None, "an operator kept one, and nothing tells which")
         self.must(8, not self.born, f"children after, or without, the end of {[*self.born]}")
         for task, wait in claim.waiting.items():
             place = wait.place
@@ -372,6 +381,7 @@ RULES: dict[type, Any] = {
     f.Promoted: Step.promoted_to,
     f.Reused: Step.reused,
     f.Disagreed: Step.disagreed,
+    f.Kept: model_ends.kept,
     f.ExecutionChanged: model_ends.changed,
     f.ClaimChanged: Step.news,
     t.TaskCreated: Step.created,
@@ -382,6 +392,6 @@ RULES: dict[type, Any] = {
     t.TaskFailed: Step.task_failed,
     t.TaskUnclaimed: Step.news,
     w.Ready: Step.ready,
-    w.Reprioritised: Step.news,
+    w.Reprioritised: model_ends.reprioritised,
     w.Cancelled: Step.cancelled,
 }

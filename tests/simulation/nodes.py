@@ -327,5 +327,5 @@ class Node:
             return
         judged = self.verifier.looked(look.token, self.containers.look(look.ready), self.world.now)
         if isinstance(judged, Judged):
-            self._ended(core, judged.token, self.containers.prove(look.ready, judged.report))
+            self._ended(core, judged.token, judged.report)
         self._wake()

@@ -1,6 +1,7 @@
 """Who asks: users, the operator, the janitor and the assembler, each with a way to the log that may lose replies."""
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from tests.simulation.world import PARTITIONS, World, to_append
 WHIMS = (
     ("no_reuse", True),
     ("refresh", True),
+    *[("share", "by_inputs")] * 5,
     ("resources", Resources(cores=2)),
     ("resources", Resources(cores=4)),
     ("resources", Resources(cores=16)),
@@ -218,6 +220,14 @@ class People:
             self.world.tell(f"purity of {root}'s first task is taken back")
             self.say(Topic.TASKS, t.PurityTakenBack(root=root, task=first_task_uuid(root)))
 
+    def prioritise(self, which: float, priority: int) -> None:
+        """The owner of a job gives it another priority. `which`: from 0 to 1, of the jobs there are."""
+        if self.jobs:
+            root = list(self.jobs)[int(which * len(self.jobs))]
+            self.world.strike("priority changed")
+            self.world.tell(f"{root} is given priority {priority}")
+            self.say(Topic.TASKS, t.JobPrioritised(root=root, priority=priority))
+
     def babble(self) -> None:
         """A broken client: bytes that are no record, a key not the record's, a partition not the key's."""
         random = self.world.random
@@ -245,6 +255,18 @@ class People:
                 self.say(Topic.CLAIMS, c.Invalidated(fingerprint=fingerprint, **{which: random.choice(tokens)}))
             else:
                 self.say(Topic.CLAIMS, kind(fingerprint=fingerprint))
+
+    def make_room(self, random: Random) -> None:
+        """Somebody takes an entry out of reuse: of work that was executed more than once, if there is any."""
+        known = [(fingerprint, self.executions(fingerprint)) for fingerprint in self.pure()]
+        fewest = 2 if any(len(tokens) > 1 for _, tokens in known) else 1
+        fit = [(fingerprint, tokens) for fingerprint, tokens in known if len(tokens) >= fewest]
+        if fit:
+            fingerprint, tokens = random.choice(fit)
+            token = random.choice(tokens)
+            self.world.strike("room made")
+            self.world.tell(f"{token} makes room")
+            self.say(Topic.CLAIMS, c.Removed(fingerprint=fingerprint, token=token))
 
     def age(self) -> None:
         """The janitor: everything verified so far must be looked at again."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from random import Random
 
 import msgspec
 
@@ -58,6 +59,8 @@ class Schedule:
         for time in times:
             world.after(time, self.people.submit)
         self._plan_trouble(times)
+        self._plan_urgency(Random(f"urgency {seed}"))
+        self._plan_loss(Random(f"loss {seed}"))
 
     def _in_flight(self) -> bool:
         return any(node.running for node in self.nodes if node.core)
@@ -120,6 +123,20 @@ class Schedule:
                 world.after(random.choice(submitted) + random.choice(LATER), kind)
         if random.randrange(16) == 0:
             world.after(random.randrange(ACTIVE), self._compare)
+
+    def _plan_urgency(self, random: Random) -> None:
+        """Drawn apart, so that schedules without it stay as they were."""
+        if random.randrange(3) == 0:
+            for _ in range(random.choice((1, 2, 5))):
+                which, priority = random.random(), random.randrange(4)
+                self.world.after(random.choice((1, 20, 60, 300, 1_500, 6_000)), self.people.prioritise, which, priority)
+
+    def _plan_loss(self, random: Random) -> None:
+        """Entries go, most often where outputs disagree. Drawn apart: schedules without it stay as they were."""
+        if random.randrange(2 if self.containers.disagreeing else 12) == 0:
+            for _ in range(random.choice((1, 2, 3))):
+                kind = random.choice((self.people.make_room, self.people.make_room, self._lose_entries))
+                self.world.after(random.choice((400, 1_500, 3_000, 6_000, 8_000)), kind, random)
 
     def _kinds_of_trouble(self) -> list[Callable[[], None]]:
         people = self.people
@@ -200,6 +217,15 @@ class Schedule:
         self.world.tell("all outputs of pure work are lost")
         self.containers.missing |= {f"out-{f[-12:]}+1" for f in self._pure()}
         self.people.age()
+
+    def _lose_entries(self, _random: Random) -> None:
+        """All outputs, those that disagree among them; and somebody asks once more."""
+        self.world.strike("output lost")
+        self.world.tell("all outputs are lost")
+        claims = [claim for machine in self.model.claims.values() for claim in machine.claims.values()]
+        self.containers.missing |= {run.output for claim in claims for run in claim.runs.values() if run.output}
+        self.people.age()
+        self.world.after(20, self.people.submit)
 
     def _store_away(self) -> None:
         self.world.strike("store unreachable")

@@ -11,10 +11,10 @@ from urllib.parse import unquote, urlsplit
 
 from consumers.executor.way import Way
 from consumers.runners.relay import Target
-from coordinator import tasktoken
+from coordinator.signedtoken import KEY_BYTES
 from tests.support.certificates import Authority
 
-KEY = b"k" * tasktoken.KEY_BYTES
+KEY = b"k" * KEY_BYTES
 NO_REPLY = 0  # instead of a status: the connection is closed
 
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from psycopg.conninfo import conninfo_to_dict
 
-from consumers.executor.boundedlog import BOUND
 from schemas.claims import Exited
+from store.words import KEPT
 from tests.support.attempts import Bench
 
 PROCESSES = 40  # a task may have
@@ -85,7 +85,7 @@ def _tells_the_secret(host: Host, report: Exited) -> bool:
 
 def _log_beyond_bound(host: Host, report: Exited) -> bool:
     [file] = host.bench.store.files(report.log)
-    return file.size > BOUND + 1000
+    return file.size > KEPT + 1000
 
 
 def _outlives(host: Host, report: Exited) -> bool:

@@ -31,13 +31,17 @@ class Node(ThreadingHTTPServer):
 
 
 class KeepCluster:
-    """`key`: what locators have to be signed with, empty: no signature is looked at. `manifests`: the API's own."""
+    """`key`: what locators have to be signed with, empty: no signature is looked at. `manifests`: the API's own.
+
+    `asked`: what the API was asked for.
+    """
 
     def __init__(self) -> None:
         self.key = b""
         self.nodes: list[Node] = []
         self.manifests: dict[str, str] = {}
         self.api = ""
+        self.asked: list[str] = []
 
     def node_for(self, md5: str) -> Node:
         """The one that a block belongs to, in Keep's order."""
@@ -56,7 +60,7 @@ def keep_cluster(folder: Path, nodes: int = 1) -> Iterator[KeepCluster]:
         for number in range(nodes + 1):
             node = stack.enter_context(Node(cluster, folder / f"keep{number}"))
             if number == nodes:
-                cluster.api = f"http://127.0.0.1:{node.server_port}"
+                cluster.api, cluster.asked = f"http://127.0.0.1:{node.server_port}", node.asked
             else:
                 cluster.nodes.append(node)
             thread = threading.Thread(target=node.serve_forever, kwargs={"poll_interval": 0.01})
@@ -72,8 +76,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         data = self.rfile.read(int(self.headers["Content-Length"]))
-        if self._may():
+        if not self._may():
+            return
+        if "/" in self.path[1:]:
+            self._answer(404, b"")
+        else:
             self._answer(200, self.server.blocks.put(data, md5=self.path[1:]).encode())
+
+    def do_DELETE(self) -> None:
+        if self._may():
+            self._answer(404, b"")
 
     def do_GET(self) -> None:
         if not self._may():

@@ -15,9 +15,11 @@ import coordinator.claims_decide as claims_decide
 import coordinator.claims_entry as claims_entry
 import coordinator.claims_exit as claims_exit
 import coordinator.claims_life as claims_life
+import coordinator.claims_state as claims_state
 import coordinator.claims_waiters as claims_waiters
 import coordinator.dispatch as dispatch
 import coordinator.dispatch_nodes as dispatch_nodes
+import coordinator.jobs_changes as jobs_changes
 import coordinator.jobs_levels as jobs_levels
 import coordinator.jobs_state as jobs_state
 import readmodel.differences as differences
@@ -65,6 +67,17 @@ def no_fencing() -> AbstractContextManager[Any]:
 def visibility_ignored() -> AbstractContextManager[Any]:
     """Everybody may be shown everything."""
     return _patched((View, "can_read", lambda self, reader, owner: True))
+
+
+def no_proof() -> AbstractContextManager[Any]:
+    """What is shared by inputs is given to whoever asks for the same work, whatever became of the proof."""
+    return _patched((claims_entry, "_give_to_prover", lambda *a, give=claims_entry._give_to_prover: give(*a[:4], True)))
+
+
+def proofs_shared_by_owners() -> AbstractContextManager[Any]:
+    """One look is enough for all who ask, whoever's right to read the inputs it proves."""
+    any_look = lambda claim, entry, prove: next(claims_state.verifications_of(claim, entry.token), None)  # noqa: E731
+    return _patched((claims_decide, "_open_look", any_look))
 
 
 def judgements_told_to_all() -> AbstractContextManager[Any]:
@@ -134,26 +147,28 @@ def work_is_its_first_askers() -> AbstractContextManager[Any]:
 
 def any_output_will_do() -> AbstractContextManager[Any]:
     """Of several outputs the first is given."""
-    return _patched((claims_decide, "disagree", lambda view, reader, claim, executions: False))
-
-
-def _lose_silently(claim: Claim, entry: Execution) -> None:
-    del claim.executions[entry.token]
+    return _patched((claims_decide, "disagree", lambda view, reader, claim, executions, *, proved: False))
 
 
 def lost_outputs_say_nothing() -> AbstractContextManager[Any]:
     """Of two outputs the one is right whose blocks are still there."""
-    return _patched((claims_entry, "lose", _lose_silently))
+    return _patched((claims_entry, "lose", lambda claim, entry: claim.executions.pop(entry.token)))
 
 
 def lost_outputs_speak_to_all() -> AbstractContextManager[Any]:
     """An output that is lost while it stands against another's stands against everybody's."""
-    everything = lambda view, reader, claim, executions: [gone.execution for gone in claim.gone]  # noqa: E731
+    everything = lambda view, reader, claim, executions, proved: [gone.execution for gone in claim.gone]  # noqa: E731
     return _patched((claims_conflict, "_standing", everything))
 
 
 def _copy_to(ctx: Any, claim: Claim, entry: Execution, want: Any) -> list[Any]:
     return copy(ctx, entry, want, waited=True)
+
+
+def proofs_of_one_entry() -> AbstractContextManager[Any]:
+    """Who was proved to read all inputs is given the entry that was looked at, whatever others that are open say."""
+    among = lambda *seen, proved=False: claims_conflict.disagree(*seen)  # noqa: E731
+    return _patched((claims_decide, "disagree", among))
 
 
 def process_outputs_shared() -> AbstractContextManager[Any]:
@@ -175,12 +190,8 @@ def _inherit_all(ctx: Any, claim: Claim, execution: Execution) -> Iterator[Any]:
     claims_waiters._inherit(execution, heir)
     del waiters[heir.task]
     execution.waiters = waiters
-    yield claims_waiters.Output(
-        claims_waiters.FACTS,
-        claims_waiters.Promoted(
-            fingerprint=heir.fingerprint, token=execution.token, task=heir.task, root=heir.root, owner=heir.owner
-        ),
-    )
+    told = {"token": execution.token, "task": heir.task, "root": heir.root, "owner": heir.owner}
+    yield claims_waiters.Output(claims_waiters.FACTS, claims_waiters.Promoted(fingerprint=heir.fingerprint, **told))
 
 
 def waiters_inherited() -> AbstractContextManager[Any]:
@@ -193,11 +204,8 @@ def waiters_not_redecided() -> AbstractContextManager[Any]:
     return _patched((claims_exit, "settle_waiters", lambda ctx, claim, execution: iter(())))
 
 
-def _children_last(ctx: Any, claim: Claim, execution: Execution, record: Any) -> Iterator[Any]:
-    outputs = list(_SUCCEED(ctx, claim, execution, record))
-    children = [o for o in outputs if type(o.body) is TaskCreated]
-    yield from (o for o in outputs if type(o.body) is not TaskCreated)
-    yield from children
+def _children_last(ctx: Any, claim: Claim, execution: Execution, record: Any) -> list[Any]:
+    return sorted(_SUCCEED(ctx, claim, execution, record), key=lambda output: type(output.body) is TaskCreated)
 
 
 def children_after_the_terminal_record() -> AbstractContextManager[Any]:
@@ -211,8 +219,7 @@ def no_ancestor_check() -> AbstractContextManager[Any]:
 
 
 def _bind_once(tree: Any, spec: Any) -> Any:
-    key = repr(spec.components)
-    return _BOUND.setdefault(key, _BIND(tree, spec))
+    return _BOUND.setdefault(repr(spec.components), _BIND(tree, spec))
 
 
 @contextmanager
@@ -248,10 +255,9 @@ def one_mark_per_source() -> AbstractContextManager[Any]:
 def _with_gaps(append: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def append_with_gaps(log: Any, records: Any) -> Any:
         """Idempotence without order: the first record of a batch fails, the others land; it is sent again later."""
-        if len(records) < 3 or len(_GAPS) % 5:
-            _GAPS.append(len(records))
-            return append(log, records)
         _GAPS.append(len(records))
+        if len(records) < 3 or len(_GAPS) % 5 != 1:
+            return append(log, records)
         append(log, records[1:])
         raise LogUnreachable("one record of the batch was not acknowledged")
 
@@ -335,6 +341,11 @@ def slot_freed_before_the_ack() -> AbstractContextManager[Any]:
 # --- By name ----------------------------------------------------------------------------------------------------------
 
 
+def priority_forgotten() -> AbstractContextManager[Any]:
+    """Who gives a job another priority is answered, and its tasks ask as before."""
+    return _patched((jobs_changes, "_prioritise", lambda tree, task: ()))
+
+
 MUTATIONS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     mutation.__name__: mutation
     for mutation in (
@@ -346,6 +357,7 @@ MUTATIONS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
         waiters_inherited,
         visibility_ignored,
         visibility_of_yesterday,
+        no_proof,
         process_outputs_shared,
         alive_without_tokens,
         alive_renews_all,
@@ -355,6 +367,7 @@ MUTATIONS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
         standby_drops_at_its_own_position,
         copied_child_keeps_its_parameters,
         no_ancestor_check,
+        priority_forgotten,
     )
 }
 

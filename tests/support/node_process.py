@@ -4,7 +4,6 @@ It can't work while there is a file ROOT.trouble. SIGTERM drains it; SIGUSR1 mak
 to itself for `HOLD_SECONDS`.
 """
 
-import json
 import logging
 import signal
 import sys
@@ -30,7 +29,7 @@ def main(log: str, store: str, root: str, offer: str) -> None:
         msgspec.json.decode(log, type=Address).open(),
         collections,
         Path(root),
-        Offer(**json.loads(offer)),
+        msgspec.json.decode(offer, type=Offer),
         lambda: "the store is not mounted" if troubled.exists() else None,
     )
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=executor.drain).start())

@@ -13,7 +13,7 @@ from pathlib import Path
 from consumers.executor.way import Way
 from consumers.runners.cgroups import find
 from consumers.runners.relay import Target
-from coordinator.tasktoken import KEY_BYTES
+from coordinator.signedtoken import KEY_BYTES
 from tests.conftest import CHECKOUT
 from tests.support.attempts import bench
 from tests.support.escapes import ESCAPES, attempt, host

@@ -3,7 +3,6 @@
 The test is the jobs machine: it requests work, and looks at what is said.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -83,7 +82,8 @@ class Node:
     def command(self) -> list[str]:
         """What starts it."""
         where = [self.floor.address, str(self.store), str(self.root)]
-        return [*self.within, sys.executable, "-m", "tests.support.node_process", *where, json.dumps(self.offer)]
+        offer = msgspec.json.encode(self.offer).decode()
+        return [*self.within, sys.executable, "-m", "tests.support.node_process", *where, offer]
 
     def joinings(self) -> int:
         """How often it has joined."""
@@ -159,7 +159,8 @@ class ShopFloor:
         resources = {name: fields.pop(name) for name in ("cores", "memory", "scratch") if name in fields}
         size = {"cores": 1, "memory": 64, "scratch": 16} | resources
         image = {name: fields.pop(name, "") for name in ("image", "image_name")}
-        spec = msgspec.structs.replace(Bench.spec(None, command, **image), resources=Resources(**size))
+        inputs = fields.pop("inputs", {})
+        spec = msgspec.structs.replace(Bench.spec(None, command, **image), resources=Resources(**size), inputs=inputs)
         fields = {"fingerprint": f"print-{task}", "root": f"job-{task}"} | fields
         raw = msgspec.Raw(msgspec.json.encode(spec))
         self.say(Topic.CLAIMS, Requested(task=task, owner=owner, spec=raw, **size, **fields))

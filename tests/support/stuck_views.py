@@ -3,8 +3,10 @@
 from faust.transport.drivers.aiokafka import Consumer
 
 from gateway.cli import main
+from streams import views
 
 FORGOTTEN = 1
+BEATS = 5  # it is said of it sooner, since here nothing else can be the cause
 resume = Consumer.resume_partitions
 
 
@@ -15,4 +17,5 @@ def resume_others(consumer: Consumer, places: set) -> None:
 
 if __name__ == "__main__":
     Consumer.resume_partitions = resume_others
+    views.STANDSTILL = BEATS
     main()
