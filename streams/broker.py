@@ -33,6 +33,7 @@ START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 MAVEN_SECONDS = 600.0
 UNASSIGNED = range(20_000, 32_000)
+_GIVEN: set[int] = set()  # by this process
 STARTED = b"Kafka Server started"
 
 PROPERTIES = """
@@ -237,12 +238,15 @@ def uuid() -> str:
 def free_port() -> int:
     """A port of loopback that nobody listens on now, out of the range that systems give to those who name none.
 
-    A port of that range may be gone, to anybody's connection, before who asked for it listens there.
+    A port of that range may be gone, to anybody's connection, before who asked for it listens there. No port is given
+    twice: who got it first may not listen there yet.
     """
-    for port in random.sample(UNASSIGNED, 100):
+    for port in random.SystemRandom().sample(UNASSIGNED, 100):  # not of `random` itself, which anybody may seed
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
+            if port not in _GIVEN:
+                _GIVEN.add(port)
+                return port
     raise BrokerError(f"no port of 100 between {UNASSIGNED[0]} and {UNASSIGNED[-1]} is free on loopback")
 
 

@@ -29,7 +29,7 @@ from streams.log import Append, Place
 from streams.loop import MachineStopped, Runner
 from streams.routes import Routes
 from tests.support.examples import minimal
-from tests.support.kafkas import SOON, NewLog, Operator, operator_of
+from tests.support.kafkas import SOON, NewLog, operator_of
 from tests.support.log_world import finish
 from tests.support.office import machine_types
 from tests.support.postgres import dsn, postgres_server
@@ -49,14 +49,17 @@ GARBAGE = (
 )
 
 
-def litter(operator: Operator, place: Place, key: bytes) -> int:
+def litter(log: KafkaLog, place: Place, key: bytes) -> int:
     """Put everything into a partition that a foreign producer may; how many offsets it takes."""
+    operator = operator_of(log)
     operator.produce(place, *GARBAGE, key=key)
     operator.produce(place, b"no key", key=None)
     operator.produce(place, b"a key of no text", key=b"\xff\xfe")
     operator.produce_in_transaction(place, b"in a transaction", commit=True)
     operator.produce_in_transaction(place, b"in an aborted one", commit=False)
-    return len(GARBAGE) + 6
+    last = len(GARBAGE) + 6
+    assert log.wait({place: last}, SOON), "a transaction's end is written after its producer was answered"
+    return last
 
 
 def good(topic: Topic) -> tuple[Place, Record, bytes]:
@@ -89,10 +92,8 @@ def test_garbage_is_refused_and_what_comes_after_it_is_decided(new_log: NewLog, 
     log = new_log(counts=COUNTS)
     place, body, key = good(topic)
     value = encode(body)
-    operator = operator_of(log)
-    last = litter(operator, place, key)
-    assert log.wait({place: last}, SOON)
-    operator.produce(place, value, key=key, headers=[("not", b"read")])
+    last = litter(log, place, key)
+    operator_of(log).produce(place, value, key=key, headers=[("not", b"read")])
     finish(runner(log, place))
     said = answers(log, place)
     refused = dict.fromkeys(range(1, last + 1), (Outcome.REFUSED, Reason.UNDECODABLE)) | {
@@ -136,7 +137,7 @@ def test_garbage_among_the_facts_counts_for_nothing(
 ) -> None:
     log = new_log(counts=COUNTS)
     facts = Place(Topic.FACTS, 0)
-    last = litter(operator_of(log), facts, b"k")
+    last = litter(log, facts, b"k")
     ours = log.genesis(Place(Topic.CLAIMS, 0)).log_id
     log.append([Append(facts, "f", encode(Answered(about="f"), Cause(ours, 1, 0)))])
     with closing(Projector(log.clone(), dsn)) as projector:
@@ -158,7 +159,7 @@ def test_garbage_among_the_assignments_keeps_no_node_from_its_work(
     reader = Reader(log, Routes(log), "n1", lambda body, _: heard.put(body), heard.put)
     reader.start()
     assignments = Place(Topic.ASSIGNMENTS, 0)
-    last = litter(operator_of(log), assignments, b"n1")
+    last = litter(log, assignments, b"n1")
     wanted = minimal(Assigned)
     log.append([Append(assignments, "n1", encode(wanted, Cause("elsewhere", 1, 0)))])
     assert heard.get(timeout=SOON) == wanted
