@@ -134,7 +134,8 @@ class Folders:
             raise Refused(f"data folder {self.data}: {error.strerror}: name another with --data-dir") from error
 
     def _claim(self) -> None:
-        if any(self.data.iterdir()):
+        is_empty = not any(self.data.iterdir())
+        if not is_empty and not self.marker.exists():  # who begins beside us makes it before anything else
             raise Refused(
                 f"data folder {self.data} is not empty and was not made by {APP}: name another with --data-dir"
             )

@@ -1,7 +1,7 @@
 """Finds a partition that has more to read, and of which nothing is read for too long."""
 
-from collections.abc import Hashable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import NamedTuple
 
 
 class Progress(NamedTuple):
@@ -9,32 +9,6 @@ class Progress(NamedTuple):
 
     read: int
     end: int
-
-
-class Consumer(Protocol):
-    """What is asked of Faust's consumer. Its positions and ends are the next offset to read, and to be written."""
-
-    async def position(self, place: Any, /) -> int | None:
-        """Where it stands."""
-
-    async def highwaters(self, *places: Any) -> Mapping[Any, int]:
-        """Where each place ends."""
-
-
-async def progress(
-    consumer: Consumer, places: Mapping[int, Hashable], counted: Mapping[int, int]
-) -> dict[int, Progress]:
-    """How far each partition was read; `places`: by partition; `counted`: the next offset to be counted, of some.
-
-    The consumer is asked only for the ends, and for where it stands in what nothing was counted of. What it raises is
-    raised. `counted` may be cleared while it answers, when partitions change hands.
-    """
-    if not places:
-        return {}
-    ends = await consumer.highwaters(*places.values())
-    known = dict(counted)
-    others = {number: await consumer.position(place) or 0 for number, place in places.items() if number not in known}
-    return {number: Progress((others | known)[number], ends[place]) for number, place in places.items()}
 
 
 class Standstill:

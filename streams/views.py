@@ -4,10 +4,11 @@
     GET /metrics    sums of the windows that are kept, for Prometheus
     GET /healthz    whether it has its partitions and their rows
 
-Faust reads at least once, and loses nothing: it commits a position when the table's changes before it are in its
-changelog. What comes again is dropped by its cause. There is one table, with the minute in the key, where a windowed
-table of Faust's would stand beside one of open tasks: two changelogs have no order between them, and after a kill one
-could lack what the other has. A row is of one partition, on the worker that has it: who wants all asks all workers.
+Each partition is read from where its rows say that it was counted, as often as it comes here: Faust's own positions
+may stand beyond what is in the changelog, and where it has none it drops what it read too early. What comes again is
+dropped by its cause. There is one table, with the minute in the key, where a windowed table of Faust's would stand
+beside one of open tasks: two changelogs have no order between them, and after a kill one could lack what the other has.
+A row is of one partition, on the worker that has it: who wants all asks all workers.
 
 This is the one file that imports faust, which comes with the extra `views`.
 """
@@ -31,8 +32,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from schemas.codec import Undecodable
 from streams.caused import Foreign, fact_of
-from streams.standstill import Progress, Standstill, progress
-from streams.windows import MINUTE, Rows, merged, window_of
+from streams.standstill import Progress, Standstill
+from streams.windows import MINUTE, At, Rows, merged, window_of
 from streams.windows_metrics import WindowMetrics
 
 LOGGER = logging.getLogger(__name__)
@@ -52,14 +53,19 @@ class StoodStill(Exception):
 
 
 class Read:
-    """`offsets`: the next that is to be counted, of each partition of which something was, since it came here."""
+    """`offsets`: the next that is to be counted, of each partition that is here with its rows.
+
+    `again`: of some, the offset from which on everything was asked for a second time.
+    """
 
     def __init__(self) -> None:
         self.offsets: dict[int, int] = {}
+        self.again: dict[int, int] = {}
 
     def forget(self, *_: Any, **__: Any) -> None:
         """Partitions have changed hands."""
         self.offsets.clear()
+        self.again.clear()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,10 +120,23 @@ def app_of(settings: Settings, beat: Beat) -> Any:
     table = app.Table("views", partitions=settings.partitions, key_type=str, value_type=bytes)
     rows, read = Rows(table), Read()
     app.on_partitions_assigned.connect(read.forget, weak=False)
+    app.on_rebalance_complete.connect(_going_back(app, rows, read, settings.facts), weak=False)
     app.agent(facts, name="views")(_ending_with(app, _counting(rows, read, settings.log_ids)))
     _show(app, rows, settings.facts)
     _tell_from_the_first_assignment(app, _telling(app, settings.facts, read, beat))
     return app
+
+
+def _going_back(app: Any, rows: Rows, read: Read, facts: str) -> Callable[..., Awaitable[None]]:
+    """When all rows are here, and nothing is read yet. Faust then goes to where it committed to be, if it ever did."""
+
+    async def go_back(*_: Any, **__: Any) -> None:
+        here = [place for place in app.assignor.assigned_actives() if place.topic == facts]
+        positions = {place: max(1, rows.next(place.partition)) for place in here}
+        read.offsets.update((place.partition, offset) for place, offset in positions.items())
+        await app.consumer._commit(positions)  # noqa: SLF001 - it has no public way to commit another position
+
+    return go_back
 
 
 def _tell_from_the_first_assignment(app: Any, tell: Callable[[], Awaitable[None]]) -> None:
@@ -140,10 +159,10 @@ def _counting(rows: Rows, read: Read, log_ids: frozenset[str]) -> Counting:
         newest: dict[int, int] = {}
         async for event in stream.events():
             message = event.message
-            time = round(message.timestamp * 1000)
-            _take(rows, message, fact_of(event.value, log_ids), time)
+            at = At(message.partition, message.offset, round(message.timestamp * 1000))
+            _take(rows, at, fact_of(event.value, log_ids))
             read.offsets[message.partition] = message.offset + 1
-            window = window_of(time)
+            window = window_of(at.time)
             if newest.setdefault(message.partition, window) < window:
                 newest[message.partition] = window
                 rows.forget(message.partition, window - KEPT)
@@ -151,14 +170,14 @@ def _counting(rows: Rows, read: Read, log_ids: frozenset[str]) -> Counting:
     return count
 
 
-def _take(rows: Rows, message: Any, found: Any, time: int) -> None:
-    where = f"facts/{message.partition} offset {message.offset}"
+def _take(rows: Rows, at: At, found: Any) -> None:
+    where = f"facts/{at.partition} offset {at.offset}"
     if isinstance(found, Undecodable):
         raise UnreadableFact(f"{where} can't be read: {found.detail}")
     if isinstance(found, Foreign):
         LOGGER.error("%s is no fact of this log and counts for nothing: %s", where, found.why)
     elif found is not None:
-        rows.take(message.partition, time, found.body, found.cause)
+        rows.take(at, found.body, found.cause)
 
 
 def _ending_with(app: Any, count: Counting) -> Counting:
@@ -204,8 +223,9 @@ def _telling(app: Any, facts: str, read: Read, beat: Beat) -> Callable[[], Await
         here = _partitions(app, facts)
         beat(here)
         try:
-            places = {number: TP(facts, number) for number in here or ()}
-            if reading.look(await progress(app.consumer, places, read.offsets)) is not None:
+            found = await _facts_read(app, facts, here or frozenset(), read)
+            stuck = reading.look(found)
+            if stuck is not None and not await _reads_again(app, TP(facts, stuck), found[stuck], read):
                 await _end(app, StoodStill("they stand still: a partition has more to read, of which nothing comes"))
             if settling.look(await _rows_read(app, facts) if here is None else {}) is not None:
                 await _end(app, StoodStill("they stand still: partitions change hands, and no rows of them come"))
@@ -213,6 +233,30 @@ def _telling(app: Any, facts: str, read: Read, beat: Beat) -> Callable[[], Await
             LOGGER.debug("where the live views stand can't be seen: %s", error)
 
     return tell_them
+
+
+async def _facts_read(app: Any, facts: str, here: frozenset[int], read: Read) -> dict[int, Progress]:
+    """By what came of it, and not by where Faust stands: it may have read what it then dropped."""
+    if not here:
+        return {}
+    ends = await app.consumer.highwaters(*(TP(facts, number) for number in here))
+    return {place.partition: Progress(read.offsets.get(place.partition, 0), end) for place, end in ends.items()}
+
+
+async def _reads_again(app: Any, place: Any, found: Progress, read: Read) -> bool:
+    """Whether it helped, or may help, to read what nothing came of again. Not where nothing is being read at all.
+
+    If nothing comes of it then, nothing was lost: it is the ends of a foreign producer's transactions.
+    """
+    if (await app.consumer.position(place) or 0) < found.end:
+        return False
+    if read.again.get(place.partition) == found.read:
+        read.offsets[place.partition] = found.end
+    else:
+        LOGGER.warning("facts/%d is read again from offset %d on: nothing came of it", place.partition, found.read)
+        read.again[place.partition] = found.read
+        await app.consumer.seek_wait({place: found.read})
+    return True
 
 
 async def _rows_read(app: Any, facts: str) -> dict[int, Progress]:

@@ -2,6 +2,7 @@
 
 Facts come at least once. Those of one partition come in order, and a row of one minute holds the highest cause that it
 has counted from each source, so a fact that comes again changes nothing: the row is exact, whatever else was lost.
+Each partition's rows say how far it was counted: whoever goes on from there misses nothing, wherever else it may stand.
 """
 
 from collections.abc import Iterator, MutableMapping
@@ -17,6 +18,14 @@ from streams.marks import Marks, is_new
 
 MINUTE = 60_000  # ms in a window
 KINDS = ("ended", "waited", "executed", "failed_on_node", "failed_with_image")
+
+
+class At(NamedTuple):
+    """Where a fact stands: partition and offset in `facts`, and when it was appended, ms since 1970."""
+
+    partition: int
+    offset: int
+    time: int
 
 
 class Counted(NamedTuple):
@@ -111,6 +120,8 @@ def _counted(fact: f.TaskChanged, time: int, known: Open) -> Iterator[Counted]:
 _WINDOWS = msgspec.json.Decoder(Window)
 _OPEN = msgspec.json.Decoder(Open)
 _MARKS = msgspec.json.Decoder(dict[str, tuple[int, int]])
+_HERE = ""
+"""Stands among a partition's marks, where no log has this id, for itself: the next offset to count, and 0."""
 
 
 class Rows:
@@ -122,8 +133,13 @@ class Rows:
     def __init__(self, table: MutableMapping[str, bytes]) -> None:
         self._table = table
 
-    def take(self, partition: int, time: int, body: Any, cause: Cause) -> None:
-        """Count one fact of a partition, unless it was counted."""
+    def next(self, partition: int) -> int:
+        """The offset from which on a partition is to be counted: all before it was."""
+        return self._marks(partition).get(_HERE, (0, 0))[0]
+
+    def take(self, at: At, body: Any, cause: Cause) -> None:
+        """Count one fact, unless it was counted."""
+        partition, offset, time = at
         task = task_of(body)
         kept = self._table.get(f"{partition} open {task}") if task else None
         told = tell(body, time, _OPEN.decode(kept) if kept else None)
@@ -136,6 +152,7 @@ class Rows:
             self._table[f"{partition} open {told.task}"] = msgspec.json.encode(told.open)
         elif kept:
             del self._table[f"{partition} open {told.task}"]
+        marks[_HERE] = (offset + 1, 0)
         self._table[f"{partition} marks"] = msgspec.json.encode(marks)  # last: what stands before it was counted
 
     def windows(self, partitions: frozenset[int], since: int) -> Iterator[tuple[int, str, str, int, int]]:

@@ -28,6 +28,7 @@ from schemas.topics import Topic
 from streams.log import Append, Place
 from streams.windows import merged
 from tests.conftest import CHECKOUT
+from tests.support.kafkas import operator_of
 from tests.support.office import COUNTS
 from tests.support.retold import Retold
 from tests.support.traffic import busy_office
@@ -253,9 +254,13 @@ def test_one_who_stands_still_ends_and_who_begins_in_its_place_goes_on(start, ds
     stuck = start("stuck", "tests.support.stuck_views")
     assert f"{STUCK}: a partition has more to read" in stuck.farewell()["message"]
     assert stuck.ended() != 0
-    other = start("other")
+    operator_of(start.log).produce_in_transaction(FIRST, b"no fact", commit=True)
+    other = start("other", "tests.support.hasty_views")
     other.until_ready()
     until_equal([other], expected)
+    while "facts/0 is read again" not in other.until("warned")["message"]:
+        pass
+    assert not other.has_ended(within=15.0), "there was nothing but a foreign transaction's end"
 
     assert other.end(signal.SIGTERM) == 0
     again = start("again", "tests.support.stuck_views")  # now there are rows to read first
