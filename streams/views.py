@@ -131,10 +131,11 @@ def _going_back(app: Any, rows: Rows, read: Read, facts: str) -> Callable[..., A
     """When all rows are here, and nothing is read yet. Faust then goes to where it committed to be, if it ever did."""
 
     async def go_back(*_: Any, **__: Any) -> None:
-        here = [place for place in app.assignor.assigned_actives() if place.topic == facts]
+        here = [place for place in app.assignor.assigned_actives() & app.consumer.assignment() if place.topic == facts]
         positions = {place: max(1, rows.next(place.partition)) for place in here}
         read.offsets.update((place.partition, offset) for place, offset in positions.items())
-        await app.consumer._commit(positions)  # noqa: SLF001 - it has no public way to commit another position
+        if positions:
+            await app.consumer._commit(positions)  # noqa: SLF001 - it has no public way to commit another position
 
     return go_back
 

@@ -246,6 +246,17 @@ def test_every_window_is_what_sql_says_through_kills_and_rebalances(start, dsn) 
     assert three.ended() != 0  # a machine said what it can't read: it must not go on counting
 
 
+def test_workers_beyond_the_partitions_wait_for_one(start) -> None:
+    everybody = [start(str(number)) for number in range(COUNTS[Topic.FACTS] + 1)]
+    for worker in everybody:
+        worker.until_ready()
+    until_equal(everybody, [])
+    holder, *_, idle = sorted(everybody, key=lambda worker: -len(worker.views()["partitions"]))
+    assert idle.views()["partitions"] == []
+    assert holder.end(signal.SIGTERM) == 0
+    until_equal([worker for worker in everybody if worker is not holder], [])
+
+
 def test_one_who_stands_still_ends_and_who_begins_in_its_place_goes_on(start, dsn) -> None:
     start.log.append(facts_of(busy_office(3, events=60), start.log))
     with closing(Projector(start.log, dsn)) as projector, connect(dsn) as rows:
