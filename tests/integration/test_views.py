@@ -271,7 +271,7 @@ def test_one_who_stands_still_ends_and_who_begins_in_its_place_goes_on(start, ds
     until_equal([other], expected)
     while "facts/0 is read again" not in other.until("warned")["message"]:
         pass
-    assert not other.has_ended(within=15.0), "there was nothing but a foreign transaction's end"
+    assert not other.has_ended(within=20.0), "there was nothing but a foreign transaction's end"
 
     assert other.end(signal.SIGTERM) == 0
     again = start("again", "tests.support.stuck_views")  # now there are rows to read first

@@ -3,7 +3,7 @@
 from gateway.cli import main
 from streams import views
 
-BEATS = 2
+BEATS = 5
 
 if __name__ == "__main__":
     views.STANDSTILL = BEATS
