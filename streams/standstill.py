@@ -22,11 +22,17 @@ class Standstill:
         self._behind: dict[int, tuple[int, int]] = {}  # partition: next offset, looks that saw it
 
     def look(self, found: Mapping[int, Progress]) -> int | None:
-        """Take note of all partitions that are held now; one that stands still, if there is one."""
+        """Take note of all partitions that are held now; one that stands still, if there is one.
+
+        Its looks are counted anew from then on: who does something about it gives it as much time again.
+        """
         behind = {}
         for partition, progress in found.items():
             if progress.read < progress.end:
                 read, looks = self._behind.get(partition, (-1, 0))
                 behind[partition] = progress.read, looks + 1 if read == progress.read else 1
         self._behind = behind
-        return next((partition for partition, (_, looks) in behind.items() if looks > self._patience), None)
+        stuck = next((partition for partition, (_, looks) in behind.items() if looks > self._patience), None)
+        if stuck is not None:
+            del behind[stuck]
+        return stuck

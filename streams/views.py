@@ -25,7 +25,7 @@ from typing import Any
 
 import faust
 import msgspec
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 from prometheus_client import CollectorRegistry, generate_latest
@@ -128,14 +128,19 @@ def app_of(settings: Settings, beat: Beat) -> Any:
 
 
 def _going_back(app: Any, rows: Rows, read: Read, facts: str) -> Callable[..., Awaitable[None]]:
-    """When all rows are here, and nothing is read yet. Faust then goes to where it committed to be, if it ever did."""
+    """When all rows are here. Faust goes to where it committed to be after this, and lets its flow go on after that.
+
+    It would let what it reads meanwhile through, and then drop a part of it.
+    """
 
     async def go_back(*_: Any, **__: Any) -> None:
+        app.flow_control.suspend()
+        app.consumer.stop_flow()
         here = [place for place in app.assignor.assigned_actives() & app.consumer.assignment() if place.topic == facts]
         positions = {place: max(1, rows.next(place.partition)) for place in here}
         read.offsets.update((place.partition, offset) for place, offset in positions.items())
-        if positions:
-            await app.consumer._commit(positions)  # noqa: SLF001 - it has no public way to commit another position
+        if positions and not await app.consumer._commit(positions):  # noqa: SLF001 - there is no public way
+            raise IllegalStateError("partitions change hands once more")  # which Faust waits for then
 
     return go_back
 

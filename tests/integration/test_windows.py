@@ -106,6 +106,7 @@ def test_a_worker_that_goes_on_where_the_rows_say_misses_nothing_whatever_was_lo
     for kept in Random(6).sample(range(len(table.changes)), 20):
         rows = Rows(table.as_of(kept))
         next_ones = {number: rows.next(number) for number in EVERYONE}
+        assert any(next_ones.values())
         for at, envelope in told:
             if at.offset >= next_ones[at.partition]:
                 rows.take(at, envelope.body, envelope.cause)

@@ -24,3 +24,9 @@ def test_what_was_given_away_or_read_anew_is_looked_at_afresh() -> None:
     stuck = {0: Progress(5, 9)}
     assert [standstill.look(found) for found in (stuck, stuck, {}, stuck, stuck)] == [None] * 5
     assert [standstill.look(found) for found in ({0: Progress(3, 9)}, {0: Progress(3, 9)})] == [None] * 2
+
+
+def test_one_that_was_named_is_given_as_much_time_again() -> None:
+    standstill = Standstill(2)
+    found = [standstill.look({0: Progress(5, 9)}) for _ in range(6)]
+    assert found == [None, None, 0, None, None, 0]

@@ -293,6 +293,7 @@ for name in os.listdir("/proc"):
 
 OUTLIVE = """
 import os, signal, time
+gone, here = os.pipe()  # its ends are closed as the child becomes another program
 if os.fork() == 0:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -301,6 +302,8 @@ if os.fork() == 0:
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     os.execve("/bin/sh", ["sh", "-c", 'sleep 60; : "$0"', {secret!r}], {{}})
+os.close(here)
+os.read(gone, 1)
 """
 
 IGNORE_SIGNALS = """
