@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from schemas.codec import decode, encode
 from schemas.facts import Granted
 from schemas.log import Cause, Genesis
 from schemas.topics import Topic
+from streams.broker import free_port
 from streams.log import Append, Place
 from streams.windows import merged
 from tests.conftest import CHECKOUT
@@ -48,8 +48,7 @@ class Worker:
     """A process of the live views."""
 
     def __init__(self, name: str, environment: dict[str, str], folder: Path, program: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         words = ["views", "--listen", f"127.0.0.1:{self.port}", "--name", name, "--json"]
         self.command = [sys.executable, "-P", "-m", program, "--data-dir", str(folder), *words]
         self.environment = environment
