@@ -34,6 +34,7 @@ from tests.support.retold import Retold
 from tests.support.traffic import busy_office
 
 PATIENCE = 120.0
+BEGINNINGS = 3  # of one worker, before it counts as one that never gets ready
 STUCK = "the live views end: they stand still"
 FIRST = Place(Topic.FACTS, 0)
 EXECUTED = Granted(fingerprint="f", token="t", task="t", owner="o", root="r", attempt=1)
@@ -42,6 +43,10 @@ FOREIGN = [  # what no machine of this log wrote: it counts for nothing, and sto
     Append(FIRST, "", encode(EXECUTED)),
     Append(FIRST, "", encode(EXECUTED, Cause("elsewhere", 1, 0))),
 ]
+
+
+class Ended(AssertionError):
+    """A worker ended while it was waited for."""
 
 
 class Worker:
@@ -53,6 +58,7 @@ class Worker:
         self.command = [sys.executable, "-P", "-m", program, "--data-dir", str(folder), *words]
         self.environment = environment
         self.metrics = ""  # where it shows how it is
+        self.trouble: list[str] = []  # that it told of
         self.process = self.begin()
 
     def begin(self) -> subprocess.Popen:
@@ -64,10 +70,22 @@ class Worker:
         self.process = self.begin()
 
     def until_ready(self) -> None:
-        """Wait until it has its partitions, begun again where Faust got stuck."""
-        while (said := self.until("ready", "failed"))["action"] != "ready":
-            if STUCK in said["message"]:
-                self.begin_again()
+        """Wait until it has its partitions, begun again where Faust got stuck or ended as they changed hands."""
+        for _ in range(BEGINNINGS):
+            if self.gets_ready():
+                return
+            self.begin_again()
+        raise AssertionError(f"it ended {BEGINNINGS} times before it was ready: {self.trouble}")
+
+    def gets_ready(self) -> bool:
+        """Wait until it has its partitions; False: it ended first."""
+        try:
+            while (said := self.until("ready", "failed"))["action"] != "ready":
+                if STUCK in said["message"]:
+                    return False
+        except Ended:
+            return False
+        return True
 
     def until(self, *events: str) -> dict:
         """Wait for one of these lines of its journal."""
@@ -76,9 +94,10 @@ class Worker:
             said = json.loads(line)
             assert said.keys() >= {"time", "level", "process", "action"}
             self.metrics = said.get("metrics", self.metrics)
+            self.trouble += [said["message"]] if said["action"] == "failed" else []
             if said["action"] in events:
                 return said
-        raise AssertionError(f"it ended before it was {' or '.join(events)}")
+        raise Ended(f"it ended before it was {' or '.join(events)}: {self.trouble}")
 
     def farewell(self) -> dict:
         """What it ends for; before and after it there may be more to say, also for Faust."""
