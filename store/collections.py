@@ -146,13 +146,13 @@ class CollectionStore:
         return self.blocks.put(encode_manifest(text))
 
     def _save(self, sources: Generator[Source, None, None], limits: Limits, progress: Progress | None) -> Saved:
-        writer = FileWriter(self.blocks, limits.max_bytes, progress)
         builder = ManifestBuilder()
-        with closing(sources):
+        with self.blocks.together() as blocks, closing(sources):
+            writer = FileWriter(blocks, limits.max_bytes, progress)
             for source in sources:
                 if source.stream is None:
                     builder.add_directory(source.path)
                 else:
                     builder.add_file(source.path, writer.write(source.path, source.stream))
-        pdh = self._put(builder.manifest().text())
+            pdh = blocks.put(encode_manifest(builder.manifest().text()))
         return Saved(portable_data_hash=pdh, files=writer.files, bytes=writer.bytes)

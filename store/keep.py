@@ -14,15 +14,16 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple, Self
 
 import orjson
 import urllib3
 
-from store.blocks import checked
 from store.errors import BlockCorrupt, BlockMissing, StoreFull, StoreUnreachable
 from store.locator import EMPTY_BLOCK, Locator, locator_of, parse_locator, strip_hints
 from store.port import Data
+from store.shelves import checked
 from store.words import Words, decode, encode
 
 LISTED_FOR = 300.0  # seconds after which it is asked again which services there are, and for what it refused
@@ -75,6 +76,10 @@ class KeepBlocks:
         if locator.size:
             self._store(locator, bytes(data))
         return locator.stripped
+
+    def together(self) -> AbstractContextManager[Self]:
+        """See `Blocks`. One by one: what syncs them is elsewhere."""
+        return nullcontext(self)
 
     def get(self, locator: str) -> bytes:
         """See `Blocks`. A collection of the cluster that stands in no block is asked of its API."""

@@ -1,5 +1,6 @@
 """What collections need of what holds blocks: a folder (`store/blocks.py`) or a Keep cluster (`store/keep.py`)."""
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from store.words import Words
@@ -23,7 +24,15 @@ class SpokenWords(Protocol):
         ...
 
 
-class Blocks(Protocol):
+class Putting(Protocol):
+    """Takes blocks."""
+
+    def put(self, data: Data, *, md5: str = "") -> str:
+        """Store a block; its locator (`md5+size`). BlockTooLarge, StoreFull; BlockCorrupt if its md5 is another."""
+        ...
+
+
+class Blocks(Putting, Protocol):
     """Blocks by locator, given with or without hints and returned without. All may raise StoreUnreachable.
 
     The empty block is always there. "Not there" is authoritative: whoever can't know raises StoreUnreachable.
@@ -34,8 +43,8 @@ class Blocks(Protocol):
         """What running tasks say, beside the blocks."""
         ...
 
-    def put(self, data: Data, *, md5: str = "") -> str:
-        """Store a block; its locator (`md5+size`). BlockTooLarge, StoreFull; BlockCorrupt if its md5 is another."""
+    def together(self) -> AbstractContextManager[Putting]:
+        """Put many blocks in less time: those that were put in here are sure to stay only when it ends."""
         ...
 
     def get(self, locator: str) -> bytes:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from io import FileIO
 from mmap import mmap
 
-from store.blocks import MAX_BLOCK_BYTES
 from store.errors import LimitExceeded, SourceUnreadable, cause
 from store.manifest import File, Segment
-from store.port import Blocks
+from store.port import Putting
+from store.shelves import MAX_BLOCK_BYTES
 
 Progress = Callable[[int], object]
 
@@ -15,7 +15,7 @@ Progress = Callable[[int], object]
 class FileWriter:
     """Stores files one after another, each from the start of a block of its own."""
 
-    def __init__(self, blocks: Blocks, max_bytes: int | None = None, progress: Progress | None = None) -> None:
+    def __init__(self, blocks: Putting, max_bytes: int | None = None, progress: Progress | None = None) -> None:
         self.files = 0
         self.bytes = 0
         self._blocks = blocks

@@ -19,8 +19,9 @@ from gateway.api.render import listed
 from gateway.api.request import Call
 from gateway.api.schema import KEEP_SERVICES
 from gateway.api.service import Caller
-from store.blocks import CHUNK_BYTES, MAX_BLOCK_BYTES, BlockStore
+from store.blocks import BlockStore
 from store.locator import EMPTY_BLOCK, parse_locator
+from store.shelves import CHUNK_BYTES, MAX_BLOCK_BYTES
 
 MD5_DIGITS = 32
 BLOCK_WITHIN = 900.0  # seconds for a block to come

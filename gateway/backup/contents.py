@@ -22,8 +22,9 @@ import msgspec
 
 from gateway.backup.tables import DamagedBackup, Table
 from gateway.problems import Problem, Refused
-from store.blocks import CHUNK_BYTES, BlockStore
+from store.blocks import BlockStore
 from store.folder import MARKER
+from store.shelves import CHUNK_BYTES
 from streams.durable import write_whole
 
 MANIFEST = "backup.json"

@@ -1,19 +1,22 @@
 """What is known here of what a past task needed: its code, its image, the paths it named, its output."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
 from coordinator.canonical import BadTask
 from coordinator.resolver import ResolvedCode, ResolvedImage
 from gateway import git
 from gateway.problems import Refused
 from gateway.resolve import FileResolver
-from store.blocks import BlockStore, Data
+from store.blocks import BlockStore
 from store.collections import CollectionStore
 from store.errors import StoreError, StoreFull, StoreUnreachable
 from store.locator import EMPTY_BLOCK, is_locator, locator_of, portable_data_hash_of, strip_hints
 from store.manifest import parse_manifest
+from store.port import Data
 
 NOWHERE = EMPTY_BLOCK  # in the place of code that nobody needs to run what has run; taken out again
 CONTENT_ID = "sha256:"
@@ -33,6 +36,10 @@ class Unwritten(BlockStore):
         locator = str(locator_of(data))
         self._kept[locator] = bytes(data)
         return locator
+
+    def together(self) -> AbstractContextManager[Self]:  # type: ignore[override] # it takes blocks, too
+        """Itself, which has nothing to sync."""
+        return nullcontext(self)
 
     def get(self, locator: str) -> bytes:
         """A block's content, as if all had been written."""

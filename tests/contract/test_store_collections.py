@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from store.blocks import MAX_BLOCK_BYTES
 from store.collections import CollectionStore, FileEntry, Saved
 from store.errors import (
     LimitExceeded,
@@ -24,6 +23,7 @@ from store.errors import (
 from store.locator import EMPTY_BLOCK
 from store.manifest import parse_manifest, portable_data_hash
 from store.paths import MAX_DEPTH
+from store.shelves import MAX_BLOCK_BYTES
 from store.source import Limits
 from store.verification import Verdict
 from tests.support.saving import save

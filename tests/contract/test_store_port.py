@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from store.blocks import MAX_BLOCK_BYTES, BlockStore
+from store.blocks import BlockStore
 from store.collections import CollectionStore
 from store.errors import BlockCorrupt, BlockMissing, BlockTooLarge, StoreFull, StoreUnreachable
 from store.keep import Cluster, KeepBlocks
 from store.locator import EMPTY_BLOCK
 from store.port import Blocks
+from store.shelves import MAX_BLOCK_BYTES
 from store.words import Words
 from streams.broker import free_port
 from tests.support.keep_cluster import NOW, TOKEN, TTL, KeepCluster, keep_cluster
@@ -47,6 +48,12 @@ def test_what_is_put_is_there_by_its_locator_with_and_without_hints(blocks: Bloc
         assert blocks.get(locator) == b"foo"
         assert blocks.exists(locator)
         blocks.check(locator)
+
+
+def test_blocks_that_are_put_together_are_there_when_that_ends(blocks: Blocks) -> None:
+    with blocks.together() as batch:
+        locators = [batch.put(text) for text in (b"foo", b"bar", b"foo", b"")]
+    assert [blocks.get(locator) for locator in locators] == [b"foo", b"bar", b"foo", b""]
 
 
 def test_the_empty_block_is_always_there(blocks: Blocks) -> None:
