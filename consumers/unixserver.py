@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _BACKLOG = 64
+_PAUSE = 0.1  # seconds, after a connection could not be taken
 
 
 class UnixServer:
@@ -22,7 +23,7 @@ class UnixServer:
         self._slots = threading.Semaphore(most)
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._ended = False
+        self._ended = threading.Event()
 
     def __enter__(self) -> "UnixServer":
         self._path.unlink(missing_ok=True)
@@ -35,7 +36,7 @@ class UnixServer:
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._ended = True
+            self._ended.set()
             for connection in (self._listener, *self._open):
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
@@ -46,29 +47,42 @@ class UnixServer:
 
     def _wake(self) -> None:
         """End the wait for a connection by making one: shutting down a listener ends it on Linux alone."""
-        with socket.socket(socket.AF_UNIX) as last, suppress(OSError):
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as last:
             last.setblocking(False)
             last.connect(str(self._path))
 
     def _accept(self) -> None:
-        while True:
+        while not self._ended.is_set():
             self._slots.acquire()
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
-                return
+            except OSError:  # the process has all the files open that it may have, say: others let go of some
+                self._slots.release()
+                self._ended.wait(_PAUSE)
+                continue
             with self._lock:
-                if self._ended:
+                if self._ended.is_set():
                     connection.close()
                     return
                 self._open.add(connection)
-            threading.Thread(target=self._attend, args=(connection,), name=self._thread.name, daemon=True).start()
+            self._begin(connection)
+
+    def _begin(self, connection: socket.socket) -> None:
+        thread = threading.Thread(target=self._attend, args=(connection,), name=self._thread.name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads now: who asked is hung up on, and may ask again
+            self._leave(connection)
 
     def _attend(self, connection: socket.socket) -> None:
         try:
-            with connection, suppress(OSError):
+            with suppress(OSError):
                 self._serve(connection)
         finally:
-            with self._lock:
-                self._open.discard(connection)
-            self._slots.release()
+            self._leave(connection)
+
+    def _leave(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._open.discard(connection)
+        connection.close()
+        self._slots.release()

@@ -67,6 +67,8 @@ class Attempt:
         self._supervision = Supervision(limits, space, site.grace_seconds)
         self._handed_over = False
         self._sight = left.sight if left else Sight()
+        self._mark = mark_of(site.key, self._name)
+        self._is_loose = left is not None  # there may be a container that nothing here follows
 
     def stop(self, grace: bool) -> None:
         """End it; `run` returns soon."""
@@ -89,6 +91,8 @@ class Attempt:
         except OSError as error:
             outcome, output, saved = self._meaning_of(error), "", ""
         finally:
+            if self._is_loose:
+                self._site.owed.remove(self._mark)
             self._site.broom.remove(self._root)
         if self._handed_over:
             outcome = Outcome(exit_code=-1, failure=Failure.HANDED_OVER, reason="the executor was stopped")
@@ -222,7 +226,7 @@ class Attempt:
             folders=folders,
             limits=self._limits(),
             node=self._site.key,
-            mark=mark_of(self._site.key, self._name),
+            mark=self._mark,
             image=self._spec.image,
             image_name=self._spec.image_name,
         )
@@ -231,19 +235,22 @@ class Attempt:
             running = self._running(runner, command, heard, started_at)
             if runner.isolates and not (running.hold.cgroups or running.hold.container):
                 self._supervision.watch_memory()
-            self._site.guard.hold(command.mark, running.hold)
             try:
-                outcome = self._judged(self._supervision.run(running))
+                self._site.guard.hold(self._mark, running.hold)
+                outcome = self._judged(self._supervision.run(running, adopted=self._left is not None))
                 return heard.judged(outcome) if self._spec.verdict == "record" else outcome
             finally:
-                self._site.guard.drop(command.mark)
+                self._let_go(running)
 
     def _running(
         self, runner: Runner, command: Command, on_output: Callable[[bytes], object], started_at: int
     ) -> Running:
         """Made ready, and remembered where it can outlive us; or what was left."""
         if self._left is not None:
-            return runner.adopt(command.mark, on_output)
+            running = runner.adopt(self._mark, on_output)
+            self._is_loose = False
+            return running
+        self._is_loose = runner.name == "docker"
         running = runner.start(command, on_output)
         if running.hold.container:
             began = Left(
@@ -256,7 +263,15 @@ class Attempt:
                 sight=self._sight,
             )
             remember(self._root, began)
+        self._is_loose = False
         return running
+
+    def _let_go(self, running: Running) -> None:
+        """It has ended; or its engine is away, it runs on, and goes when that answers."""
+        if running.finish():
+            self._site.guard.drop(self._mark)
+        else:
+            self._site.owed.owe(self._mark)
 
     def _judged(self, outcome: Outcome) -> Outcome:
         """What was killed while nobody watched over it may have been killed by the watchdog, so it is not judged."""

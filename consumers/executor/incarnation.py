@@ -163,7 +163,8 @@ class Incarnation:
             attempt = Attempt(ready, self._site, self._left.get(ready.token))
         except msgspec.MsgspecError as error:
             report = not_understood(ready, self._site.node, error)
-            self._events.put(lambda now: self._ended(ready.token, report, now))
+            # At once: behind what is queued it would come after an end that was asked for meanwhile, as a second one.
+            self._perform(self._ended(ready.token, report, milliseconds()))
             return
         self._attempts[ready.token] = attempt
         if self._stop_by is not None:

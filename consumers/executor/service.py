@@ -27,7 +27,6 @@ from consumers.executor.lazyanswers import LazyAnswers
 from consumers.executor.lease import Timing
 from consumers.executor.leasesetting import LeaseSetting
 from consumers.executor.left import Left, recall
-from consumers.executor.owed import Owed
 from consumers.executor.pulse import milliseconds
 from consumers.executor.site import Site, mark_of, site_key
 from consumers.executor.way import Way
@@ -139,8 +138,7 @@ class Executor:
                 mounted=self.offer.mounted,
             )
             stack.callback(site.close)
-            owed = stack.enter_context(closing(Owed(self._runners, self._key, site.attempts)))
-            owed.start()
+            site.owed.start()
             if not guard.wait_until_ready(_READY_SECONDS):
                 LOGGER.warning("%s: the process beside it, which gives its signs of life, is slow", self.offer.node)
             self._work(site, left)

@@ -17,6 +17,7 @@ from consumers.executor.guard import Guard
 from consumers.executor.inputs import InputCache, remove_tree, shown_as
 from consumers.executor.keepmount import MOUNTED, KeepMount
 from consumers.executor.left import Left
+from consumers.executor.owed import Owed
 from consumers.executor.requests import Asks
 from consumers.executor.speaker import Speaker
 from consumers.executor.way import Way
@@ -79,11 +80,13 @@ class Site:
         self.speaker = Speaker(collections.blocks.words)
         self._clear({name for one in left for name in (one.name, Path(one.moment).name)})
         self.broom = Broom()
+        self.owed = Owed(runners, guard, self.key, self.attempts)
         self.keep_mount = KeepMount(collections, mounted * MIB)
         self.inputs = InputCache(collections, root / "inputs", spare={name for one in left for name in _shown_to(one)})
 
     def close(self) -> None:
         """Remove what is only of use while the executor runs."""
+        self.owed.close()
         self.speaker.close()
         self.broom.close()
         remove_tree(self.sockets)

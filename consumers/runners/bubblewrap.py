@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from consumers.runners.etc import HOST, Etc
 from consumers.runners.port import CannotRun, Command, Exit, Folders, Limits, Places, Running, Spared, nobody
 from consumers.runners.reap import MARK, in_cgroups, in_namespace_of, send, wait_for_end
 from consumers.runners.sandbox import HOSTNAME, SANDBOX, SHARED_MEMORY, USER, places_in_sandbox
@@ -21,40 +23,25 @@ from consumers.runners.spawn import Spawned, Spawner
 from schemas.reasons import Failure
 
 _PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
-_SETTINGS = (
-    "alternatives",
-    "ld.so.cache",
-    "ld.so.conf",
-    "ld.so.conf.d",
-    "perl",
-    "python3*",
-    "R",
-    "java-*",
-    "mime.types",
-)
 _END_SECONDS = 5.0
-_BWRAP_SAYS = b"bwrap: "
 # A shell tells a program that is not there (127) from one that can't be run (126); bwrap says 1 to both.
 _EXEC = ("/bin/sh", "-c", 'exec "$@"', "sh")
+_PROBED = ("--ro-bind", str(HOST), str(HOST), "--proc", "/proc", "--dev", "/dev")
 _ISOLATION = (
     "--unshare-all", "--unshare-user", "--new-session", "--die-with-parent", "--unsetenv", MARK, "--cap-drop", "ALL",
     "--uid", str(USER), "--gid", str(USER), "--hostname", HOSTNAME,
 )  # fmt: skip
-_ACCOUNTS = {
-    "/etc/passwd": f"crunch:x:{USER}:{USER}::/scratch/work:/bin/sh\n",
-    "/etc/group": f"crunch:x:{USER}:\n",
-    "/etc/hosts": f"127.0.0.1 localhost {HOSTNAME}\n",
-}
 
 
 class BubblewrapRunner:
-    """Runs each task in a sandbox made by `bwrap`."""
+    """Runs each task in a sandbox made by `bwrap`. `folder`: for what it shows as /etc."""
 
     name = "bubblewrap"
     isolates = True
 
-    def __init__(self, spawner: Spawner) -> None:
+    def __init__(self, spawner: Spawner, folder: Path) -> None:
         self._spawner = spawner
+        self._etc = Etc(folder)
 
     def trouble(self) -> str | None:
         """Why there can be no sandbox here: no bwrap, no user namespaces, or limits that would not hold."""
@@ -71,26 +58,23 @@ class BubblewrapRunner:
     def start(self, command: Command, on_output: Callable[[bytes], object]) -> Running:
         """A sandbox behind the gate."""
         status, told = os.pipe()
-        accounts = [(path, _memory_file(text)) for path, text in _ACCOUNTS.items()]
-        keep_open = (told, *(descriptor for _, descriptor in accounts))
         first = _First(on_output)
         try:
             spawned = self._spawner.start(
-                [*_arguments(command, accounts), "--json-status-fd", str(told), "--", *_EXEC, *command.argv],
+                [*_arguments(command, self._etc.folder()), "--json-status-fd", str(told), "--", *_EXEC, *command.argv],
                 environment=command.environment,
                 directory=command.folders.root,
                 limits=command.limits,
                 mark=command.mark,
                 on_output=first,
                 contained=True,
-                keep_open=keep_open,
+                keep_open=(told,),
             )
         except BaseException:
             os.close(status)
             raise
         finally:
-            for descriptor in keep_open:
-                os.close(descriptor)
+            os.close(told)
         return Sandbox(spawned, status, first)
 
     def sweep(self, node: str, spare: Spared = nobody) -> int:
@@ -120,10 +104,9 @@ class Sandbox:
     def wait(self, seconds: float) -> Exit | None:
         """How the command ended; that bwrap could not make the sandbox is the node's trouble."""
         ended = self._spawned.wait(seconds)
-        if ended and ended.code == 1:
+        if ended and ended.code == 1 and not self._had_begun():
             self._spawned.finish()  # only now is all of its output here
-            if self._first.data.startswith(_BWRAP_SAYS):
-                return Exit(-1, trouble=f"no sandbox: {self._first.data.decode(errors='replace').strip()}")
+            return Exit(-1, trouble=f"no sandbox: {self._first.data.decode(errors='replace').strip()}")
         return ended
 
     def signal(self, number: int) -> None:
@@ -139,7 +122,7 @@ class Sandbox:
         found = in_cgroups(hold.cgroups[:1]) if hold.cgroups else in_namespace_of(reaper)
         return [pid for pid in found if pid not in (reaper, self._spawned.process.pid)]
 
-    def finish(self) -> None:
+    def finish(self) -> bool:
         """End the sandbox. bwrap is gone a moment before what was in it, so wait for that too."""
         self._spawned.finish()
         if self._status >= 0:
@@ -147,13 +130,22 @@ class Sandbox:
                 wait_for_end(reaper, _END_SECONDS)
             os.close(self._status)
             self._status = -1
+        return True
+
+    def _had_begun(self) -> bool:
+        """Of a sandbox that has ended: bwrap tells how the command exited, if there was one. No task writes there."""
+        return any("exit-code" in told for told in self._told())
 
     def _reaper(self) -> int | None:
-        os.set_blocking(self._status, False)
-        with suppress(BlockingIOError):
-            self._said += os.read(self._status, 4096)
-        lines = self._said.splitlines()
-        return int(json.loads(lines[0])["child-pid"]) if lines else None
+        return next((int(told["child-pid"]) for told in self._told() if "child-pid" in told), None)
+
+    def _told(self) -> list[dict[str, Any]]:
+        """What bwrap has said on its pipe, a line for each event."""
+        if self._status >= 0:
+            os.set_blocking(self._status, False)
+            with suppress(BlockingIOError):
+                self._said += os.read(self._status, 4096)
+        return [json.loads(line) for line in self._said.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 class _First:
@@ -168,11 +160,10 @@ class _First:
         self._on_output(data)
 
 
-def _arguments(command: Command, accounts: list[tuple[str, int]]) -> Iterator[str]:
+def _arguments(command: Command, etc: Path) -> Iterator[str]:
     folders = command.folders
     yield from _base(command.limits)
-    for path, descriptor in accounts:
-        yield from ("--ro-bind-data", str(descriptor), path)
+    yield from ("--ro-bind", str(etc), str(HOST))
     if folders.code:
         yield from ("--ro-bind", str(folders.code), SANDBOX.code)
     for pdh, shown in folders.collections.items():
@@ -214,16 +205,13 @@ def _program() -> str:
 
 @cache
 def _host() -> tuple[str, ...]:
-    """The host's programs, and the few settings that they need to start."""
+    """The host's programs."""
     arguments: list[str] = []
     for program in map(Path, _PROGRAMS):
         if program.is_symlink():
             arguments += ["--symlink", str(program.readlink()), str(program)]
         elif program.is_dir():
             arguments += ["--ro-bind", str(program), str(program)]
-    for pattern in _SETTINGS:
-        for setting in sorted(Path("/etc").glob(pattern)):
-            arguments += ["--ro-bind", str(setting), str(setting)]
     return tuple(arguments)
 
 
@@ -232,7 +220,7 @@ def _probe() -> tuple[bool, str | None]:
     """Whether bwrap can forbid further user namespaces here, and why it can't be used at all, if so."""
     told = ""
     for extra in (["--disable-userns"], []):
-        command = ["bwrap", *_ISOLATION, *extra, *_host(), "--proc", "/proc", "--dev", "/dev", "--", "true"]
+        command = ["bwrap", *_ISOLATION, *extra, *_host(), *_PROBED, "--", "true"]
         try:
             result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -241,10 +229,3 @@ def _probe() -> tuple[bool, str | None]:
             return bool(extra), None
         told = result.stderr.strip().splitlines()[-1] if result.stderr.strip() else f"exit code {result.returncode}"
     return False, f"bwrap does not work here: {told}"
-
-
-def _memory_file(text: str) -> int:
-    descriptor = os.memfd_create("crunch")
-    os.write(descriptor, text.encode())
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor

@@ -13,6 +13,7 @@ from schemas.reasons import Failure
 
 T = TypeVar("T")
 AUTO = "auto"
+ETC = "sandbox-etc"  # folder beside the note
 NAMES = ("docker", "bubblewrap", "process")
 _WITHOUT_GROUPS = "each process of a task is held to its memory, all of them together are not, and cores are not held"
 
@@ -73,7 +74,7 @@ class Runners:
         self.owing = ""  # why the engine could not be asked what a former executor left; empty: it was, or need not be
         self._made: dict[str, Runner] = {
             "process": ProcessRunner(spawner),
-            "bubblewrap": BubblewrapRunner(spawner),
+            "bubblewrap": BubblewrapRunner(spawner, note.with_name(ETC)),
         }
 
     def choose(self, image_named: bool) -> Choice:

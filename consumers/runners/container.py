@@ -5,7 +5,8 @@ processes and scratch; its code and declared inputs read-only, and its output di
 """
 
 import os
-from collections.abc import Iterator, Mapping
+import posixpath
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from consumers.runners.port import Command, Folders, Limits
@@ -15,6 +16,7 @@ NODE_LABEL = "crunch-reuse.node"
 MARK_LABEL = "crunch-reuse.mark"
 
 _PERIOD_US = 100_000
+_EMPTY = "ro,nosuid,nodev,noexec,size=4k"
 # Read only by an executor that adopts the container. About as much as a task's log holds.
 _KEPT_OUTPUT = {"max-size": "8m", "max-file": "2", "compress": "false"}
 
@@ -25,6 +27,8 @@ def configuration(image: str, attributes: Mapping[str, Any], command: Command) -
     `attributes`: the image's, as the engine shows them.
     """
     user = _user(command.folders)
+    mounts, tmpfs = list(_mounts(command.folders)), _tmpfs(user, command.limits)
+    ours = {*tmpfs, *(mount["Target"] for mount in mounts)}
     return {
         "image": image,
         "entrypoint": list(command.argv),
@@ -41,8 +45,8 @@ def configuration(image: str, attributes: Mapping[str, Any], command: Command) -
             "init": True,  # the task as process 1 could not be sent a signal that it does not handle
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges:true"],
-            "mounts": list(_mounts(command.folders)),
-            "tmpfs": _tmpfs(user, command.limits),
+            "mounts": mounts,
+            "tmpfs": tmpfs | _volumes(attributes, ours),
             "log_config": {"Type": "local", "Config": _KEPT_OUTPUT},
             **_limits(command.limits),
         },
@@ -69,6 +73,15 @@ def _tmpfs(user: str, limits: Limits) -> dict[str, str]:
     uid, gid = user.split(":")
     options = f"rw,exec,nosuid,nodev,size={max(limits.scratch, 1)},uid={uid},gid={gid}"
     return {SANDBOX.work: f"{options},mode=0755", SANDBOX.tmp: f"{options},mode=1777"}
+
+
+def _volumes(attributes: Mapping[str, Any], ours: Container[str]) -> dict[str, str]:
+    """Something empty where the image has volumes, and we have nothing of our own.
+
+    The engine would make each, for the task to write on the node's disk without bound; none that is only read.
+    """
+    declared = map(posixpath.normpath, attributes.get("Config", {}).get("Volumes") or ())
+    return {path: _EMPTY for path in declared if path not in ours}
 
 
 def _mounts(folders: Folders) -> Iterator[dict[str, Any]]:

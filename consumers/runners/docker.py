@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 
 import docker
 import requests
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound, StreamParseError
 from docker.utils.socket import frames_iter
+from urllib3.exceptions import HTTPError
 
 from consumers.runners.cgroups import group_of
 from consumers.runners.container import MARK_LABEL, NODE_LABEL, configuration
+from consumers.runners.containerend import WENT_AWAY, engines_doing, is_by_signal, start_error
 from consumers.runners.port import CannotRun, Command, Exit, Folders, Places, Running, Spared, nobody
 from consumers.runners.reap import Hold, in_cgroups
 from consumers.runners.sandbox import places_in_sandbox
@@ -30,6 +32,7 @@ _ENGINE_SECONDS = 60
 _REMOVAL_SECONDS = 10  # what takes longer is asked for again
 _END_SECONDS = 60.0  # for the end of a container that was killed
 _STARTED = ("running", "paused", "exited")
+_TROUBLE = (DockerException, StreamParseError, requests.RequestException, HTTPError)
 
 
 class DockerRunner:
@@ -48,7 +51,7 @@ class DockerRunner:
         """Why there is no engine to be used, asked each time: one may be started later."""
         try:
             self._connected().ping()
-        except (DockerException, requests.RequestException) as error:
+        except _TROUBLE as error:
             self._forget()
             return f"no Docker engine answers ({_line(error)})"
         return None
@@ -87,9 +90,10 @@ class DockerRunner:
         with _translated():
             api = self._connected().api
             found = [one for one in _labelled(api, NODE_LABEL, node) if not spare(one["Labels"][MARK_LABEL])]
-            for container in found:
-                api.remove_container(container["Id"], v=True, force=True)
-            return len(found)
+        left, trouble = _removed(api, [one["Id"] for one in found])
+        if left:
+            raise CannotRun(Failure.NODE, f"the Docker engine does not remove {', '.join(left)}: {trouble}")
+        return len(found)
 
     def find(self, node: str) -> tuple[str, ...]:
         """The node's containers that were started: they run, or have ended and still tell how."""
@@ -139,7 +143,8 @@ class Container:
         self._id = container
         self._ended = threading.Event()
         self._exit = Exit(-1, trouble="the engine did not say how it ended")
-        self._finished = False
+        self._finished = self._is_gone = False
+        self._signalled = False  # by us
         self._started = False
         self._group: tuple[str, ...] = ()
         self._output = _kept(api, container) if adopted else _attached(api, container)
@@ -169,27 +174,31 @@ class Container:
 
     def signal(self, number: int) -> None:
         """Send a signal to its first process; the engine reaches no other."""
+        self._signalled = True
         _unless_gone(self._address, lambda: self._api.kill(self._id, signal=int(number)))
 
     def processes(self) -> Iterator[int]:
         """Where the engine's processes are this node's too."""
         if not self._group:
-            with suppress(DockerException, requests.RequestException):  # the engine is gone: `_await` says so
+            with suppress(*_TROUBLE):  # the engine is gone: `_await` says so
                 self._group = group_of(int(self._api.inspect_container(self._id)["State"]["Pid"]))
         return in_cgroups(self._group)
 
-    def finish(self) -> None:
-        """Kill and remove it. If the engine is gone, what is left of it is removed when the node joins again."""
+    def finish(self) -> bool:
+        """Kill and remove it. False: the engine did not answer, so who called has to see to it."""
         if self._finished:
-            return
-        self._finished = True
+            return self._is_gone
+        self._finished = self._signalled = True
         _unless_gone(self._address, lambda: self._api.kill(self._id))
         if self._started:
             patience = time.monotonic() + _END_SECONDS  # an engine that hangs answers no more, and says nothing
             for thread in self._threads:
                 thread.join(max(0.0, patience - time.monotonic()))
         self._output.close()
-        _unless_gone(self._address, lambda: self._api.remove_container(self._id, v=True, force=True))
+        with suppress(*_TROUBLE):
+            _check_listening(self._address)
+            self._is_gone = not _removed(self._api, [self._id])[0]
+        return self._is_gone
 
     def _pump(self, on_output: Callable[[bytes], object]) -> None:
         with suppress(OSError, ValueError):  # the engine is gone (`_await` says so), or `finish` has closed it
@@ -200,12 +209,21 @@ class Container:
         try:
             _check_listening(self._address)
             code = int(self._api.wait(self._id)["StatusCode"])
+            _check_listening(self._address)  # an engine that is stopped closes its door before it ends what it runs
             state = self._api.inspect_container(self._id)["State"]
-            self._exit = Exit(code, bool(state.get("OOMKilled")), _start_error(state))
-        except (DockerException, requests.RequestException) as error:
-            self._exit = Exit(-1, trouble=f"the Docker engine went away while the task ran ({_line(error)})")
+            trouble = start_error(state) or self._engines_doing(code, state)
+            self._exit = Exit(code, bool(state.get("OOMKilled")), trouble)
+        except _TROUBLE as error:
+            self._exit = Exit(-1, trouble=f"{WENT_AWAY} ({_line(error)})")
         finally:
             self._ended.set()
+
+    def _engines_doing(self, code: int, state: dict[str, Any]) -> str:
+        if self._signalled or not is_by_signal(code, state):
+            return ""
+        wanted = {"type": "container", "container": self._id, "event": ["kill", "die"]}
+        api: Any = self._api
+        return engines_doing(code, state, lambda a, b: api.events(since=a, until=b, filters=wanted, decode=True))
 
 
 class Images:
@@ -254,10 +272,18 @@ class Images:
                 raise CannotRun(Failure.NODE, f"executor.registry_logins: {self._logins} can't be read")
             client.api.reload_config(self._logins)
         try:
-            return client.images.pull(name)
-        except APIError as error:
+            return _pull(client, name)
+        except DockerException as error:
             reason = f"image {name} is not on this node, and can't be pulled ({_line(error)}): load it there, or"
             raise CannotRun(Failure.NODE, f"{reason} name the registry's logins in executor.registry_logins") from error
+
+
+def _pull(client: docker.DockerClient, name: str) -> Any:
+    """What goes wrong in mid pull is told in what the engine streams, which the SDK's own `images.pull` passes over."""
+    troubles = [said["error"] for said in client.api.pull(name, stream=True, decode=True) if "error" in said]
+    if troubles:
+        raise DockerException(troubles[-1])
+    return client.images.get(name)
 
 
 class _Output(NamedTuple):
@@ -319,18 +345,22 @@ def remove_containers(engine: str, containers: Sequence[str]) -> tuple[tuple[str
     why not the last of these."""
     try:
         client = connect(engine, _REMOVAL_SECONDS)
-    except (DockerException, requests.RequestException) as error:
+    except _TROUBLE as error:
         return tuple(containers), _line(error)
-    left, trouble = [], ""
     with closing(client):
-        for container in containers:
-            try:
-                client.api.remove_container(container, v=True, force=True)
-            except NotFound:
-                continue
-            except (DockerException, requests.RequestException) as error:
-                left.append(container)
-                trouble = _line(error)
+        return _removed(client.api, containers)
+
+
+def _removed(api: docker.APIClient, containers: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    left, trouble = [], ""
+    for container in containers:
+        try:
+            api.remove_container(container, v=True, force=True)
+        except NotFound:
+            continue
+        except _TROUBLE as error:
+            left.append(container)
+            trouble = _line(error)
     return tuple(left), trouble
 
 
@@ -344,19 +374,15 @@ def _is_name(text: str) -> bool:
     return text != "" and not text.startswith("sha256:")
 
 
-def _start_error(state: dict[str, Any]) -> str:
-    return f"the engine could not run the container: {state['Error']}" if state.get("Error") else ""
-
-
 @contextmanager
 def _translated() -> Iterator[None]:
-    """The one place where the engine's errors become ours."""
+    """The one place where the engine's errors become ours: the node's trouble, whatever the engine did not find.
+
+    A program that is not there is none of its errors: the init in the container looks for it, and exits with 127.
+    """
     try:
         yield
-    except (DockerException, requests.RequestException) as error:
-        for told, code in (("executable file not found", 127), ("no such file", 127), ("permission denied", 126)):
-            if isinstance(error, APIError) and told in str(error.explanation):
-                raise CannotRun(Failure.EXIT, f"its program can't be started: {_line(error)}", code) from error
+    except _TROUBLE as error:
         raise CannotRun(Failure.NODE, f"the Docker engine can't run it: {_line(error)}") from error
 
 

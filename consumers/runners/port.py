@@ -127,8 +127,11 @@ class Running(Protocol):
         """Its processes as this node numbers them, as far as they can be found."""
         ...
 
-    def finish(self) -> None:
-        """Kill what is left, take back what was made for it, hand on its last output. Again: no effect."""
+    def finish(self) -> bool:
+        """Kill what is left, take back what was made for it, hand on its last output. Again: no effect.
+
+        False: its engine did not say that it is gone, so it may run on.
+        """
         ...
 
 

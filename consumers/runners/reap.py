@@ -20,7 +20,7 @@ import msgspec
 
 MARK = "CRUNCH_REUSE_MARK"
 PATIENCE = 10.0
-_PAUSE = 0.005
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.005  # seconds: most are gone at once
 _PROC = "/proc"
 _GROUP_GONE = (errno.ENOENT, errno.ENODEV, errno.ESRCH)
 _NOT_OURS = (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM)
@@ -38,10 +38,12 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 def kill_all(hold: Hold, patience: float = PATIENCE) -> bool:
     """SIGKILL every process of the hold (not the container) until none is left; False if some outlive `patience` s."""
     end = time.monotonic() + patience
+    pause = _FIRST_PAUSE
     while _kill_once(hold):
         if time.monotonic() >= end:
             return False
-        time.sleep(_PAUSE)
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
     return True
 
 

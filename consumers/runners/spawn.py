@@ -83,10 +83,10 @@ class Spawned:
         """Found by control group, where there is one, else by mark."""
         return in_cgroups(self.hold.cgroups[:1]) if self.hold.cgroups else marked(self.hold.mark)
 
-    def finish(self) -> None:
+    def finish(self) -> bool:
         """Kill what is left; the last of its output has been handed on when this returns."""
         if self._finished:
-            return
+            return True
         self._finished = True
         if not self._ended.is_set():
             with suppress(ProcessLookupError):
@@ -94,6 +94,7 @@ class Spawned:
         if not (self._contained and self._ended.wait(_REAP_SECONDS)):
             kill_all(self.hold)
         self._close()
+        return True
 
     def _close(self) -> None:
         for thread in self._threads:

@@ -11,6 +11,7 @@ from schemas.reasons import Failure
 GRACE_SECONDS = 4.0
 TEMPORARY_EXIT = 111
 _LOOK_SECONDS = 0.25
+_LONGEST_PAUSE = 2.0  # seconds between two looks, however long one takes
 _LAST_SIGNAL = 64
 _MEMORY = "out of memory: it was killed at its memory limit; ask for more in resources.memory"
 _KNOWN_CODES = {
@@ -50,11 +51,16 @@ class Supervision:
         """Whether somebody asked for its end."""
         return self._asked.is_set()
 
-    def run(self, running: Running) -> Outcome:
-        """Let it run to its end, whatever that is; nothing of it is left when this returns."""
+    def run(self, running: Running, adopted: bool = False) -> Outcome:
+        """Let it run to its end, whatever that is; nothing of it is left when this returns.
+
+        `adopted`: a former executor let it go.
+        """
         started = time.monotonic()
         try:
-            if not self.was_stopped:
+            if not adopted:
+                if self.was_stopped:  # an engine tells no end of what it never started
+                    return _stopped("it was told to stop before it began")
                 running.go()
             return self._watch(running, started)
         finally:
@@ -80,8 +86,10 @@ class Supervision:
     def _escalate(self, running: Running) -> Outcome | None:
         now = time.monotonic()
         if self._at_once:
-            return Outcome(exit_code=128 + signal.SIGKILL, failure=Failure.SIGNAL, reason="it was told to stop at once")
-        if now >= self._next_signal and self._signals:
+            return _stopped("it was told to stop at once")
+        if now >= self._next_signal:
+            if not self._signals:  # an engine that hangs passes none of them on
+                return _stopped("it was told to stop, and nobody said that it ended")
             running.signal(self._signals.pop(0))
             self._next_signal = now + self._grace_seconds
         return None
@@ -101,7 +109,7 @@ class Supervision:
         if self._watches_memory and memory_of(processes) > self._limits.memory:
             return Outcome(exit_code=128 + signal.SIGKILL, failure=Failure.OUT_OF_MEMORY, reason=_MEMORY)
         took = time.monotonic() - began
-        self._next_look = began + max(_LOOK_SECONDS, 20 * took)
+        self._next_look = began + took + min(max(_LOOK_SECONDS, 20 * took), _LONGEST_PAUSE)
         return None
 
 
@@ -120,6 +128,10 @@ def outcome_of(ended: Exit) -> Outcome:
     if 128 < code <= 128 + _LAST_SIGNAL:
         return Outcome(exit_code=code, failure=Failure.SIGNAL, reason=f"killed by signal {_signal_name(code - 128)}")
     return Outcome(exit_code=code, failure=Failure.EXIT, reason=f"exit code {code}{_KNOWN_CODES.get(code, '')}")
+
+
+def _stopped(reason: str) -> Outcome:
+    return Outcome(exit_code=128 + signal.SIGKILL, failure=Failure.SIGNAL, reason=reason)
 
 
 def _signal_name(number: int) -> str:

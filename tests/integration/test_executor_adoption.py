@@ -15,6 +15,7 @@ import pytest
 
 from consumers.executor.site import site_key
 from consumers.runners.docker import MARK_LABEL, NODE_LABEL
+from schemas.reasons import Failure
 from schemas.topics import Topic
 from store.words import Words, name_of
 from streams.postgres import PostgresLog
@@ -182,6 +183,36 @@ def test_an_engine_that_is_silent_at_the_start_is_asked_until_it_answers(shop, e
     with Relay(tmp_path / "engine", engine.address):
         container.wait(condition="removed", timeout=60)
     assert engine.containers(node) == []
+
+
+def test_what_was_given_up_while_the_engine_was_silent_is_removed_by_the_restarted_executor(shop, engine, tmp_path):
+    floor, start = shop
+    with Relay(tmp_path / "engine", engine.address) as relay:
+        node = at_work(floor, start, engine, relay.address)
+    assert floor.wait_for(Topic.CLAIMS, "exited").failure is Failure.NODE
+    floor.withdraw("t")
+    node.kill()
+    os.kill(node.watchdog, signal.SIGKILL)
+    [container] = engine.containers(node)
+    node.start()
+    with Relay(tmp_path / "engine", engine.address):
+        container.wait(condition="removed", timeout=60)
+    assert engine.containers(node) == []
+
+
+@pytest.mark.parametrize("why", ["its runner is another one now", "its engine says nothing to a ping"])
+def test_what_can_not_be_adopted_is_gone_before_it_is_given_to_somebody_else(shop, engine, tmp_path, why):
+    floor, start = shop
+    with Relay(tmp_path / "engine", engine.address) as relay:
+        node = at_work(floor, start, engine, relay.address)
+        node.kill()
+    assert len(engine.containers(node)) == 1
+    if why == "its runner is another one now":
+        node.offer["runner"] = "process"
+    with Relay(tmp_path / "engine", engine.address, refused=b"/_ping"):
+        node.start()
+        assert floor.wait_for(Topic.CLAIMS, "exited").failure is Failure.NODE
+        assert engine.containers(node) == []
 
 
 @pytest.mark.parametrize("ends_by", ["its lease", "its end"])

@@ -29,6 +29,7 @@ from schemas.work import Alive, Draining, Freed, Joined, Ready
 from store.blocks import BlockStore
 from store.collections import CollectionStore
 from store.errors import StoreFull
+from store.port import Data, Putting
 from streams.log import Append, Place
 from streams.memory import MemoryLog
 from tests.support.attempts import Bench, ready
@@ -336,14 +337,23 @@ def test_an_image_that_is_not_there(tmp_path, docker_engine):
 
 def test_a_full_disk(tmp_path):
     with desk(tmp_path) as node:
-        put = node.store.blocks.put
+        together = node.store.blocks.together
 
-        def full(data: Any, **more: Any) -> str:
-            if len(data) > 1_000_000:
-                raise StoreFull(str(tmp_path), "no room")
-            return put(data, **more)
+        class Full:
+            def __init__(self, batch: Putting) -> None:
+                self._batch = batch
 
-        node.store.blocks.put = full
+            def put(self, data: Data, **more: Any) -> str:
+                if len(data) > 1_000_000:
+                    raise StoreFull(str(tmp_path), "no room")
+                return self._batch.put(data, **more)
+
+        @contextmanager
+        def full() -> Iterator[Putting]:
+            with together() as batch:
+                yield Full(batch)
+
+        node.store.blocks.together = full
         report = node.run("t", "head -c 2000000 /dev/urandom > $TASK_OUTPUT/file")
     assert report.failure is Failure.STORE
     assert "is full" in report.reason

@@ -2,57 +2,22 @@
 
 import threading
 from contextlib import closing
-from pathlib import Path
 
 import docker
 import msgspec
 import pytest
 
+from consumers.executor.guard import Guard
 from consumers.executor.owed import Owed
 from consumers.runners.choose import Runners
-from consumers.runners.container import MARK_LABEL, NODE_LABEL
-from consumers.runners.docker import Container, DockerRunner, resolve_image
-from consumers.runners.port import MIB, CannotRun, Command, Folders, Limits
-from consumers.runners.space import Space
-from consumers.runners.supervise import Supervision
+from consumers.runners.container import MARK_LABEL
+from consumers.runners.docker import DockerRunner, resolve_image
+from consumers.runners.port import CannotRun
 from consumers.watchdog import Note, Watch, milliseconds
 from schemas.reasons import Failure
+from tests.support.containers import command, labelled, left_behind, supervision_of
 from tests.support.engine import Relay
-from tests.support.registry import PASSWORD, small_image
-
-
-def command(folder: Path, image: str, *argv: str) -> Command:
-    for name in ("links", "out", "scratch", "run", "bin"):
-        (folder / name).mkdir(exist_ok=True)
-    return Command(
-        argv=argv,
-        environment={"PATH": "/nowhere"},
-        folders=Folders(
-            root=folder, code=None, collections={}, links=folder / "links", output=folder / "out",
-            scratch=folder / "scratch", run=folder / "run", bin=folder / "bin",
-        ),
-        limits=Limits(cores=1, memory=64 * MIB, scratch=16 * MIB, output=16 * MIB),
-        node="node-7", mark="node-7.attempt", image=image,
-    )  # fmt: skip
-
-
-def supervision_of(work: Command) -> Supervision:
-    return Supervision(work.limits, Space(work.limits, work.folders.output, work.folders.scratch))
-
-
-def left_behind(running: Container) -> None:
-    """As if its executor were gone: without killing it."""
-    running._output.close()
-    for thread in running._threads:
-        thread.join(60)
-
-
-def labelled(engine: str) -> list[dict]:
-    client = docker.DockerClient(base_url=engine)
-    try:
-        return client.api.containers(all=True, filters={"label": f"{NODE_LABEL}=node-7"})
-    finally:
-        client.close()
+from tests.support.registry import PASSWORD, Served, small_image
 
 
 def test_containers_of_a_node_are_found_and_removed(tmp_path, docker_engine, python_image):
@@ -73,7 +38,8 @@ def test_what_was_left_is_removed_late_and_what_runs_now_is_not(tmp_path, docker
     runners.will_make_container()
     assert (runners.find("node-7"), runners.sweep("node-7"), bool(runners.owing)) == ((), 0, True)
     with (
-        closing(Owed(runners, "node-7", tmp_path / "attempts")) as owed,
+        closing(Guard()) as guard,
+        closing(Owed(runners, guard, "node-7", tmp_path / "attempts")) as owed,
         closing(docker.DockerClient(docker_engine)) as client,
     ):
         owed.start()
@@ -145,12 +111,39 @@ def test_nothing_of_a_container_stays_when_it_has_ended(tmp_path, docker_engine,
     assert labelled(docker_engine) == []
 
 
-def test_a_container_that_is_stopped_before_it_started(tmp_path, docker_engine, python_image):
+@pytest.mark.parametrize("grace", [True, False])
+def test_a_container_that_is_stopped_before_it_started(tmp_path, docker_engine, python_image, grace):
     work = command(tmp_path, python_image, "/bin/echo", "done")
     supervision = supervision_of(work)
-    supervision.stop(grace=False)
-    assert supervision.run(DockerRunner(docker_engine).start(work, print)).failure is Failure.SIGNAL
+    supervision.stop(grace)
+    made, outcomes = DockerRunner(docker_engine).start(work, print), []
+    thread = threading.Thread(target=lambda: outcomes.append(supervision.run(made)), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert [outcome.failure for outcome in outcomes] == [Failure.SIGNAL]
     assert labelled(docker_engine) == []
+
+
+def test_an_adopted_container_that_was_told_to_stop_before_gets_its_signals(tmp_path, docker_engine, python_image):
+    waits = threading.Event()
+    script = "trap 'exit 9' INT; echo waits; while :; do /bin/sleep 0.05; done"
+    work = command(tmp_path, python_image, "/bin/sh", "-c", script)
+    left = DockerRunner(docker_engine).start(work, lambda data: waits.set())
+    left.go()
+    assert waits.wait(60)
+    supervision = supervision_of(work)
+    supervision.stop(grace=True)
+    assert supervision.run(DockerRunner(docker_engine).adopt("node-7.attempt", print), adopted=True).exit_code == 9
+    left_behind(left)
+
+
+@pytest.mark.parametrize(("program", "code"), [("/nowhere/program", 127), ("/etc/passwd", 126)])
+def test_a_program_that_can_not_be_started_is_the_tasks_own_failure(
+    tmp_path, docker_engine, python_image, program, code
+):
+    work = command(tmp_path, python_image, program)
+    outcome = supervision_of(work).run(DockerRunner(docker_engine).start(work, print))
+    assert (outcome.exit_code, outcome.failure) == (code, Failure.EXIT)
 
 
 def test_an_images_own_search_path_counts(tmp_path, docker_engine, python_image):
@@ -186,6 +179,15 @@ def test_a_missing_image_is_pulled_with_a_login_that_stands_nowhere(tmp_path, do
     outcome = supervision_of(work).run(DockerRunner(docker_engine, str(logins)).start(work, said.append))
     assert (outcome.exit_code, b"".join(said)) == (0, b"pulled\n")
     assert resolve_image(name, docker_engine) == image
+
+
+def test_a_pull_that_breaks_off_is_told_in_the_engines_own_words(tmp_path, docker_engine, served: Served):
+    largest = max(served.registry.blobs, key=lambda digest: len(served.registry.blobs[digest]))
+    del served.registry.blobs[largest]
+    work = msgspec.structs.replace(command(tmp_path, served.image, "/bin/sh"), image_name=served.name)
+    with pytest.raises(CannotRun, match=r"can't be pulled \(.*(unknown|404)") as refused:
+        DockerRunner(docker_engine, str(served.logins)).start(work, print)
+    assert "No such image" not in str(refused.value)
 
 
 def test_a_name_that_stands_for_another_image_now_is_not_run(tmp_path, docker_engine, pushed):

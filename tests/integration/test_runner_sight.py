@@ -24,6 +24,12 @@ def test_a_script_runs_with_its_code_arguments_and_inputs(runner):
     assert runner.log(report).split() == ["3", "x", "y", "z", "bin/count.sh", "d", "d"]
 
 
+@pytest.mark.parametrize(("script", "named"), [("crunch_scripts/a/b.sh", "a/b.sh"), ("a/b.sh", "a/b.sh")])
+def test_a_script_is_told_its_name_as_its_job_gives_it(process, script, named):
+    code = process.save({script: "#!/bin/sh\necho $JOB_SCRIPT\n"})
+    assert process.log(process.run(script=script, code=code)) == f"{named}\n"
+
+
 def test_an_input_is_seen_by_name_and_by_hash_and_cannot_be_changed(runner):
     pdh = runner.save({"file": "content"})
     same = '[ "$(cd $TASK_INPUTS/in && pwd -P)" = "$(cd $TASK_KEEPMOUNT/$1 && pwd -P)" ] && echo same'

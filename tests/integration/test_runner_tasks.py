@@ -8,9 +8,10 @@ import pytest
 
 from consumers.runners.cgroups import find
 from consumers.runners.reap import marked
+from consumers.runners.supervise import GRACE_SECONDS
 from schemas.facts import Answered
 from schemas.reasons import Failure, Outcome
-from tests.support.attempts import NOTHING, Bench
+from tests.support.attempts import NOTHING, Bench, bench
 
 # --- What it leaves --------------------------------------------------------------------------------------------------
 
@@ -78,6 +79,45 @@ def test_output_beyond_its_limit_ends_the_task(runner):
     assert report.reason == "its output grew beyond 32 MiB: ask for more in resources.scratch"
 
 
+EMPTY_FILES = """
+import os, time
+for number in range(9000):
+    open(os.path.join(os.environ["TASK_OUTPUT"], str(number)), "w").close()
+time.sleep(60)
+"""
+
+
+def test_files_that_hold_nothing_count_too(runner):
+    report = runner.run("python3", "-c", EMPTY_FILES, scratch=32)
+    assert report.failure is Failure.OUTPUT
+    assert report.reason == (
+        "its output grew beyond 32 MiB, each file and directory counted as 4 KiB at least:"
+        " ask for more in resources.scratch"
+    )
+
+
+DEEP = """
+import os, time
+os.chdir(os.environ["TASK_OUTPUT"])
+for _ in range(17):
+    os.mkdir("d" * 250)
+    os.chdir("d" * 250)
+time.sleep(60)
+"""
+
+
+def test_an_output_too_deep_to_be_looked_into_is_the_tasks_own_fault(runner):
+    report = runner.run("python3", "-c", DEEP)
+    assert report.failure is Failure.OUTPUT
+    assert "in its output can't be looked into (File name too long): leave directories readable" in report.reason
+
+
+def test_an_output_directory_that_is_removed_is_the_tasks_own_fault(process):
+    report = process.run("rm -rf $TASK_OUTPUT; sleep 1")
+    assert (report.exit_code, report.failure, report.output) == (0, Failure.OUTPUT, "")
+    assert "can't be read: No such file or directory" in report.reason
+
+
 def test_scratch_space_without_a_file_system_of_its_own_is_watched(process):
     script = "for i in 1 2 3 4; do dd if=/dev/zero of=$TASK_WORK/$i bs=1M count=16 2>/dev/null; done; sleep 60"
     report = process.run(script, scratch=32)
@@ -112,6 +152,20 @@ def test_a_program_that_is_not_there_says_so(runner):
     report = runner.run("no-such-program", "--help")
     assert (report.exit_code, report.failure) == (127, Failure.EXIT)
     assert "not found" in report.reason
+
+
+def test_a_task_that_talks_like_bubblewrap_has_failed_itself(runner):
+    report = runner.run("echo 'bwrap: no room' >&2; exit 1")
+    assert (report.exit_code, report.failure, report.reason) == (1, Failure.EXIT, "exit code 1")
+
+
+@pytest.mark.needs("bubblewrap")
+def test_a_sandbox_that_can_not_be_made_is_the_nodes_trouble(tmp_path, monkeypatch):
+    monkeypatch.setattr("consumers.runners.bubblewrap._EXEC", ("/no/shell",))
+    with bench(tmp_path, "bubblewrap") as made:
+        report = made.run("true")
+    assert (report.exit_code, report.failure) == (-1, Failure.NODE)
+    assert report.reason == "no sandbox: bwrap: execvp /no/shell: No such file or directory"
 
 
 @pytest.mark.parametrize(("code", "failure"), [(3, Failure.OUTPUT), (111, Failure.TEMPORARY)])
@@ -165,6 +219,7 @@ def test_cancelled_work_gets_int_term_and_kill(runner):
     script = (
         "trap 'echo int' INT; trap 'echo term' TERM; crunch-task report --progress 0.5; while :; do sleep 0.05; done"
     )
+    assert runner.site.grace_seconds == GRACE_SECONDS  # see tests/scenarios/test_supervision.py
     runner.site.grace_seconds = 0.5
     attempt = runner.attempt(runner.spec(script))
     running = threading.Event()

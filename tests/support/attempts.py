@@ -61,7 +61,7 @@ class Bench:
         return self.store.save_directory(folder).portable_data_hash
 
     def spec(
-        self, *command: str, parameters: Any = None, memory: int = 256, scratch: int = 64, **fields: Any
+        self, *command: str, parameters: Any = None, cores: int = 1, memory: int = 256, scratch: int = 64, **fields: Any
     ) -> TaskSpec:
         """A task; one text is a line for the shell."""
         image = fields.pop("image") if "image" in fields else self.image
@@ -69,7 +69,7 @@ class Bench:
         return TaskSpec(
             command=("sh", "-c", *command) if len(command) == 1 and "script" not in fields else command,
             parameters=msgspec.Raw(canonical(parameters or {})),
-            resources=Resources(memory=memory, scratch=scratch),
+            resources=Resources(cores=cores, memory=memory, scratch=scratch),
             image=image,
             components=Components(commit=ANY, script=ANY, image=environment, parameters=ANY, inputs=ANY, outputs=ANY),
             **fields,

@@ -31,6 +31,7 @@ class Host:
         self.folder = folder
         (folder / "secret").write_text(self.secret)
         bench.run("true", inputs={"theirs": bench.save({"secret": self.secret})}, image=bench.image)
+        self.code = bench.save({"program": "#!/bin/sh\n"})
         tcp = stack.enter_context(socket.create_server(("0.0.0.0", 0)))
         self.abstract = f"\0crunch-reuse-{self.secret}"
         abstract = stack.enter_context(socket.socket(socket.AF_UNIX))
@@ -78,6 +79,12 @@ def says(word: str) -> Callable[[Host, Exited], bool]:
     return lambda host, report: word in host.bench.log(report).split()
 
 
+def _written_or_might_be(host: Host, report: Exited) -> bool:
+    """What is refused for want of permission is not read-only, and /dev alone need not be."""
+    said = [line.split() for line in host.bench.log(report).splitlines()]
+    return any(how not in ("EROFS", "ENOENT") for how, place in said if place != "/dev" or how == "written")
+
+
 def _tells_the_secret(host: Host, report: Exited) -> bool:
     said = host.bench.log(report)
     return host.secret in said or (report.output != "" and host.secret in str(host.bench.output(report)))
@@ -117,15 +124,18 @@ with socket.socket(socket.AF_INET if isinstance(place, tuple) else socket.AF_UNI
 """
 
 WRITE = """
-import os
-for place in ("/", "/usr", "/usr/bin", "/etc", "/dev", "/run", "/opt/crunch", "/code", "/inputs", "/keep", {folder!r}):
+import errno, os
+places = ["/", "/usr", "/usr/bin", "/etc", "/dev", "/run", "/opt/crunch", "/inputs", "/keep", {folder!r}]
+places += ["/var/tmp", "/var/lock", os.environ["CRUNCH_SRC"]]
+assert os.path.isdir(places[-1])
+for place in places:
     name = os.path.join(place, "written-" + {secret!r})
     try:
         open(name, "w").close()
         os.remove(name)
         print("written", place)
-    except OSError:
-        pass
+    except OSError as error:
+        print(errno.errorcode[error.errno], place)
 """
 
 REMOUNT = """
@@ -218,6 +228,21 @@ def fills_the_disk(*, then: str = "pass", files: int = 20, fill: str = TEN_MIB) 
     """`then`: what it does with a file's name when the file is open."""
     return FILL_THE_DISK.replace("{then}", then).replace("{files}", str(files)).replace("{fill}", fill)
 
+
+EMPTY_FILES = """
+import os, shutil, signal
+try:
+    place = os.path.join({folder!r}, "many")
+    os.mkdir(place)
+except OSError:
+    place = os.environ["TASK_OUTPUT"]
+for number in range(10000):
+    open(os.path.join(place, str(number)), "w").close()
+if place == os.environ["TASK_OUTPUT"]:
+    signal.sigtimedwait([], 20)
+print("filled")
+shutil.rmtree(place, ignore_errors=True)
+"""
 
 MUCH_TALK = """
 import os, sys
@@ -319,7 +344,7 @@ ESCAPES = [
     *(Escape(f"to {place}", CONNECT, says("connected"), place=place) for place in PLACES),
     *(Escape(f"to {place} with the way to the API", CONNECT, says("connected"), {"verdict": "record"}, place)
       for place in PLACES),
-    Escape("write where it may not", WRITE, says("written")),
+    Escape("write where it may not", WRITE, _written_or_might_be),
     Escape("mount", REMOUNT, says("mounted")),
     Escape("read another task's inputs", OTHERS_INPUTS, _tells_the_secret),
     Escape("fork beyond its limit", MANY_PROCESSES, says("forked")),
@@ -327,6 +352,7 @@ ESCAPES = [
     Escape("fill the disk", fills_the_disk(), says("filled"), {"scratch": 32}),
     Escape("fill the disk with files that have no name", fills_the_disk(then="os.remove(name)"),
            says("filled"), {"scratch": 32}),
+    Escape("fill the disk with empty files", EMPTY_FILES, says("filled"), {"scratch": 32}),
     Escape("a gigabyte of output", fills_the_disk(files=103, fill=ROOM_FOR_TEN_MIB), says("filled"), {"scratch": 32}),
     Escape("fill the log", MUCH_TALK, _log_beyond_bound),
     Escape("a link as output", SECRET_AS_OUTPUT.replace("{otherwise}", AS_LINK), _tells_the_secret),
@@ -357,4 +383,4 @@ def attempt(host: Host, escape: Escape) -> Exited:
         processes=PROCESSES,
     )
     host.bench.site.processes = PROCESSES
-    return host.bench.run("python3", "-c", script, **escape.fields)
+    return host.bench.run("python3", "-c", script, code=host.code, **escape.fields)

@@ -10,12 +10,14 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NamedTuple
 
 import docker
 import pytest
+from docker.errors import ImageNotFound
 
 USER, PASSWORD = "somebody", "only-the-helper-knows"
 
@@ -147,9 +149,18 @@ def _libraries(program: str) -> list[str]:
     return re.findall(r"(/\S+) \(", listed)
 
 
-@pytest.fixture
-def pushed(tmp_path, docker_engine, monkeypatch):
+class Served(NamedTuple):
     """An image that only a registry has, which wants a login: its name, its id, and the file that names a helper."""
+
+    registry: Registry
+    name: str
+    image: str
+    logins: Path
+
+
+@pytest.fixture
+def served(tmp_path: Path, docker_engine: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """One that is there for this test alone."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "nobody"))
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     client = docker.DockerClient(base_url=docker_engine)
@@ -160,6 +171,13 @@ def pushed(tmp_path, docker_engine, monkeypatch):
         login = {"username": USER, "password": PASSWORD}
         assert "error" not in client.images.push(name, auth_config=login)
         client.images.remove(image, force=True)
-        yield name, image, login_helper(tmp_path, server.address)
-        client.images.remove(image, force=True)
+        yield Served(server, name, image, login_helper(tmp_path, server.address))
+        with suppress(ImageNotFound):  # nobody pulled it
+            client.images.remove(image, force=True)
     client.close()
+
+
+@pytest.fixture
+def pushed(served: Served) -> tuple[str, str, Path]:
+    """The same without its registry."""
+    return served.name, served.image, served.logins

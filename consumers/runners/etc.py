@@ -1,0 +1,108 @@
+"""What a sandbox shows as /etc: the few settings of the host that its programs need to start, and accounts of its own.
+
+It is a copy in one folder. Shown one by one they were a dozen mounts, each of which takes a part of a millisecond, for
+every task.
+"""
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+from consumers.runners.sandbox import HOSTNAME, USER
+
+HOST = Path("/etc")
+LOOK = 10.0  # seconds between two looks at whether the host's have changed
+_SETTINGS = (
+    "alternatives",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "perl",
+    "python3*",
+    "R",
+    "java-*",
+    "mime.types",
+)
+_ACCOUNTS = {
+    "passwd": f"crunch:x:{USER}:{USER}::/scratch/work:/bin/sh\n",
+    "group": f"crunch:x:{USER}:\n",
+    "hosts": f"127.0.0.1 localhost {HOSTNAME}\n",
+}
+
+
+class Etc:
+    """Copies below `parent`, each named after what it is a copy of; from any thread, for any number of processes."""
+
+    def __init__(self, parent: Path, host: Path = HOST) -> None:
+        self._parent = parent
+        self._host = host
+        self._lock = threading.Lock()
+        self._looked = 0.0
+        self._current = Path()
+
+    def folder(self) -> Path:
+        """The host's settings as they were at most LOOK seconds ago. Raises OSError."""
+        with self._lock:
+            if not self._looked or time.monotonic() > self._looked + LOOK:
+                self._current = self._made()
+                self._looked = time.monotonic()
+            return self._current
+
+    def _made(self) -> Path:
+        made = self._parent / _state(self._host)
+        if not made.is_dir():
+            self._parent.mkdir(parents=True, exist_ok=True)
+            draft = Path(tempfile.mkdtemp(dir=self._parent))
+            try:
+                _copy(self._host, draft)
+                draft.chmod(0o755)
+                draft.rename(made)
+            except FileExistsError:  # somebody else was faster
+                shutil.rmtree(draft)
+            except OSError:
+                shutil.rmtree(draft, ignore_errors=True)
+                if not made.is_dir():
+                    raise
+        return made
+
+
+def _settings(host: Path) -> list[Path]:
+    return [path for pattern in _SETTINGS for path in sorted(host.glob(pattern))]
+
+
+def _state(host: Path) -> str:
+    """Changes with whatever changes in them."""
+    seen = sha256(repr(_ACCOUNTS).encode())
+    for path in _settings(host):
+        for each in (path, *_below(path)):
+            with suppress(FileNotFoundError):
+                info = each.lstat()
+                seen.update(f"{each} {info.st_mode} {info.st_size} {info.st_mtime_ns} {info.st_ino}\n".encode())
+    return seen.hexdigest()[:32]
+
+
+def _below(path: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(path):
+        yield from (Path(folder, name) for name in (*sorted(folders), *sorted(files)))
+
+
+def _copy(host: Path, into: Path) -> None:
+    for path in _settings(host):
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, into / path.name, symlinks=True, copy_function=_copy_file)
+        else:
+            _copy_file(str(path), str(into / path.name))
+    for name, text in _ACCOUNTS.items():
+        (into / name).write_text(text)
+
+
+def _copy_file(source: str, target: str) -> None:
+    """What we may not read, or what has gone meanwhile, no task could read either."""
+    with suppress(PermissionError, FileNotFoundError):
+        shutil.copy2(source, target, follow_symlinks=False)
