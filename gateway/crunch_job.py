@@ -7,6 +7,7 @@ has locked it, or the API gives no answer.
 """
 
 import argparse
+import itertools
 import os
 import signal
 import subprocess
@@ -133,8 +134,13 @@ def _cancelled(api: ApiClient, uuid: str) -> bool:
 
 
 def _news(api: ApiClient, uuid: str, newest: int) -> Iterator[Any]:
-    filters = [["object_uuid", "=", uuid], ["id", ">", newest]]
-    yield from api.get("logs", filters=filters, order=["id asc"], limit=PAGE, count="none")["items"]
+    """All lines of the job's log after `newest`."""
+    asked = {"filters": [["object_uuid", "=", uuid], ["id", ">", newest]], "order": ["id asc"], "count": "none"}
+    for page in itertools.count():
+        items = api.get("logs", limit=PAGE, offset=page * PAGE, **asked)["items"]
+        yield from items
+        if len(items) < PAGE:
+            return
 
 
 def _say(uuid: str, text: str) -> None:

@@ -28,6 +28,7 @@ _FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
 _REMOTE_HEAD = "refs/crunch-reuse/HEAD"
 _REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", f"+HEAD:{_REMOTE_HEAD}")
 _TIMEOUT = 600  # seconds for one git command, a clone over the network included
+_MAX_REVISION = 1024  # characters: no command's argument, and no file's name, is of any length
 _MAX_LINKS = 40  # as many as Linux follows
 
 
@@ -159,6 +160,7 @@ class _Git:
         self._run("fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--", url, *_REFSPECS)
 
     def resolve(self, revision: str) -> str:
+        _check_length(revision, self._name)
         if not self._answers("rev-parse", "--git-dir"):
             self._run("rev-parse", "--git-dir")
         name = self._head if revision == "HEAD" else revision
@@ -227,7 +229,12 @@ def _entry(line: bytes) -> Entry:
 
 
 def _unknown(revision: str, name: str) -> Refused:
-    return Refused(f"commit: {revision!r} is no branch, tag or commit of {name}")
+    return Refused(f"commit: {revision[:_MAX_REVISION]!r} is no branch, tag or commit of {name}")
+
+
+def _check_length(revision: str, name: str) -> None:
+    if len(revision) > _MAX_REVISION:
+        raise _unknown(revision, name)
 
 
 # --- with dulwich -------------------------------------------------------------------------------------------------
@@ -274,11 +281,12 @@ class _Dulwich:
     def resolve(self, revision: str) -> str:
         from dulwich.objectspec import parse_commit
 
+        _check_length(revision, self._name)
         if not revision:
             raise _unknown(revision, self._name)
         try:
             return parse_commit(self._repo, self._head if revision == "HEAD" else revision).id.decode()
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, OSError) as error:  # OSError: no file can have this name
             raise _unknown(revision, self._name) from error
 
     def between(self, lowest: str, highest: str, most: int) -> list[str]:

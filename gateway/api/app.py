@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.api import discovery, request
 from gateway.api.dispatch import Dispatcher
 from gateway.api.errors import ApiError, not_found, translated
+from gateway.api.numbers import readable
 
 API = "/arvados/v1/"
 THREADS = 40  # requests that are answered at one time
@@ -133,7 +134,11 @@ def token_of(asked: Request) -> str:
 def reply(status: int, value: Any) -> Response:
     """A reply of JSON."""
     headers = {"Cache-Control": "no-store"}
-    return Response(orjson.dumps(value), status, headers, "application/json; charset=utf-8")
+    try:
+        data = orjson.dumps(value)
+    except orjson.JSONEncodeError:  # an integer that it does not write
+        data = orjson.dumps(readable(value))
+    return Response(data, status, headers, "application/json; charset=utf-8")
 
 
 def _failed(asked: Request, error: Exception) -> Response:

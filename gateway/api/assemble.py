@@ -8,7 +8,8 @@ from gateway.api import collections, explain, jobs, keep, logs, people, tasks, w
 from gateway.api.app import application
 from gateway.api.dispatch import Dispatcher
 from gateway.api.metrics import RequestMetrics
-from gateway.api.schema import RESOURCES
+from gateway.api.narrow import narrowed
+from gateway.api.schema import KEEP_SERVICES, RESOURCES
 from gateway.api.server import Server, address_of
 from gateway.api.service import Service, TaskRules
 from gateway.api.tls import certificate
@@ -23,6 +24,7 @@ from streams.log import Log
 
 _METHODS = (people, collections, jobs, tasks, keep, logs, explain)
 HANDLERS = {name: handler for methods in _METHODS for name, handler in methods.HANDLERS.items()}
+HANDLERS |= {name: narrowed(KEEP_SERVICES, handler) for name, handler in keep.HANDLERS.items()}
 
 
 class Api:

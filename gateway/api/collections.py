@@ -18,7 +18,6 @@ from store.locator import EMPTY_BLOCK, is_collection_uuid, is_locator, portable_
 from store.manifest import parse_manifest
 
 MAX_LISTED_BYTES = 16 * 2**20  # of manifests in one page: what is more is on the next
-LONGEST_NAME = 255
 _TEXTS = frozenset({"manifest_text", "unsigned_manifest_text"})
 _COUNTS = ("file_count", "file_size_total")
 _SHOWN = frozenset(one.name for one in COLLECTIONS.attributes) | {"href", "etag"}
@@ -187,8 +186,6 @@ def _counted(caller: Caller, pdh: str) -> Row:
 
 def _described(given: Row, before: Row) -> Row:
     name = given.get("name", before["name"]) or None
-    if name is not None and len(name) > LONGEST_NAME:
-        raise invalid(f"name: longer than {LONGEST_NAME} characters")
     properties = before["properties"]
     if "properties" in given:
         properties = msgspec.json.encode(given["properties"] or {}).decode()

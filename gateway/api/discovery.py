@@ -17,7 +17,6 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "where": {"type": "object", "required": False, "location": "query"},
     "order": {"type": "array", "required": False, "location": "query"},
     "select": {"type": "array", "required": False, "location": "query"},
-    "distinct": {"type": "boolean", "required": False, "location": "query"},
     "limit": {"type": "integer", "required": False, "default": "100", "location": "query"},
     "offset": {"type": "integer", "required": False, "default": "0", "location": "query"},
     "count": {"type": "string", "required": False, "default": "exact", "location": "query"},

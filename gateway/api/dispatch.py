@@ -34,6 +34,7 @@ class Dispatcher:
         caller = self.service.caller(call.token)
         check_scopes(caller, call)
         resource, method, uuid = self._route(call)
+        filters.select(resource, call.option("select"))  # what is wrong with it is told before anything is done
         caller.admit(resource, method.name, call, uuid)
         handler = self._own.get((resource.name, method.name))
         if handler is not None:
@@ -88,6 +89,8 @@ def asked_page(resource: Resource, call: Call) -> listing.Asked:
     count = call.option("count")
     if count not in (None, "", "exact", "none"):
         raise invalid("count: must be exact or none")
+    if call.flag("distinct"):
+        raise invalid("distinct: objects are listed one by one here: leave it out")
     return listing.Asked(
         filters.terms(resource, call.option("filters"), call.option("where")),
         filters.order(resource, call.option("order")),

@@ -9,7 +9,7 @@ from typing import Any
 
 from coordinator.canonical import BadTask
 from gateway.problems import Refused, one_line
-from readmodel.connection import ReadModelMissing, ReadModelUnreachable
+from readmodel.connection import ReadModelConflict, ReadModelMissing, ReadModelUnreachable
 from store.errors import BlockCorrupt, BlockMissing, BlockTooLarge, LocatorInvalid, ManifestInvalid, StoreError
 from streams.answers import NoAnswer
 from streams.log import LogError
@@ -58,6 +58,7 @@ _STATUS: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
 _ELSEWHERE: tuple[tuple[type[Exception], str], ...] = (
     (StoreError, "the content store can't do it now"),
     (ReadModelUnreachable, "the database can't be reached now"),
+    (ReadModelConflict, "others were in the way in the database: repeat the request with the same X-Request-Id"),
     (ReadModelMissing, "the read model is not there yet: its projector has not begun"),
     (LogError, "the log can't be reached now: repeat the request with the same X-Request-Id"),
     (NoAnswer, "no answer yet: repeat the request with the same X-Request-Id"),

@@ -18,7 +18,7 @@ MAX_LISTED = 10_000
 _COMPARE = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">=", "like": "like", "ilike": "ilike"}
 _LIKE = ("like", "ilike")
 _TRUTH = dict.fromkeys(("1", "t", "true", "y", "yes"), True) | dict.fromkeys(("0", "f", "false", "n", "no"), False)
-_ORDER = re.compile(r"(?:\w+\.)?(\w+)(?:\s+(asc|desc))?", re.IGNORECASE)
+_ORDER = re.compile(r"(?:(\w+)\.)?(\w+)(?:\s+(asc|desc))?", re.IGNORECASE)
 PARENTS = {"job_tasks": ("job", "jobs"), "jobs": ("parent_job", "jobs")}
 
 
@@ -148,9 +148,9 @@ def order(resource: Resource, given: Any) -> list[tuple[str, bool]]:
 
 def _direction(resource: Resource, part: str) -> tuple[str, bool]:
     match = _ORDER.fullmatch(part)
-    if match is None:
+    if match is None or match[1] not in (None, resource.name):
         raise invalid(f"Invalid order '{part[:80]}'")
-    return _known(resource, match[1], "order").name, (match[2] or "").lower() == "desc"
+    return _known(resource, match[2], "order").name, (match[3] or "").lower() == "desc"
 
 
 def select(resource: Resource, given: Any) -> frozenset[str] | None:

@@ -1,5 +1,7 @@
 """Jobs: what users ask, as commands to the log; what they read is the read model's."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -32,6 +34,7 @@ _NO_SDK = "no SDK is put into an image here: name one that has it, and leave thi
 _SUCCESS = {"Complete": True, "Failed": False, "Cancelled": False}
 CONSTRAINTS = frozenset({"docker_image", "docker_image_tag", *_RESOURCES})
 ENDED = ("Complete", "Failed", "Cancelled")
+UNANSWERED_MS = 3_600_000  # a command that is in the log has been decided on by then
 Row = dict[str, Any]
 
 
@@ -52,10 +55,32 @@ def create(caller: Caller, call: Call, _: str) -> Object:
         if found is not None:
             return get(JOBS, caller, call, found["uuid"])
     noted = {name: given[name] for name in _NOTED if given.get(name) is not None}
-    note(caller, uuid, noted | {"supplied_script_version": given["script_version"]}, given.get("submit_id"))
+    noted |= {"supplied_script_version": given["script_version"]}
     asked = JobSubmitted(root=uuid, owner=owner, request=request, find=finds, spec=spec)
-    caller.service.ask(Topic.TASKS, asked)
+    with _noted_first(caller, uuid, noted, given.get("submit_id")):
+        caller.service.ask(Topic.TASKS, asked)
     return get(JOBS, caller, call, uuid)
+
+
+@contextmanager
+def _noted_first(caller: Caller, uuid: str, words: Row, submit_id: str | None) -> Iterator[None]:
+    """Keep what is said of a job that is asked for inside, and its submit_id. Words of before, of a repeat, stay.
+
+    ApiError 422 where the submit_id is another's. One that was kept for a job of which there was no answer, and which
+    is not there in an hour, is free again.
+    """
+    now = registry.now_ms()
+    given = {"uuid": uuid, "said": _json(words), "submit_id": submit_id, "now": now, "before": now - UNANSWERED_MS}
+    with caller.service.rows() as connection, registry.alone(connection, f"submit_id {submit_id or uuid}"):
+        if submit_id is not None:
+            registry.execute(connection, "free_submit_id", given)
+            if registry.fetch(connection, "submit_id_taken", given):
+                raise invalid("submit_id: another job has it")
+        registry.execute(connection, "note_new", given)
+    yield
+    if submit_id is not None:
+        with caller.service.rows() as connection:
+            registry.execute(connection, "note_answered", given)
 
 
 def _check_new(call: Call, given: Row) -> None:
@@ -167,7 +192,9 @@ def _change(caller: Caller, row: Row, changed: Row) -> None:
         take_purity_back(caller, row, is_pure=False)
     noted: Row = {name: changed[name] for name in _NOTED_LATER if name in changed}
     if noted:
-        note(caller, row["uuid"], noted)
+        with caller.service.rows() as connection:
+            given = {"uuid": row["uuid"], "said": _json(noted), "now": registry.now_ms()}
+            registry.execute(connection, "note", given)
 
 
 def _state_asked(changed: Row, row: Row) -> str:
@@ -194,7 +221,11 @@ def _check_state(changed: Row, row: Row, state: str) -> None:
 
 
 def _text(value: Any) -> str:
-    return msgspec.json.encode(value).decode()[:40]
+    return _json(value)[:40]
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _check_priority(row: Row, priority: int | None) -> None:
@@ -264,15 +295,6 @@ def take_purity_back(caller: Caller, row: Row, *, is_pure: bool) -> None:
     """True to false; the other way is refused by the jobs machine. `row`: of a job or of a task."""
     task = row["uuid"] if row["uuid"] != row["root"] else first_task_uuid(row["root"])
     caller.service.ask(Topic.TASKS, PurityTakenBack(root=row["root"], task=task, is_pure=is_pure))
-
-
-def note(caller: Caller, uuid: str, words: Row, submit_id: str | None = None) -> None:
-    """Keep what a client said of a job that no decision depends on. ApiError 422 where its submit_id is another's."""
-    given = {"uuid": uuid, "said": msgspec.json.encode(words).decode(), "submit_id": submit_id}
-    with caller.service.rows() as connection, registry.alone(connection, f"submit_id {submit_id or uuid}"):
-        if submit_id is not None and registry.fetch(connection, "submit_id_taken", given):
-            raise invalid("submit_id: another job has it")
-        registry.execute(connection, "note", given | {"now": registry.now_ms()})
 
 
 def _own(caller: Caller, uuid: str) -> Row:

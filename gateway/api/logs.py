@@ -12,7 +12,7 @@ from gateway.api.service import Caller
 from gateway.api.times import microseconds_of
 from readmodel import listing, registry
 
-LONGEST = {"event_type": 255, "object_uuid": 255, "summary": 4096}  # characters
+LONGEST_SUMMARY = 4096  # characters
 MAX_PROPERTIES = 256 * 1024  # bytes
 _OWNERS = ("users", "groups")  # these are themselves whose things others may read
 Row = dict[str, Any]
@@ -21,9 +21,8 @@ Row = dict[str, Any]
 def create(caller: Caller, call: Call, _: str) -> Object:
     """Write a line down. Its writer's readers see it, and those of the object's owner, where the writer may read it."""
     given = call.attributes(LOGS, "create")
-    for name, longest in LONGEST.items():
-        if len(given.get(name) or "") > longest:
-            raise invalid(f"{name}: longer than {longest} characters")
+    if len(given.get("summary") or "") > LONGEST_SUMMARY:
+        raise invalid(f"summary: longer than {LONGEST_SUMMARY} characters")
     properties = msgspec.json.encode(given.get("properties") or {})
     if len(properties) > MAX_PROPERTIES:
         raise invalid(f"properties: larger than {MAX_PROPERTIES} bytes")

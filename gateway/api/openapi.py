@@ -26,7 +26,6 @@ _OPTIONS: Mapping[str, Json] = {
     "where": {"type": "object"},
     "order": {"type": "array", "items": _TEXT},
     "select": {"type": "array", "items": _TEXT},
-    "distinct": {"type": "boolean"},
     "limit": {"type": "integer", "minimum": 0, "default": 100},
     "offset": {"type": "integer", "minimum": 0, "default": 0},
     "count": {"type": "string", "enum": ["exact", "none"], "default": "exact"},

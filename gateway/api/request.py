@@ -13,12 +13,15 @@ from urllib.parse import parse_qsl
 
 from coordinator.purity import texts
 from gateway.api.errors import ApiError, invalid
+from gateway.api.numbers import Numbers, flaws
 from gateway.api.schema import Attribute, Resource
 from schemas.fields import MAX_VALUE_DEPTH
 from schemas.nesting import depth
 
+BODY = "body"
 MAX_PARAMETERS = 1_000
 MAX_REQUEST_ID = 256
+LONGEST_STRING = 255  # characters of an attribute that is no long text, as in Arvados; some stand in an index
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _JSON_OPTIONS = frozenset({"filters", "where", "order", "select"})
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -69,7 +72,7 @@ class Call:
             if isinstance(value, bool) or (isinstance(value, str) and len(value) > 20):
                 raise ValueError
             number = int(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise invalid(f"{name}: must be a whole number") from None
         if number < 0:
             raise invalid(f"{name}: must not be negative")
@@ -108,7 +111,7 @@ class Call:
             _refuse_unknown(resource, wrapped)
         chosen = self.said(resource)
         return {
-            one.name: _typed(one, chosen[one.name])
+            one.name: _short(one, _typed(one, chosen[one.name]))
             for one in resource.attributes
             if one.name in chosen and one.write in (when, "both")
         }
@@ -137,21 +140,30 @@ def call(verb: str, path: str, query: bytes, headers: dict[str, str], raw: bytes
     return Call(verb, parts, options, body, raw, request_id, **more)
 
 
-def parsed(data: bytes, name: str = "body") -> Any:
+def parsed(data: bytes, name: str = BODY) -> Any:
     """The value that JSON text stands for. Raises ApiError naming the fault.
 
-    Keys stand once, numbers are finite, text at any depth can be stored.
+    Keys stand once, numbers are those that all readers agree on, text at any depth can be stored.
     """
     if depth(data) > MAX_VALUE_DEPTH:
         raise invalid(f"{name}: nested more than {MAX_VALUE_DEPTH} levels deep")
+    numbers = Numbers()
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_not_json)
+        value = json.loads(
+            data.decode(),
+            object_pairs_hook=_unique,
+            parse_constant=_not_json,
+            parse_int=numbers.integer,
+            parse_float=numbers.decimal,
+        )
     except UnicodeDecodeError:
         raise invalid(f"{name}: not UTF-8 text") from None
     except ValueError as error:
         raise invalid(f"{name}: not JSON: {error}") from None
     if b"\\u" in data:  # the only way to write what can't be stored
         _refuse_unstorable(value, name)
+    if numbers.has_flaw:
+        raise invalid(next(flaws(value, "" if isinstance(value, dict) and name == BODY else name)))
     return value
 
 
@@ -204,6 +216,12 @@ def _refuse_unknown(resource: Resource, names: Iterable[str]) -> None:
     unknown = sorted(name for name in names if resource.attribute(name) is None and name not in beside)
     if unknown:
         raise invalid(f"unknown attribute '{unknown[0][:80]}' for {resource.schema}")
+
+
+def _short(attribute: Attribute, value: Any) -> Any:
+    if attribute.kind == "string" and value is not None and len(value) > LONGEST_STRING:
+        raise invalid(f"{attribute.name}: longer than {LONGEST_STRING} characters")
+    return value
 
 
 def _typed(attribute: Attribute, value: Any) -> Any:

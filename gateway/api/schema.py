@@ -78,7 +78,7 @@ class Resource(msgspec.Struct, frozen=True, dict=True):
         return next((one for one in self.methods if one.name == name), None)
 
 
-_LISTS = ("filters", "where", "order", "select", "limit", "offset", "count", "distinct")
+_LISTS = ("filters", "where", "order", "select", "limit", "offset", "count")
 GET = Method("get", "GET", "/{uuid}", about="one object, by uuid", parameters=("select",))
 LIST = Method("list", "GET", about="objects that the caller may read", parameters=_LISTS)
 INDEX = Method("index", "GET", about="the same as list", parameters=_LISTS)

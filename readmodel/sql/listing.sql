@@ -21,7 +21,7 @@ from rm.groups g
 where %(everything)s or g.uuid = any(%(owners)s)
 
 -- name: links
--- A grant is seen by who got it and by who owns what it opens; others need not know of it.
+-- A grant is seen by who got it and by who owns what it opens, be it through groups; others need not know of it.
 select
     left(l.subject, 5) || '-o0j2j-' || left(md5(l.subject || ' ' || l.object), 15) as uuid,
     l.object as owner_uuid, null::bigint as created_at, null::text as modified_by_client_uuid,
@@ -30,7 +30,14 @@ select
     '{}'::text as properties
 from rm.grants l
 where %(everything)s or l.subject = %(viewer)s or l.object = %(viewer)s
-    or exists (select from rm.groups g where g.uuid = l.object and g.owner = %(viewer)s)
+    or l.object in (
+        with recursive held as (
+            select g.uuid from rm.groups g where g.owner = %(viewer)s
+            union
+            select g.uuid from rm.groups g join held h on g.owner = h.uuid
+        )
+        select uuid from held
+    )
 
 -- name: collections
 -- What a name means: the manifest itself is in the store.

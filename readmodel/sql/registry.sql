@@ -72,15 +72,30 @@ returning uuid
 delete from api.collections where uuid = %(uuid)s
 
 -- name: note
--- Adds to what was said before. A submit_id that another job has leaves no row.
-with noted as (
-    insert into api.notes as n (uuid, submit_id, said, changed_at)
-    values (%(uuid)s, %(submit_id)s, %(said)s, %(now)s)
-    on conflict (uuid) do update set
-        said = (n.said::jsonb || excluded.said::jsonb)::text, changed_at = excluded.changed_at
-    returning uuid
+-- Adds to what was said before.
+insert into api.notes as n (uuid, said, changed_at) values (%(uuid)s, %(said)s, %(now)s)
+on conflict (uuid) do update set
+    said = (n.said::jsonb || excluded.said::jsonb)::text, changed_at = excluded.changed_at
+
+-- name: note_new
+-- Of a job that is about to be asked for. `unanswered`: whether there is one is not known yet.
+insert into api.notes (uuid, submit_id, said, changed_at)
+values (
+    %(uuid)s, %(submit_id)s,
+    case when %(submit_id)s::text is null then %(said)s
+        else (%(said)s::jsonb || '{"unanswered": true}'::jsonb)::text end,
+    %(now)s
 )
-select uuid from noted
+on conflict (uuid) do nothing
+
+-- name: note_answered
+update api.notes set said = (said::jsonb - 'unanswered')::text
+where uuid = %(uuid)s and said::jsonb ? 'unanswered'
+
+-- name: free_submit_id
+update api.notes n set submit_id = null
+where n.submit_id = %(submit_id)s and n.uuid <> %(uuid)s and n.changed_at < %(before)s and n.said::jsonb ? 'unanswered'
+    and not exists (select from rm.jobs j where j.root = n.uuid)
 
 -- name: submit_id_taken
 select 1 as taken from api.notes where submit_id = %(submit_id)s and uuid <> %(uuid)s

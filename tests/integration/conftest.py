@@ -10,12 +10,12 @@ from tests.support.kafkas import new_log
 from tests.support.logs import embedded_dsn, log_dsn
 from tests.support.model import Model
 from tests.support.postgres import dsn, postgres_server
-from tests.support.registry import pushed
+from tests.support.registry import pushed, served
 from tests.support.runners import holding, isolated, process, runner
 from tests.support.scripts import Scripts
 
 __all__ = ["dsn", "embedded_dsn", "log_dsn", "new_log", "postgres_server"]
-__all__ += ["holding", "isolated", "process", "pushed", "runner"]
+__all__ += ["holding", "isolated", "process", "pushed", "runner", "served"]
 
 
 @pytest.fixture

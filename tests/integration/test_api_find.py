@@ -1,23 +1,18 @@
 """find_or_create over HTTP: which job is given, by v1's rules, on repositories with branches and merges."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import pytest
 
-from coordinator.canonical import BadTask
-from coordinator.resolver import ResolvedImage
 from gateway.api import jobs, request, reuse
-from gateway.api.service import Service, TaskRules
-from gateway.client import Client
 from gateway.content import store_of
 from readmodel import listing
 from readmodel.sight import sight
 from tests.support.api import Person, Site
+from tests.support.inprocess import in_process
 from tests.support.model import Model
 from tests.support.office import spec
 from tests.support.scripts import Scripts, make_repository, run_git
@@ -128,23 +123,6 @@ def test_who_has_more_like_it_than_are_looked_at_is_not_told_that_they_are_left_
         told = jobs.reusable(service.caller(mia.token), call, "")
     assert [one["uuid"] for one in told["candidates"]] == made[:1]
     assert told["left_out"] == [{"uuid": other, "why": "it is said to be nondeterministic"}]
-
-
-@contextmanager
-def in_process(site: Site) -> Iterator[Service]:
-    """The API's own parts on the site's log and database, in this process."""
-
-    def no_images(name: str) -> ResolvedImage:
-        raise BadTask("image", name)
-
-    session = site.crunch.session()
-    with Client(session) as client:
-        store, rules = store_of(session.folders), TaskRules(b"no task's", "enforce")
-        service = Service(client.log, site.dsn, store, session.folders.cache, no_images, rules, lambda _: None)
-        try:
-            yield service
-        finally:
-            service.close()
 
 
 def test_a_job_whose_output_is_gone_is_not_found(api_site: Site, scripts: Scripts) -> None:

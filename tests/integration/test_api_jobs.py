@@ -1,7 +1,6 @@
 """Jobs and tasks over HTTP: what a client of Arvados v1 asks, and what becomes of it."""
 
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -122,24 +121,6 @@ def test_what_can_not_be_taken_is_named(
     assert str(api_site.crunch.home) not in response.text
 
 
-def test_a_submit_id_is_unique(ada: Person, scripts: Scripts) -> None:
-    assert scripts.job(ada, submit_id="run 17")["submit_id"] == "run 17"
-    again = ada.ask("POST", "jobs", json=scripts.body(submit_id="run 17"))
-    assert again.status_code == 422
-    assert "submit_id" in again.text
-
-
-def test_of_many_at_once_one_gets_the_submit_id(api_site: Site, ada: Person, scripts: Scripts) -> None:
-    def post(number: int) -> int:
-        person = Person(api_site, ada.uuid, ada.token)
-        status = person.ask("POST", "jobs", json=scripts.body({"n": number}, submit_id="wanted")).status_code
-        person.session.close()
-        return status
-
-    with ThreadPoolExecutor(12) as pool:
-        assert sorted(pool.map(post, range(12))) == [200] + [422] * 11
-
-
 # --- Change -----------------------------------------------------------------------------------------------------------
 
 
@@ -253,6 +234,31 @@ def test_the_same_pure_work_is_copied_for_who_may_see_it(ada: Person, ben: Perso
     own = ben.get("job_tasks", filters=[["job_uuid", "=", theirs["uuid"]], ["state", "=", "copied"]])
     assert own["items"] == []
     assert len(ran.read_text().splitlines()) == 3 + 2 + 3
+
+
+def test_a_task_that_names_no_creator_runs_too(ada: Person, scripts: Scripts) -> None:
+    pipe = scripts.pipe("without a creator")
+    job = scripts.job(ada, {"wait": str(pipe)})["uuid"]
+    scripts.running_task(ada, job)
+    added = ada.post("job_tasks", job_uuid=job, parameters={"wait": None}, sequence=1)["uuid"]
+    released(pipe)
+    assert scripts.ended(ada, job)["state"] == "Complete"
+    task = ada.get(f"job_tasks/{added}")
+    assert (task["state"], task["created_by_job_task_uuid"]) == ("complete", None)
+
+
+def test_a_task_that_has_ended_is_removed_and_is_what_is_replied(ada: Person, scripts: Scripts) -> None:
+    pipe = scripts.pipe("to be removed")
+    job = scripts.job(ada, {"wait": str(pipe)})["uuid"]
+    task = scripts.running_task(ada, job)["uuid"]
+    early = ada.ask("DELETE", f"job_tasks/{task}")
+    assert (early.status_code, "running" in early.text) == (422, True)
+    released(pipe)
+    scripts.ended(ada, job)
+    was = ada.get(f"job_tasks/{task}")
+    assert ada.delete(f"job_tasks/{task}") == was
+    assert was["job_uuid"] == job
+    assert ada.ask("GET", f"job_tasks/{task}").status_code == 404
 
 
 # --- Tasks ------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Users, groups and grants: over the API by who may, and by command."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -26,6 +27,23 @@ def test_an_admin_makes_users_and_lets_them_be_active_or_not(api_site: Site, bos
     assert (again["is_active"], again["is_admin"]) == (True, True)
     assert newbie.get("users", filters=[["uuid", "=", boss.uuid]])["items_available"] == 1
     newbie.session.close()
+
+
+def test_of_two_changes_at_once_both_are_so(api_site: Site, boss: Person) -> None:
+    changes: list[dict[str, Any]] = [{"is_active": False}, {"is_admin": True}]
+    people = [Person(api_site, boss.uuid, boss.token) for _ in changes]
+
+    def change(uuid: str, person: Person, said: dict[str, Any]) -> None:
+        person.put(f"users/{uuid}", **said)
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        for number in range(6):
+            uuid = boss.post("users", username=f"changed-{number}")["uuid"]
+            list(pool.map(change, [uuid] * 2, people, changes))
+            now = boss.get(f"users/{uuid}")
+            assert (now["is_active"], now["is_admin"]) == (False, True)
+    for person in people:
+        person.session.close()
 
 
 @pytest.mark.parametrize(

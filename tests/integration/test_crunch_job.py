@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from gateway.apiclient import ApiClient
+from gateway.crunch_job import _news
 from streams.broker import free_port
 from tests.conftest import CHECKOUT
 from tests.support.api import Person, Site
@@ -57,6 +59,22 @@ def test_a_job_is_submitted_and_driven_to_its_end(ada: Person, scripts: Scripts,
     assert lines[-1] == f"{uuid} Complete, output {job['output']}, log {job['log']}"
     again = crunch_job(ada, tmp_path, "--job", uuid, "--no-clear-tmp")
     assert (again.code, again.err.splitlines()[-1]) == (0, lines[-1])
+
+
+def test_all_of_an_ended_jobs_log_is_told(
+    ada: Person, scripts: Scripts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"queue": [{"name": str(number), "write": "x"} for number in range(3)]}
+    job = scripts.ended(ada, scripts.job(ada, asked)["uuid"])["uuid"]
+    lines = ada.get("logs", filters=[["object_uuid", "=", job]], order="id", limit=1000)["items"]
+    for name, value in ada.environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    for page in (2, len(lines)):
+        monkeypatch.setattr("gateway.crunch_job.PAGE", page)
+        told = list(_news(ApiClient(os.environ), job, 0))
+        assert [line["id"] for line in told] == [line["id"] for line in lines]
+    later = [line["id"] for line in _news(ApiClient(os.environ), job, lines[2]["id"])]
+    assert later == [line["id"] for line in lines[3:]]
 
 
 def test_a_failed_job_is_exit_code_1(ada: Person, scripts: Scripts, tmp_path: Path) -> None:
