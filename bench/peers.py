@@ -1,6 +1,7 @@
 """Our coordinator beside what else could give claims out: `./run bench peers [--runs N] [--fingerprints N]`.
 
 One broker, one protocol: each fingerprint is requested, completed, and requested again; each command has one answer.
+Ours keeps its state as `coordinator` does, rows on disk and snapshots beside them; the limit and one of ours keep none.
 Commands are the same bytes for all who read them from Kafka; all are durable in the same way. Rates are answers a
 second by the broker's own clock, the first fifth left out; medians of runs that take turns. Beside them the processor
 time of who answers, for each command: other work on the machine is not in it. Postgres and Redis have no log and no
@@ -144,15 +145,15 @@ def _or_none(value: float, form: str) -> str:
 # --- On Kafka --------------------------------------------------------------------------------------------------------
 
 
-def _ours(bench: Bench, is_rate: bool, processes: int = 1) -> Measured:
+def _ours(bench: Bench, is_rate: bool, processes: int = 1, *, on_disk: bool = True) -> Measured:
     topics = ours.OurTopics(bench.broker, PARTITIONS)
     if not is_rate:
-        with ours.coordinators(topics, processes):
+        with ours.coordinators(topics, processes, on_disk=on_disk):
             return _loops(bench, topics.commands, topics.answers)
     number = _fill(bench, topics.commands, topics.log_ids)
-    with ours.coordinators(topics, processes) as pids:
+    with ours.coordinators(topics, processes, on_disk=on_disk) as pids:
         measured = _answered(bench, pids, topics.answers, number, ours.ANSWER)
-    if processes == 1:
+    if processes == 1 and on_disk:
         tasks = number // PER_FINGERPRINT * 2
         print(f"our topics  {topics.bytes_below(bench.folder) / tasks:,.0f} bytes on disk for each of {tasks:,} tasks")
     return measured
@@ -243,6 +244,7 @@ CONTENDERS: dict[str, Contender] = {
     "produce only": _raw,
     "consume only": _consumed,
     OURS: _ours,
+    "ours, in memory": lambda bench, is_rate: _ours(bench, is_rate, on_disk=False),
     "ours without rules": _limit,
     "ours, two processes": lambda bench, is_rate: _ours(bench, is_rate, 2),
     "Streams, RocksDB": lambda bench, is_rate: _streams(bench, is_rate, "rocksdb"),

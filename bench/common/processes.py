@@ -4,18 +4,22 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.machines import machines
-from gateway.wiring_parts import machine_part
+from gateway.wiring_parts import MakeRunner, machine_part
 from schemas.topics import Topic
 from streams.address import Address
 from streams.checkpoints import MemoryCheckpoints
+from streams.localstore import LocalStore
 from streams.log import Log
 from streams.loop import MachineType, Runner
+from streams.snapshots import SharedSnapshots
 
 SPAWN = multiprocessing.get_context("spawn")
 START_SECONDS = 60.0
@@ -67,17 +71,31 @@ def _await(ready: Event, running: SpawnProcess) -> None:
             raise BenchFailed(f"{running.name} did not start within {START_SECONDS:.0f} s")
 
 
-def coordinate(ready: Event, ending: Event, address: Address, topics: Mapping[Topic, Sequence[int]]) -> None:
-    """The machines of these partitions, one thread for each topic, as `coordinator` runs them."""
+def coordinate(
+    ready: Event, ending: Event, address: Address, topics: Mapping[Topic, Sequence[int]], folder: Path | None = None
+) -> None:
+    """The machines of these partitions, one thread for each topic, as `coordinator` runs them.
+
+    `folder`: for their states, kept as there, and for snapshots; None: in memory.
+    """
     log = address.open()
     of_topic = {machine.topic: machine for machine in machines(log)}
-    run_machines(ready, ending, log, [(of_topic[topic], numbers) for topic, numbers in topics.items()])
+    which = [(of_topic[topic], numbers) for topic, numbers in topics.items()]
+    with ExitStack() as stack:
+        make: MakeRunner = in_memory
+        if folder is not None:
+            local = stack.enter_context(closing(LocalStore(folder / "state")))
+            snapshots = SharedSnapshots(folder / "snapshots")
+            make = partial(_on_disk, snapshots, local)
+        run_machines(ready, ending, log, which, make)
     log.close()
 
 
-def run_machines(ready: Event, ending: Event, log: Log, which: Sequence[tuple[MachineType, Sequence[int]]]) -> None:
-    """A thread for each of these machines, on these partitions, their states in memory; until told to end."""
-    parts = [machine_part(log, machine, numbers, _runner) for machine, numbers in which]
+def run_machines(
+    ready: Event, ending: Event, log: Log, which: Sequence[tuple[MachineType, Sequence[int]]], make: MakeRunner
+) -> None:
+    """A thread for each of these machines, on these partitions; until told to end."""
+    parts = [machine_part(log, machine, numbers, make) for machine, numbers in which]
     threads = [threading.Thread(target=part.run, name=part.name, daemon=True) for part in parts]
     for thread in threads:
         thread.start()
@@ -88,5 +106,10 @@ def run_machines(ready: Event, ending: Event, log: Log, which: Sequence[tuple[Ma
         thread.join(END_SECONDS)
 
 
-def _runner(log: Log, machine: MachineType, number: int) -> Runner:
+def in_memory(log: Log, machine: MachineType, number: int) -> Runner:
+    """A runner whose state is kept nowhere."""
     return Runner(log, machine, number, MemoryCheckpoints(), every=10_000_000)
+
+
+def _on_disk(snapshots: SharedSnapshots, local: LocalStore, log: Log, machine: MachineType, number: int) -> Runner:
+    return Runner(log, machine, number, snapshots, local=local)

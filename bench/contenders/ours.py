@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
 from uuid import uuid4
 
 from bench.common.logs import kafka_log
-from bench.common.processes import Start, coordinate, processes, run_machines
+from bench.common.processes import Start, coordinate, in_memory, processes, run_machines
 from bench.contenders.topics import Broker
 from coordinator.claims import Claims
 from coordinator.machine import Machine, Output, Seen
@@ -41,12 +42,18 @@ class OurTopics:
 
 
 @contextmanager
-def coordinators(topics: OurTopics, number: int = 1) -> Iterator[Sequence[int]]:
+def coordinators(topics: OurTopics, number: int = 1, *, on_disk: bool = True) -> Iterator[Sequence[int]]:
     """So many coordinators, each with its share of the claims' partitions; their process ids."""
     partitions = range(len(topics.log_ids))
     shares = [{Topic.CLAIMS: partitions[which::number]} for which in range(number)]
-    with processes([Start("coordinator", coordinate, (topics.address, share)) for share in shares]) as pids:
-        yield pids
+    with TemporaryDirectory(prefix="crunch-reuse-bench-") as folder:
+        folders = [Path(folder, str(which)) if on_disk else None for which in range(number)]
+        starts = [
+            Start("coordinator", coordinate, (topics.address, share, own))
+            for share, own in zip(shares, folders, strict=True)
+        ]
+        with processes(starts) as pids:
+            yield pids
 
 
 @contextmanager
@@ -60,7 +67,7 @@ def repeat(ready: Event, ending: Event, address: Address, numbers: Sequence[int]
     """Decide all that stands in the log; then let the loop do all the rest."""
     log = address.open()
     said = Said({log.genesis(place).log_id: _decided(log, place) for place in (_claims(number) for number in numbers)})
-    run_machines(ready, ending, log, [(said, numbers)])
+    run_machines(ready, ending, log, [(said, numbers)], in_memory)
     log.close()
 
 
