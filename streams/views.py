@@ -8,6 +8,7 @@ Each partition is read from where its rows say that it was counted, as often as 
 may stand beyond what is in the changelog, and where it has none it drops what it read too early. What comes again is
 dropped by its cause. There is one table, with the minute in the key, where a windowed table of Faust's would stand
 beside one of open tasks: two changelogs have no order between them, and after a kill one could lack what the other has.
+Nor may a row be missing before one that stands: nothing is written after what a broker refused, and the worker ends.
 A row is of one partition, on the worker that has it: who wants all asks all workers.
 
 This is the one file that imports faust, which comes with the extra `views`.
@@ -27,6 +28,7 @@ import faust
 import msgspec
 from aiokafka.errors import IllegalStateError, KafkaError
 from faust.exceptions import ConsumerNotStarted
+from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -48,8 +50,35 @@ class UnreadableFact(Exception):
     """What a machine said can't be read: counting on without it would make the views wrong for ever."""
 
 
+class RowRefused(Exception):
+    """The brokers did not take a row: the next worker counts again from the last one that they have."""
+
+
 class StoodStill(Exception):
     """Faust reads nothing of what it was given, as happens when partitions change hands (faust-streaming/faust#629)."""
+
+
+class _Producer(driver.Producer):  # type: ignore[misc] # not typed
+    """Keeps the order: after a record that did not get through no later one does."""
+
+    def _settings_extra(self) -> dict[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+
+class _Transport(driver.Transport):  # type: ignore[misc] # not typed
+    Producer = _Producer
+
+
+class _Refusals(faust.Sensor):  # type: ignore[misc] # not typed
+    """Faust goes on without what a broker refused."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        super().__init__()
+
+    def on_send_error(self, producer: Any, exc: BaseException, state: Any) -> None:
+        if not self._app.should_stop:
+            self._app.add_future(_end(self._app, RowRefused(f"a row could not be kept: {exc}")))
 
 
 class Read:
@@ -98,6 +127,7 @@ def app_of(settings: Settings, beat: Beat) -> Any:
     host, port = settings.listen
     app = faust.App(
         settings.name,
+        version=2,  # the first one's changelog could refuse rows
         broker=[f"aiokafka://{server}" for server in settings.servers.split(",")],
         store="memory://",
         datadir=settings.folder,
@@ -116,8 +146,16 @@ def app_of(settings: Settings, beat: Beat) -> Any:
         key_serializer="raw",
         value_serializer="raw",
     )
+    app.producer_transport = _Transport(app.conf.broker_producer, app)
+    app.sensors.add(_Refusals(app))
     facts = app.topic(settings.facts, key_serializer="raw", value_serializer="raw")
-    table = app.Table("views", partitions=settings.partitions, key_type=str, value_type=bytes)
+    table = app.Table(
+        "views",
+        partitions=settings.partitions,
+        key_type=str,
+        value_type=bytes,
+        extra_topic_configs={"message.timestamp.type": "LogAppendTime"},  # else refused where clocks are an hour apart
+    )
     rows, read = Rows(table), Read()
     app.on_partitions_assigned.connect(read.forget, weak=False)
     app.on_rebalance_complete.connect(_going_back(app, rows, read, settings.facts), weak=False)

@@ -24,7 +24,7 @@ PATIENCE = 300.0  # seconds within which work is in flight, or all have stopped
 ENDS = {"coordinator": 2, "standby": 2, "executor": 1}  # with that line: where it is 2, the next process says it too
 STRUCK = Topic.CLAIMS
 SAYS = {
-    "topic made anew": re.compile(r"claims.* was (made anew|deleted)|create the topics first"),
+    "topic made anew": re.compile(r"claims.* was (made anew|deleted)|topics create makes it"),
     "log truncated": re.compile(r"claims/\d .*(truncated|another record)"),
 }
 

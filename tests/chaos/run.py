@@ -17,6 +17,7 @@ from tests.chaos.history import History, told
 from tests.chaos.jobs import Catalogue
 from tests.chaos.judge import Judge
 from tests.chaos.nemeses import Nemeses, names
+from tests.chaos.onlooker import differing
 from tests.chaos.reader import Reader
 from tests.chaos.report import ChaosReport, as_json
 from tests.chaos.ruin import SAYS, Ruin
@@ -63,7 +64,7 @@ class Run:
         self._mood = mood
         self._hasty = hasty
         named = [*names(runner), list(SAYS)[seed % len(SAYS)]] if nemeses is None else nemeses
-        self._town = Town(folder, runner, mutant, alone, is_read="kill api" in named)
+        self._town = Town(folder, runner, mutant, alone, is_read="kill api" in named, is_viewed="kill views" in named)
         self._field = Field(self._town, seed)
         self._ruins = [name for name in named if name in SAYS][:1]  # there is only one end
         self._nemeses = Nemeses(self._field, PAUSE, [name for name in named if name not in SAYS])
@@ -165,6 +166,9 @@ class Run:
         self.report.settled_in = time.monotonic() - began
         if self._reader is not None:
             self._compare_with_api(self._reader, watch)
+        if self._town.views:
+            differs = differing(self._town.views, self._town.dsn, self._settled)
+            assert not differs, f"invariant 10: the live views do not come to show what the read model says: {differs}"
 
     def _compare_with_api(self, reader: Reader, watch: Watch) -> None:
         left = reader.until_told(self._settled)

@@ -38,7 +38,9 @@ BWRAP = """#!/bin/bash
 exec {bwrap} "$@"
 """
 FAVOUR = -10  # niceness
-KINDS = ("coordinator", "standby", "executor", "projector", "api")
+KINDS = ("coordinator", "standby", "executor", "projector", "api", "views")
+NOT_FOR = {"views": ("CRUNCH_REUSE_KAFKA_OPTIONS",)}  # its own client knows none of them
+VIEWS = 2  # workers of the live views: their partitions change hands whenever one is killed
 
 
 class Broker(LocalBroker):
@@ -56,6 +58,7 @@ class Town:
     """What runs. `runner`: of the tasks. `mutant`: the simpler rule that all processes keep; empty: none.
 
     `alone`: whether one coordinator decides all, and nobody follows it. `is_read`: whether the API is there.
+    `is_viewed`: whether the live views are.
     """
 
     folder: Path
@@ -63,6 +66,7 @@ class Town:
     mutant: str = ""
     alone: bool = False
     is_read: bool = False
+    is_viewed: bool = False
     residents: dict[str, Resident] = field(default_factory=dict)
     everybody: list[Resident] = field(default_factory=list)  # also those that came for a while
 
@@ -70,6 +74,7 @@ class Town:
         self.starts = self.folder / "starts"
         self.snapshots = self.folder / "snapshots"
         self.port, self.api_port = free_port(), free_port()
+        self.views = [f"127.0.0.1:{free_port()}" for _ in range(VIEWS if self.is_viewed else 0)]
         self.broker = Broker(
             self.folder / "broker",
             heap="384m",
@@ -173,6 +178,9 @@ class Town:
         yield self.resident("projector-1", "projector", ["projector", "--name", "projector-1"])
         if self.is_read:
             yield self.resident("api", "api", ["api"])
+        for number, address in enumerate(self.views):
+            name = f"views-{number}"
+            yield self.resident(name, "views", ["views", "--name", name, "--listen", address])
 
     def start_broker(self) -> None:
         """On a machine that is very busy its start may take longer than it is given."""
@@ -210,7 +218,8 @@ class Town:
         if faked:
             self.set_clock(name, 0)
             launcher += ["--clock", str(self._clock(name))]
-        made = Resident(name, kind, arguments, folder or self.folder / name, self.environment, said, launcher)
+        settings = {key: value for key, value in self.environment.items() if key not in NOT_FOR.get(kind, ())}
+        made = Resident(name, kind, arguments, folder or self.folder / name, settings, said, launcher)
         self.everybody.append(made)
         return made
 

@@ -26,11 +26,11 @@ from schemas.log import Cause, Genesis
 from schemas.topics import Topic
 from streams.broker import free_port
 from streams.log import Append, Place
-from streams.windows import merged
 from tests.conftest import CHECKOUT
 from tests.support.kafkas import operator_of
 from tests.support.office import COUNTS
 from tests.support.retold import Retold
+from tests.support.shown_views import shown
 from tests.support.traffic import busy_office
 
 PATIENCE = 120.0
@@ -180,21 +180,10 @@ def facts_of(office, log) -> list[Append]:
     return [append for _, append in sorted(found, key=lambda one: one[0])]
 
 
-def shown(workers) -> tuple[list[int], list[dict]]:
-    """Partitions and windows of all workers together."""
-    said = [worker.views() for worker in workers]
-    rows = [
-        tuple(row[name] for name in ("window", "kind", "label", "count", "amount"))
-        for one in said
-        for row in one["rows"]
-    ]
-    return sorted(number for one in said for number in one["partitions"]), merged(iter(rows))
-
-
 def shown_by_all(workers) -> tuple[list[int], list[dict]] | None:
-    """The same; None while one of them does not answer."""
+    """Partitions and windows of all workers together; None while one of them does not answer."""
     try:
-        return shown(workers)
+        return shown([f"127.0.0.1:{worker.port}" for worker in workers], PATIENCE)
     except OSError:
         return None
 
@@ -295,6 +284,26 @@ def test_one_who_stands_still_ends_and_who_begins_in_its_place_goes_on(start, ds
     again = start("again", "tests.support.stuck_views")  # now there are rows to read first
     assert f"{STUCK}: partitions change hands" in again.farewell()["message"]
     assert again.ended() != 0
+
+
+def test_where_a_row_can_not_be_kept_the_worker_ends_and_no_row_is_missing_then(start, dsn) -> None:
+    facts = facts_of(busy_office(5, events=120), start.log)
+    one, operator, changelog = start("one"), operator_of(start.log), "views-v2-views-changelog"
+    one.until_ready()
+    with closing(Projector(start.log, dsn)) as projector, connect(dsn) as rows:
+        start.log.append(facts[:60])
+        projector.catch_up()
+        until_equal([one], windows(rows, 0))
+        operator.configure(changelog, "max.message.bytes", "100")
+        start.log.append(facts[60:])
+        projector.catch_up()
+        assert "a row could not be kept" in one.farewell()["message"]
+        assert one.ended() != 0
+        operator.configure(changelog, "max.message.bytes", "1000000")
+        two = start("two")
+        two.until_ready()
+        until_equal([two], windows(rows, 0))
+    assert operator.configured(changelog)["message.timestamp.type"] == "LogAppendTime"
 
 
 def test_without_kafka_they_say_where_the_same_is(tmp_path) -> None:

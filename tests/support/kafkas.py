@@ -12,6 +12,7 @@ from schemas.topics import Topic
 from streams.admin import EMBEDDED
 from streams.broker import LocalBroker
 from streams.kafka import KafkaLog
+from streams.kafka_cluster import Cluster
 from streams.kafka_settings import KafkaSettings
 from streams.log import Place
 from tests.support.logs import kafka_settings
@@ -46,19 +47,22 @@ class Operator:
         self.settings = settings
         self.admin = AdminClient({"bootstrap.servers": settings.servers, "log_level": 0})
 
-    def delete(self, topic: Topic) -> None:
+    def delete(self, topic: str) -> None:
         self._done(self.admin.delete_topics([self.settings.name(topic)]))
 
-    def make(self, topic: Topic, partitions: int, config: Mapping[str, str]) -> None:
+    def make(self, topic: str, partitions: int, config: Mapping[str, str]) -> None:
         self._done(self.admin.create_topics([NewTopic(self.settings.name(topic), partitions, 1, config=dict(config))]))
 
-    def add_partitions(self, topic: Topic, total: int) -> None:
+    def add_partitions(self, topic: str, total: int) -> None:
         self._done(self.admin.create_partitions([NewPartitions(self.settings.name(topic), total)]))
 
-    def configure(self, topic: Topic, option: str, value: str) -> None:
+    def configure(self, topic: str, option: str, value: str) -> None:
         entry = ConfigEntry(option, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource("topic", self.settings.name(topic), incremental_configs=[entry])
         self._done(self.admin.incremental_alter_configs([resource]))
+
+    def configured(self, topic: str) -> dict[str, str]:
+        return Cluster(self.settings).topic_configs([self.settings.name(topic)])[self.settings.name(topic)]
 
     def delete_records(self, place: Place, before: int) -> None:
         partition = TopicPartition(self.settings.name(place.topic), place.partition, before)
