@@ -32,7 +32,8 @@ def create(session: Session, partitions: list[str], replication: int | None) -> 
 
 def make_missing(log: KafkaLog, chosen: Mapping[Topic, int]) -> None:
     """Make the topics that are missing, with so many partitions; what nobody chose is as it is, or as we think best."""
-    present = {topic: found.partitions for topic, found in log.survey().items() if found.partitions}
+    surveyed = log.survey()
+    present = {topic: surveyed[topic].partitions for topic in Topic if surveyed[topic].partitions}
     create_topics(log, {**DISTRIBUTED, **present, **chosen})
 
 
@@ -71,7 +72,7 @@ def _tell(session: Session, log: KafkaLog) -> bool:
     problems = [problem for found in surveyed.values() for problem in found.problems] or _genesis_problems(log)
     if session.as_json:
         topics = {
-            topic.value: {"partitions": one.partitions, "replicas": one.replicas} for topic, one in surveyed.items()
+            str(topic): {"partitions": one.partitions, "replicas": one.replicas} for topic, one in surveyed.items()
         }
         session.result({"topics": topics, "problems": problems})
     for topic, found in surveyed.items():

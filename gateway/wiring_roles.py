@@ -212,7 +212,7 @@ def _opened(config: Config, stack: ExitStack, stage: Stage, *, ends_here: bool =
     try:
         machines(log)
     except LogMismatch as error:
-        raise Problem(f"{error}: crunch-reuse topics create makes them") from error
+        raise Problem(str(error)) from error
     stage.instruments.observe_log(log, stage.events, stack)
     return stage.tracing.follow(log, ends_here=ends_here)
 

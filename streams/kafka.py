@@ -21,7 +21,7 @@ from streams.kafka_cluster import Cluster, Described
 from streams.kafka_metrics import Metrics
 from streams.kafka_notes import Notes, NoteWriter
 from streams.kafka_reader import OURS, SPARSE, Reader
-from streams.kafka_settings import KafkaSettings
+from streams.kafka_settings import MAKE, NOTES, KafkaSettings
 from streams.kafka_tape import HEADER
 from streams.kafka_topics import Survey, check_broker, check_count, check_settings, make_topics, survey
 from streams.kafka_watch import Watch
@@ -38,7 +38,7 @@ class Shared:
         self.cluster = Cluster(settings)
         self.notes = Notes(self.cluster)
         self.lock = threading.Lock()
-        self.topics: dict[Topic, Described] = {}
+        self.topics: dict[str, Described] = {}
         self.genesis: dict[Place, Genesis] = {}
         self.ends: dict[Place, int] = {}  # as far as partitions are known to go
         self.metrics = Metrics(settings)
@@ -208,8 +208,8 @@ class KafkaLog:
         """What was counted so far, of this instance and its clones together. From any thread."""
         return self._shared.metrics
 
-    def survey(self) -> dict[Topic, Survey]:
-        """What there is of each topic, and what is wrong with it."""
+    def survey(self) -> dict[str, Survey]:
+        """What there is of each topic, the one of notes too, and what is wrong with it."""
         return survey(self._shared.cluster)
 
     # --- What is known of the topics ----------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ class KafkaLog:
         try:
             return self._shared.topics[topic]
         except KeyError:
-            raise LogMismatch(f"the log has no topic {topic}: create its topics first") from None
+            raise LogMismatch(f"the log has no topic {topic}: {MAKE}") from None
 
     def _find(self, place: Place) -> Genesis:
         genesis = self._shared.genesis.get(place)
@@ -228,21 +228,25 @@ class KafkaLog:
             self._described(place.topic)
             genesis = self._shared.genesis.get(place)
         if genesis is None:
-            raise LogMismatch(f"the log has no partition {place}: create its topics first")
+            raise LogMismatch(f"the log has no partition {place}: {MAKE}")
         return genesis
 
     def _learn(self, topics: Iterable[Topic]) -> None:
         """Look at topics for the first time: whether they are as they must be, and the Genesis of each partition."""
         cluster = self._shared.cluster
         with self._shared.lock:
-            wanted = [topic for topic in topics if topic not in self._shared.topics]
+            asked = list(topics)
+            wanted = [topic for topic in (*asked, NOTES) if topic not in self._shared.topics]
             found = cluster.describe(self.settings.name(topic) for topic in wanted)
             described = {topic: found[name] for topic in wanted if (name := self.settings.name(topic)) in found}
-            if not described:
+            new = {topic: described[topic] for topic in asked if topic in described}
+            if not new:
                 return
             check_broker(cluster)
+            if NOTES in wanted and NOTES not in described:
+                raise LogMismatch(f"the log has no topic {NOTES}, where it says how far it was worked off: {MAKE}")
             check_settings(cluster, described)
-            self._shared.genesis.update(self._read_genesis(described))
+            self._shared.genesis.update(self._read_genesis(new))
             self._shared.topics.update(described)
 
     def _read_genesis(self, described: dict[Topic, Described]) -> dict[Place, Genesis]:

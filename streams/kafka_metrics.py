@@ -14,7 +14,8 @@ from streams.kafka_settings import STATISTICS, KafkaSettings
 if TYPE_CHECKING:  # needed by processes that are asked for it alone
     from prometheus_client import Metric
 
-KEPT = 3 * STATISTICS / 1000  # seconds: who is silent for longer was closed
+KEPT = 3 * STATISTICS / 1000  # seconds: who is silent for longer was closed, or stands still
+FORGOTTEN = 3600.0  # seconds: who is silent for longer was closed
 
 # Every name there is: what may be counted, and what is asked of a client's statistics.
 COUNTED = {
@@ -93,7 +94,10 @@ class Metrics:
             self._totals.update(_totals(said))
             if before:
                 self._totals.subtract(_totals(before.said))
-            self._clients[said.name] = _Client(time.monotonic(), said)
+            now = time.monotonic()
+            self._clients[said.name] = _Client(now, said)
+            # Long silent: closed, and replaced by one of another name. What it counted stays in the totals.
+            self._clients = {name: one for name, one in self._clients.items() if one.heard_at > now - FORGOTTEN}
 
     def collect(self) -> "Iterator[Metric]":
         """All of it, for Prometheus."""

@@ -3,6 +3,13 @@
 They stand in a topic beside the log's own, compacted. A floor's key names who wrote it, so that each writer's last one
 stays, and the highest of all counts: a zombie's late word changes nothing. (A committed offset of Kafka's would be the
 last one written, not the highest, and is forgotten when nobody commits for `offsets.retention.minutes`.)
+
+The key names, too, the span of offsets in which the floor lies: what is written under it never leaves that span. Keys
+that are outdone are taken away, or there would be one more for each process that ever was. But a writer takes away only
+keys of lower spans than the floor that it puts just before. So in the topic a higher floor stands before whatever takes
+one away, and the highest that was ever written is always there: also where the writer was frozen between any two steps,
+and others have come much further since it looked. Nothing rests on clocks, or on who looked when. What remains are the
+keys of those who wrote in the span that the log has reached.
 """
 
 import threading
@@ -23,6 +30,8 @@ from streams.log import Floor, Place
 Key = tuple[str, ...]
 Pair = tuple[bytes, bytes | None]
 
+SPANNED = 4  # where a floor's key has its span
+SPAN_BITS = 4  # of an offset, from the highest: a span is an eighth of the offset or less
 _KEYS: "msgspec.json.Decoder[Key]" = msgspec.json.Decoder(Key)
 _FLOORS = msgspec.json.Decoder(Floor)
 
@@ -51,10 +60,13 @@ class Notes:
             self._refresh()
             return self._values.get(_genesis_key(topic_id, place))
 
-    def others(self, reader: str, place: Place, writer: str) -> list[Pair]:
-        """What takes away all other writers' floors: to be appended after one of one's own that is as high."""
+    def outdone(self, reader: str, place: Place, floor: Floor) -> list[Key]:
+        """The keys that one may take away who has put this floor, as far as was read.
+
+        Not those of earlier versions, which named no span: nothing bounds what is written under them.
+        """
         with self._lock:
-            return [(msgspec.json.encode(key), None) for key in self._floors(reader, place) if key[-1] != writer]
+            return [key for key in self._floors(reader, place) if _is_below(key, floor)]
 
     def close(self) -> None:
         """Release the consumer."""
@@ -129,21 +141,44 @@ class NoteWriter:
         self._thrown_away = 0  # producers, when these were written
 
     def move_floor(self, reader: str, place: Place, floor: Floor) -> None:
-        """Write a floor, unless it is not higher than one that this instance wrote or found."""
-        if self._thrown_away != self._writer.thrown_away:  # and with them perhaps what they were to write
-            self._thrown_away = self._writer.thrown_away
-            self._moved.clear()
+        """Write a floor, unless it is not higher than one that this instance wrote or found.
+
+        One that is said again is waited for, until it has landed.
+        """
+        is_repeated = floor.offset <= self._moved.get((reader, place), -1)
+        if self._thrown_away != self._writer.thrown_away:
+            self._begin_anew()
         moved = self._moved.get((reader, place))
-        superseded: list[Pair] = []
+        outdone: list[Key] = []
         if moved is None:
             present = self._notes.floor(reader, place)
             moved = present.offset if present else -1
-            superseded = self._notes.others(reader, place, self._me)
+            outdone = self._notes.outdone(reader, place, floor)
+        elif _is_below(ours := self._key(reader, place, moved), floor):
+            outdone = [ours]
         if floor.offset > moved:
-            key = msgspec.json.encode(("floor", reader, str(place), self._me))
-            self._writer.put(self._name, [(key, msgspec.json.encode(floor)), *superseded])
+            self._put(self._key(reader, place, floor.offset), floor, outdone)
             moved = floor.offset
         self._moved[reader, place] = moved
+        if is_repeated:
+            self._writer.settle()
+
+    def _begin_anew(self) -> None:
+        """The producer was thrown away, perhaps with what it was to write.
+
+        Or that lands late, below what is written from now on: under the same key it would be the last one.
+        """
+        self._thrown_away = self._writer.thrown_away
+        self._me = uuid4().hex
+        self._moved.clear()
+
+    def _key(self, reader: str, place: Place, offset: int) -> Key:
+        return ("floor", reader, str(place), self._me, _span(offset))
+
+    def _put(self, key: Key, floor: Floor, outdone: list[Key]) -> None:
+        """The floor first, then what it takes away: they land in this order, or only the first of them."""
+        taken_away: list[Pair] = [(msgspec.json.encode(one), None) for one in outdone]
+        self._writer.put(self._name, [(msgspec.json.encode(key), msgspec.json.encode(floor)), *taken_away])
 
     def keep_genesis(self, topic_id: str, place: Place, value: bytes) -> None:
         """Keep a partition's Genesis, before it is trimmed."""
@@ -152,3 +187,14 @@ class NoteWriter:
 
 def _genesis_key(topic_id: str, place: Place) -> Key:
     return ("genesis", topic_id, str(place.partition))
+
+
+def _span(offset: int) -> str:
+    """The first offset of the span that this one lies in, so that spans are in order as texts are."""
+    lower = max(offset.bit_length() - SPAN_BITS, 0)
+    return f"{offset >> lower << lower:020d}"
+
+
+def _is_below(key: Key, floor: Floor) -> bool:
+    """Whether the key is of a lower span than the floor."""
+    return len(key) > SPANNED and key[SPANNED] < _span(floor.offset)

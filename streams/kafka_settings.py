@@ -13,6 +13,7 @@ from schemas.topics import Topic
 from streams.log import LogError, LogMismatch, LogUnreachable
 
 LOGGER = logging.getLogger("streams.kafka")
+MAKE = "crunch-reuse topics create makes it"
 NOTES = "notes"  # the topic beside the log's own: floors, and what a trim would lose
 LARGEST_BATCH = MAX_RECORD_BYTES + 64 * KIB  # bytes: one record of the largest size with its key, alone in its batch
 
@@ -110,5 +111,5 @@ def translated(error: KafkaException | KafkaError, servers: str) -> LogError:
     if code in GONE:
         return LogUnreachable(f"can't reach Kafka at {servers}: {said}")
     if code in MISSING:
-        return LogMismatch(f"Kafka at {servers} has no such topic or partition: {said}; create the topics first")
+        return LogMismatch(f"Kafka at {servers} has no such topic or partition: {said}; {MAKE}")
     return LogError(f"Kafka at {servers} refuses: {said}")

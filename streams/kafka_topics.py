@@ -33,6 +33,7 @@ _NOTED = {
     "segment.ms": "3600000",
     "min.cleanable.dirty.ratio": "0.1",
 }
+_AS_THEY_ARE_MADE = ("segment.bytes", "segment.ms", "min.cleanable.dirty.ratio")  # the brokers' own affair later
 # While records are brought back with the times that they had. Nobody else reads or writes there until it is over.
 _TIMES = "message.timestamp.type"
 _FROM_THE_FUTURE = "message.timestamp.after.max.ms"
@@ -113,12 +114,12 @@ class Survey(NamedTuple):
     problems: tuple[str, ...]
 
 
-def survey(cluster: Cluster) -> dict[Topic, Survey]:
-    """All topics as they are. Raises LogError for brokers that can't be asked or are not supported."""
+def survey(cluster: Cluster) -> dict[str, Survey]:
+    """All topics as they are, the one of notes too. Raises LogError for brokers that can't be asked or are too old."""
     check_broker(cluster)
-    named = {topic: cluster.settings.name(topic) for topic in Topic}
+    named = {topic: cluster.settings.name(topic) for topic in (*Topic, NOTES)}
     found = cluster.describe(named.values())
-    surveyed = {}
+    surveyed: dict[str, Survey] = {}
     for topic, name in named.items():
         if name in found:
             wrong = tuple(problems(cluster, {topic: found[name]}))
@@ -128,20 +129,21 @@ def survey(cluster: Cluster) -> dict[Topic, Survey]:
     return surveyed
 
 
-def check_settings(cluster: Cluster, described: Mapping[Topic, Described]) -> None:
+def check_settings(cluster: Cluster, described: Mapping[str, Described]) -> None:
     """Raise LogMismatch for a topic that is configured so that it could lose, reorder or refuse records."""
     for problem in problems(cluster, described):
         raise LogMismatch(problem)
 
 
-def problems(cluster: Cluster, described: Mapping[Topic, Described]) -> Iterator[str]:
+def problems(cluster: Cluster, described: Mapping[str, Described]) -> Iterator[str]:
     """What is wrong with the configuration of these topics: a line for each thing."""
     names = {cluster.settings.name(topic): found for topic, found in described.items()}
+    asked = {cluster.settings.name(topic): _wanted(topic) for topic in described}
     for name, configured in cluster.topic_configs(names).items():
         if _is_brought(configured):
             yield f"topic {name}: a restore into it was interrupted: do it again, or remove the topics"
             continue
-        for option, value in _KEPT.items():
+        for option, value in asked[name].items():
             if configured.get(option) != value:
                 yield f"topic {name} has {option}={configured.get(option)}: set it to {value}"
         largest = int(configured["max.message.bytes"])
@@ -151,6 +153,12 @@ def problems(cluster: Cluster, described: Mapping[Topic, Described]) -> Iterator
         least = majority(replicas)
         if not least <= in_sync <= replicas:
             yield f"topic {name} has min.insync.replicas={in_sync} with {replicas} replicas: set it to {least}"
+
+
+def _wanted(topic: str) -> dict[str, str]:
+    if topic != NOTES:
+        return _KEPT
+    return {option: value for option, value in _NOTED.items() if option not in _AS_THEY_ARE_MADE}
 
 
 def majority(replicas: int) -> int:

@@ -14,7 +14,6 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from schemas.topics import Topic
 from streams.kafka_cluster import Cluster, Described
 from streams.log import LogMismatch
 
@@ -26,13 +25,13 @@ GRACE = 1.0  # seconds to wait for what was asked last
 class Watch:
     """Of `topics`, as far as they are known by now; for all instances of one log in a process, from any thread."""
 
-    def __init__(self, cluster: Cluster, topics: Mapping[Topic, Described]) -> None:
+    def __init__(self, cluster: Cluster, topics: Mapping[str, Described]) -> None:
         self._cluster = cluster
         self._topics = topics
         self._lock = threading.Lock()
         self._due = 0.0
-        self._asked: dict[Topic, Future[Any]] = {}
-        self._gone: set[Topic] = set()
+        self._asked: dict[str, Future[Any]] = {}
+        self._gone: set[str] = set()
         self._found = ""
 
     def look(self) -> None:
@@ -84,7 +83,7 @@ class Watch:
             self._asked = {topic: asked[name] for topic, name in names.items()}
             self._due = time.monotonic() + LOOK
 
-    def _compare(self, topic: Topic, future: "Future[Any]") -> None:
+    def _compare(self, topic: str, future: "Future[Any]") -> None:
         known = self._topics[topic]
         try:
             present = future.result()
@@ -98,11 +97,11 @@ class Watch:
         self._found = _difference(topic, known, str(present.topic_id), len(present.partitions))
 
 
-def _deleted(topic: Topic) -> str:
+def _deleted(topic: str) -> str:
     return f"topic {topic} was deleted: {REMEDY}"
 
 
-def _difference(topic: Topic, known: Described, topic_id: str, partitions: int) -> str:
+def _difference(topic: str, known: Described, topic_id: str, partitions: int) -> str:
     """What is different about a topic, and what to do; nothing: empty."""
     if topic_id != known.id:
         return f"topic {topic} was made anew: {REMEDY}"

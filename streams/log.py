@@ -132,8 +132,9 @@ class Log(Protocol):
     def move_floor(self, reader: str, place: Place, floor: Floor) -> None:
         """Raise the floor; a lower one than the present is ignored (a zombie's).
 
-        Others see it at once, or at the latest when the next append or question for a floor here is answered. A crash,
-        ours or the server's, may take the last moves back, never the records appended before them.
+        Others see it at once, or at the latest when the next append or question for a floor here is answered, or when
+        it is moved once more to where it was moved, which waits for that. A crash of the server may take the last
+        moves back, one of ours those that nobody waited for, and neither the records appended before them.
         """
         ...
 

@@ -95,6 +95,7 @@ class Runner:
         self.floor, self._floor_digest = start.floor[:2] if start.floor else (0, "")
         self._last: bytes | str = start.digest
         self._marks = start.marks
+        self._moved: Floor | None = None  # the floor, if we moved it there and it may still be on its way
 
     def poll(self, limit: int = BATCH) -> int:
         """Take up to `limit` records, append what follows, move the floor; how many were taken, 0 at the log's end.
@@ -184,10 +185,18 @@ class Runner:
     def checkpoint(self) -> None:
         """Keep the present state, so that the next runner needs no replay up to here.
 
-        Not where a follower stands above the floor: nobody could start from there.
+        Not above the floor, where nobody could start from: not where a follower stands there, and not before the log
+        has the floor that was moved here.
         """
         if self._usable and self.position <= self.floor:
+            self._settle_floor()
             self._keeper.keep(self.header(), self.machine, share=not self.following)
+
+    def _settle_floor(self) -> None:
+        """Wait for the floor that was moved last: once for each state that is kept, not for each batch."""
+        if self._moved is not None:
+            self._log.move_floor(self.reader, self.place, self._moved)
+            self._moved = None
 
     def close(self) -> None:
         """Let go of the state's files, without keeping what came since the last checkpoint."""
@@ -356,7 +365,8 @@ class Runner:
         if self._pending:
             self._flush()
         if self.position > self.floor and not self.following:
-            self._log.move_floor(self.reader, self.place, Floor(self.position, self._digest(), self._log_id))
+            self._moved = Floor(self.position, self._digest(), self._log_id)
+            self._log.move_floor(self.reader, self.place, self._moved)
             self.floor = self.position
 
 

@@ -50,7 +50,10 @@ def find_start(log: Log, reader: str, place: Place, routes: Routes, checkpoints:
         if header.offset <= emit_from and header.rules <= rules:
             return Start(header.offset, header.digest, dict(header.marks), saved, floor)
     if log.start(place) > 0:
-        raise LogMismatch(f"{place} is trimmed to {log.start(place)} and no checkpoint can be used: {REMEDY}")
+        raise LogMismatch(
+            f"{place} is trimmed to {log.start(place)} and no checkpoint can be used:"
+            f" look whether the folder of snapshots is mounted; else {REMEDY}"
+        )
     return Start(0, "", {}, None, floor)
 
 

@@ -151,7 +151,8 @@ class SharedSnapshots:
                 snapshot = Snapshot(path)
                 snapshot.check()
             except DamagedSnapshot:
-                path.rename(path.with_suffix(".damaged"))
+                with suppress(FileNotFoundError):  # somebody else has found it, too
+                    path.rename(path.with_suffix(".damaged"))
             except (NewerSnapshot, FileNotFoundError):  # or somebody else has removed it
                 continue
             else:

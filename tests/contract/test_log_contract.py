@@ -329,6 +329,14 @@ def test_an_equal_floor_changes_nothing(logs: Logs) -> None:
     assert log.floor("reader", WORK) == Floor(3, "first", "id")
 
 
+def test_a_floor_that_is_said_again_is_seen_by_others(logs: Logs) -> None:
+    log = logs.new()
+    for offset in range(1, 5):
+        for _ in range(2):
+            log.move_floor("reader", WORK, Floor(offset, "d", "id"))
+        assert logs.again().floor("reader", WORK) == Floor(offset, "d", "id")
+
+
 def test_each_reader_has_a_floor_in_each_partition(logs: Logs) -> None:
     log = logs.new()
     log.move_floor("one", CLAIMS[0], Floor(3, "d", "id"))

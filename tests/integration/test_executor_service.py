@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -339,19 +341,15 @@ def test_a_full_disk(tmp_path):
     with desk(tmp_path) as node:
         together = node.store.blocks.together
 
-        class Full:
-            def __init__(self, batch: Putting) -> None:
-                self._batch = batch
-
-            def put(self, data: Data, **more: Any) -> str:
-                if len(data) > 1_000_000:
-                    raise StoreFull(str(tmp_path), "no room")
-                return self._batch.put(data, **more)
+        def put(batch: Putting, data: Data) -> str:
+            if len(data) > 1_000_000:
+                raise StoreFull(str(tmp_path), "no room")
+            return batch.put(data)
 
         @contextmanager
-        def full() -> Iterator[Putting]:
+        def full() -> Iterator[Any]:
             with together() as batch:
-                yield Full(batch)
+                yield SimpleNamespace(put=partial(put, batch))
 
         node.store.blocks.together = full
         report = node.run("t", "head -c 2000000 /dev/urandom > $TASK_OUTPUT/file")

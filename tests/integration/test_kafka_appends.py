@@ -206,3 +206,14 @@ def test_a_floor_that_did_not_land_is_written_again(new_log: NewLog, kafka_broke
     kafka_broker.start()
     again_while_out_of_reach(lambda: log.move_floor("reader", WORK, Floor(2, "y", "log")))
     assert log.floor("reader", WORK) == Floor(2, "y", "log")
+
+
+def test_a_floor_that_is_said_again_is_waited_for(new_log: NewLog, kafka_broker: LocalBroker) -> None:
+    log = new_log(counts=FEW, patience=2.0)
+    log.move_floor("reader", WORK, Floor(1, "x", "log"))
+    log.move_floor("reader", WORK, Floor(1, "x", "log"))
+    kafka_broker.kill()
+    log.move_floor("reader", WORK, Floor(2, "y", "log"))
+    with pytest.raises(LogUnreachable):
+        log.move_floor("reader", WORK, Floor(2, "y", "log"))
+    kafka_broker.start()

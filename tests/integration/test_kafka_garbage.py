@@ -120,6 +120,18 @@ def test_a_record_where_it_does_not_belong_is_refused(new_log: NewLog, topic: To
     assert reasons == [Reason.WRONG_PARTITION, Reason.WRONG_KEY, Reason.WRONG_KEY]
 
 
+def test_a_record_under_another_key_is_refused_in_work_too(new_log: NewLog) -> None:
+    log = new_log(counts=COUNTS)
+    place, body, key = good(Topic.WORK)
+    operator = operator_of(log)
+    for wrong in (b"another", key + b" ", b"", None):
+        operator.produce(place, encode(body), key=wrong)
+    operator.produce(place, encode(body), key=key)
+    finish(runner(log, place))
+    assert answers(log, place) == dict.fromkeys(range(1, 5), (Outcome.REFUSED, Reason.WRONG_KEY))
+    assert log.floor("work-machine", place).offset == 6  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("topic", GOOD)
 def test_a_record_of_newer_code_stops_the_machine_which_says_to_upgrade(new_log: NewLog, topic: Topic) -> None:
     log = new_log(counts=COUNTS)

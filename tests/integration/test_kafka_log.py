@@ -16,7 +16,7 @@ from streams.kafka import KafkaLog
 from streams.kafka_cluster import Cluster
 from streams.kafka_settings import NOTES, KafkaSettings, parse_options
 from streams.kafka_watch import Watch
-from streams.log import Floor, Log, LogError, LogMismatch, LogUnreachable, Place
+from streams.log import Log, LogError, LogMismatch, LogUnreachable, Place
 from tests.support.certificates import Authority
 from tests.support.kafkas import SOON, NewLog, operator_of
 from tests.support.logs import CLAIMS, WORK, kafka_settings, records, values
@@ -71,6 +71,23 @@ def test_who_looks_after_topics_leaves_no_question_open(new_log: NewLog) -> None
 def test_a_topic_deleted_under_a_process_stops_it(new_log: NewLog) -> None:
     log = new_log(counts=FEW)
     assert "topic facts was deleted" in stopped(log, lambda: operator_of(log).delete(Topic.FACTS))
+
+
+def test_the_topic_of_notes_is_looked_after_like_those_of_the_log(new_log: NewLog) -> None:
+    """All floors stand in it: without them everything would be written again, and nothing after a trim."""
+    log = new_log(counts=FEW)
+    operator = operator_of(log)
+    operator.configure(NOTES, "cleanup.policy", "delete")
+    name = log.settings.name(NOTES)
+    with pytest.raises(LogMismatch, match=f"topic {name} has cleanup.policy=delete: set it to compact"):
+        KafkaLog(log.settings).partitions(Topic.WORK)
+    assert [topic for topic, found in log.survey().items() if found.problems] == [NOTES]
+    operator.configure(NOTES, "cleanup.policy", "compact")
+    assert KafkaLog(log.settings).partitions(Topic.WORK) == 1
+    assert "topic notes was deleted" in stopped(log, lambda: operator.delete(NOTES))
+    with pytest.raises(LogMismatch, match="the log has no topic notes"):
+        KafkaLog(log.settings).partitions(Topic.WORK)
+    assert new_log(log.settings, FEW).floor("r", WORK) is None
 
 
 def test_a_partition_added_under_a_process_stops_it(new_log: NewLog) -> None:
@@ -215,21 +232,6 @@ def test_a_wait_ends_with_the_end_of_a_transaction_and_what_it_waited_for_can_be
     assert log.read(WORK, 3, 10) == []
 
 
-# --- Floors ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_late_floor_of_a_zombie_changes_nothing(new_log: NewLog) -> None:
-    zombie, other = new_log(counts=FEW), new_log
-    zombie.move_floor("r", WORK, Floor(3, "d3", "id"))
-    assert zombie.floor("r", WORK) == Floor(3, "d3", "id")
-    heir = other(zombie.settings, FEW)
-    heir.move_floor("r", WORK, Floor(9, "d9", "id"))
-    heir.append(records(WORK, b"after it"))
-    zombie.move_floor("r", WORK, Floor(4, "d4", "id"))
-    zombie.append(records(WORK, b"after it"))
-    assert other(zombie.settings, FEW).floor("r", WORK) == Floor(9, "d9", "id")
-
-
 # --- Who can't be reached --------------------------------------------------------------------------------------------
 
 
@@ -320,7 +322,7 @@ def test_a_broker_or_a_client_with_a_wrong_certificate_is_refused_before_long(
 
 def test_a_log_whose_topics_are_missing_says_so(kafka_broker: object) -> None:
     log = KafkaLog(kafka_settings(kafka_broker))  # type: ignore[arg-type]
-    with pytest.raises(LogMismatch, match="no topic work: create its topics first"):
+    with pytest.raises(LogMismatch, match="no topic work: crunch-reuse topics create makes it"):
         log.partitions(Topic.WORK)
     log.close()
 

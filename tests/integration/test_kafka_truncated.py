@@ -2,9 +2,11 @@
 
 import re
 import shutil
+from contextlib import closing
 
 import pytest
 
+from consumers.projector import Projector
 from schemas.topics import Topic
 from streams.broker import LocalBroker
 from streams.checkpoints import MemoryCheckpoints
@@ -14,6 +16,9 @@ from streams.loop import Runner
 from tests.support.kafkas import NewLog, operator_of
 from tests.support.log_world import finish
 from tests.support.logtoy import Toy
+from tests.support.postgres import dsn, postgres_server
+
+__all__ = ["dsn", "postgres_server"]
 
 pytestmark = pytest.mark.needs("kafka")
 
@@ -67,3 +72,33 @@ def test_a_log_truncated_under_a_machine_stops_it(new_log: NewLog, kafka_broker:
     operator_of(log).produce(REGROWN, *(b"another %d" % number for number in range(9)))
     for place, runner in runners.items():
         assert WHY.fullmatch(stopped(runner)), place
+
+
+def why_no_projector_begins(log: KafkaLog, dsn: str) -> str:
+    """What a process says that begins to project, once the broker, which has just started, answers."""
+    while True:
+        try:
+            with closing(KafkaLog(log.settings)) as fresh, closing(Projector(fresh, dsn)):
+                return ""
+        except LogMismatch as mismatch:
+            return str(mismatch)
+        except LogUnreachable:
+            continue
+
+
+def test_facts_that_were_lost_and_have_grown_again_stop_a_projector(
+    new_log: NewLog, kafka_broker: LocalBroker, dsn: str
+) -> None:
+    log, facts = new_log(counts=COUNTS), Place(Topic.FACTS, 0)
+    operator = operator_of(log)
+    genesis = log.read(facts, 0, 1)[0].value
+    operator.produce(facts, *(b"%d" % number for number in range(5)))
+    with closing(Projector(log.clone(), dsn)) as projector:
+        while projector.positions[0] < 6:
+            projector.step()
+    assert why_no_projector_begins(log, dsn) == ""
+    kafka_broker.kill()
+    lose(kafka_broker, log, facts)
+    kafka_broker.start()
+    operator.produce(facts, genesis, *(b"another %d" % number for number in range(9)))
+    assert why_no_projector_begins(log, dsn).startswith("facts/0 has another record at 5 than was projected: ")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from consumers.projector import ProjectionStopped, Projector
+from consumers.rebuild import rebuild
 from readmodel import queries
 from readmodel.connection import ReadModelError, ReadModelUnreachable, connect
 from readmodel.migrate import drop, migrate
@@ -290,7 +291,7 @@ def test_text_that_postgres_cannot_hold_is_projected_all_the_same(dsn, connectio
     ("harm", "said"),
     [
         (lambda log: recreate(log, Topic.FACTS), "the read model was made from another log than this one"),
-        (lambda log: truncate(log, FACTS[0], 5), "ends before offset"),
+        (lambda log: truncate(log, FACTS[0], 5), "ends before offset .*: it was truncated; rebuild the read model"),
     ],
 )
 def test_another_log_than_before_stops_it(dsn, harm, said):
@@ -300,6 +301,57 @@ def test_another_log_than_before_stops_it(dsn, harm, said):
     harm(office.log)
     with pytest.raises(LogMismatch, match=said):
         Projector(office.log, dsn)
+
+
+def cut_and_grown(log, place, last):
+    """The partition has lost its last record, and another one stands there."""
+    truncate(log, place, log.end(place) - 1)
+    log.append([Append(place, "", last)])
+
+
+def test_a_log_that_was_cut_and_has_grown_again_stops_it(dsn):
+    office = busy_office(SEED)
+    with closing(Projector(office.log, dsn)) as projector:
+        projector.catch_up()
+    last = office.log.end(FACTS[1]) - 1
+    cut_and_grown(office.log, FACTS[1], b"another")
+    office.log.append([Append(FACTS[1], "", b"and more")])
+    said = f"facts/1 has another record at {last} than was projected: the log was truncated and has grown again"
+    with pytest.raises(LogMismatch, match=f"^{said}; rebuild the read model from the log: crunch-reuse "):
+        Projector(office.log, dsn)
+    rebuild(office.log, dsn, lambda _: None)
+    Projector(office.log, dsn).close()
+
+
+def test_tables_that_do_not_say_what_was_projected_last_are_accepted_once(dsn, connection):
+    office = busy_office(SEED)
+    with closing(Projector(office.log, dsn)) as projector:
+        projector.catch_up()
+    connection.execute("update rm.applied set digest = '', digest_before = 0")
+    cut_and_grown(office.log, FACTS[1], b"another")
+    Projector(office.log, dsn).close()
+    cut_and_grown(office.log, FACTS[1], b"yet another")
+    with pytest.raises(LogMismatch, match="facts/1 has another record"):
+        Projector(office.log, dsn)
+
+
+def test_what_was_projected_last_counts_for_nothing_where_earlier_code_has_moved_on(dsn, connection):
+    office = busy_office(SEED)
+    with closing(Projector(office.log, dsn, batch=5)) as projector:
+        projector.step()
+    connection.execute("update rm.applied set next_offset = next_offset + 1")
+    with closing(Projector(office.log, dsn)) as projector:
+        projector.catch_up()
+
+
+def test_a_log_that_is_trimmed_up_to_what_was_projected_has_nothing_to_compare(dsn):
+    office = busy_office(SEED)
+    with closing(Projector(office.log, dsn)) as projector:
+        projector.catch_up()
+    office.log.trim(FACTS[1], office.log.end(FACTS[1]))
+    office.log.append([Append(FACTS[1], "", encode(Answered(about="f")))])
+    with closing(Projector(office.log, dsn)) as projector:
+        assert projector.catch_up() == 1
 
 
 def test_tables_of_newer_code_stop_it(dsn, connection):

@@ -165,7 +165,8 @@ class Process:
             self.log.land()
 
     def _move_floor(self, reader: str, place: Place, floor: Floor) -> None:
-        if self.world.chance(self.trouble.floors):
+        is_there = self.world.log.floor(reader, place) == floor  # and is only waited for
+        if not is_there and self.world.chance(self.trouble.floors):
             self.world.strike("death before the floor")
             raise LogError("killed between append and floor")
         self.world.log.move_floor(reader, place, floor)
