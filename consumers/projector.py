@@ -12,6 +12,7 @@ While Postgres writes one batch of many, the next is made ready.
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
 from threading import Event
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ from schemas.topics import Topic
 from streams.caused import Foreign, fact_of, log_ids_of
 from streams.log import Log, LogError, LogMismatch, Place, Stored
 from streams.marks import Marks, is_new
+from streams.resume import digest_at
 
 LOGGER = logging.getLogger(__name__)
 BATCH = 1_000  # facts read from one partition at a time
@@ -171,7 +173,7 @@ class Projector:
         changed = Batch()
         for fact in facts:
             _add(changed, fact)
-        reached = {n: progress.Reached(batch[-1].offset + 1, batch[-1].time) for n, batch in batches.items() if batch}
+        reached = {number: _reached(batch[-1]) for number, batch in batches.items() if batch}
         sizes = list(map(len, batches.values()))
         return Ready(facts, left_out, changed, reached, marks, sum(sizes), max(sizes, default=0) == self._batch)
 
@@ -239,7 +241,21 @@ class Projector:
             raise LogMismatch(f"the read model was made from another log than this one ({place}): {REMEDY}")
         if self._log.end(place) < position.next_offset:
             raise LogMismatch(
-                f"{place} ends before offset {position.next_offset}, which was projected: it was truncated"
+                f"{place} ends before offset {position.next_offset}, which was projected: it was truncated; {REMEDY}"
+            )
+        if position.next_offset > self._log.start(place):  # else there is nothing left to compare with
+            self._check_last(place, position)
+
+    def _check_last(self, place: Place, position: progress.Position) -> None:
+        """See that the log still holds what was projected last: it may have been truncated and have grown again."""
+        last = position.next_offset - 1
+        digest = digest_at(self._log, place, last)
+        if not position.digest:  # the tables are of an earlier version: from now on it is known
+            progress.keep_digest(self._connection, place.partition, digest)
+        elif digest != position.digest:
+            raise LogMismatch(
+                f"{place} has another record at {last} than was projected: the log was truncated and has grown again;"
+                f" {REMEDY}"
             )
 
     # --- One batch ----------------------------------------------------------------------------------------------------
@@ -312,6 +328,10 @@ def _add(batch: Batch, fact: Fact) -> None:
             batch.add(effect)
     except (UnknownFact, DecodeError) as error:
         raise _stopped(fact.partition, fact.position, f"can't be projected ({error})") from error
+
+
+def _reached(last: Stored) -> progress.Reached:
+    return progress.Reached(last.offset + 1, last.time, sha256(last.value).hexdigest())
 
 
 def _place(number: int) -> Place:

@@ -9,10 +9,14 @@ SQL = statements("progress.sql")
 
 
 class Position(NamedTuple):
-    """A partition of `facts`: its log id when it was first read, the offset to be read next."""
+    """A partition of `facts`: its log id when it was first read, the offset to be read next, and what is before that.
+
+    `digest`: SHA-256 of that record's value; empty where an earlier version did not keep it.
+    """
 
     log_id: str
     next_offset: int
+    digest: str
 
 
 class Progress(NamedTuple):
@@ -37,17 +41,23 @@ def load(connection: Connection, partitions: list[int] | None = None) -> Progres
     """Where the tables are with these partitions (None: all); nobody else moves them until the transaction ends."""
     own = {"partitions": partitions}
     rows = connection.execute(SQL["positions"], own).fetchall()
-    marks: dict[int, dict[str, tuple[int, int]]] = {partition: {} for partition, _, _ in rows}
+    marks: dict[int, dict[str, tuple[int, int]]] = {partition: {} for partition, *_ in rows}
     for partition, source, offset, index in connection.execute(SQL["marks"], own):
         marks[partition][source] = (offset, index)
-    return Progress({partition: Position(log_id, offset) for partition, log_id, offset in rows}, marks)
+    return Progress({partition: Position(*stands) for partition, *stands in rows}, marks)
 
 
 class Reached(NamedTuple):
-    """How far a partition is projected: the offset to be read next, and the append time of the one before it, in ms."""
+    """How far a partition is projected: the offset to be read next; append time (ms) and digest of the one before."""
 
     next_offset: int
     as_of: int
+    digest: str
+
+
+def keep_digest(connection: Connection, partition: int, digest: str) -> None:
+    """What stands before the partition's position, where that was not known."""
+    connection.execute(SQL["keep_digest"], {"partition": partition, "digest": digest})
 
 
 def move(

@@ -9,7 +9,7 @@ insert into rm.applied (partition, log_id, next_offset) values (%(partition)s, %
 on conflict (partition) do nothing
 
 -- name: positions
-select partition, log_id, next_offset from rm.applied
+select partition, log_id, next_offset, case when digest_before = next_offset then digest else '' end from rm.applied
 where %(partitions)s::integer[] is null or partition = any(%(partitions)s)
 order by partition for update
 
@@ -18,7 +18,12 @@ select partition, source_log_id, cause_offset, cause_index from rm.marks
 where %(partitions)s::integer[] is null or partition = any(%(partitions)s)
 
 -- name: move_position
-update rm.applied set next_offset = %(next_offset)s, as_of = %(as_of)s where partition = %(partition)s
+update rm.applied set next_offset = %(next_offset)s, as_of = %(as_of)s,
+    digest = %(digest)s, digest_before = %(next_offset)s
+where partition = %(partition)s
+
+-- name: keep_digest
+update rm.applied set digest = %(digest)s, digest_before = next_offset where partition = %(partition)s
 
 -- name: move_mark
 insert into rm.marks (partition, source_log_id, cause_offset, cause_index)
