@@ -5,6 +5,7 @@ as they are, without the working tree's line-ending rules, filters or export att
 code on every machine. The working tree itself is never read.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -29,6 +30,7 @@ _REMOTE_HEAD = "refs/crunch-reuse/HEAD"
 _REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", f"+HEAD:{_REMOTE_HEAD}")
 _TIMEOUT = 600  # seconds for one git command, a clone over the network included
 _MAX_REVISION = 1024  # characters: no command's argument, and no file's name, is of any length
+_NO_SUCH_NAME = (errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EINVAL)
 _MAX_LINKS = 40  # as many as Linux follows
 
 
@@ -286,7 +288,9 @@ class _Dulwich:
             raise _unknown(revision, self._name)
         try:
             return parse_commit(self._repo, self._head if revision == "HEAD" else revision).id.decode()
-        except (KeyError, ValueError, OSError) as error:  # OSError: no file can have this name
+        except (KeyError, ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_SUCH_NAME:
+                raise
             raise _unknown(revision, self._name) from error
 
     def between(self, lowest: str, highest: str, most: int) -> list[str]:

@@ -18,7 +18,7 @@ from store.locator import Locator, locator_of
 MAX_BLOCK_BYTES = 64 * 2**20
 CHUNK_BYTES = 2**20
 INCOMING = ".tmp"
-MOST_WAITING = 64  # blocks that are written and not yet synced
+MOST_WAITING = 8  # blocks that are written and not yet synced, each an open file
 
 Data = bytes | bytearray | memoryview
 
@@ -80,18 +80,14 @@ class Batch:
             if not _has(waiting.file, data):
                 raise BlockCollision(locator.stripped)
         elif not self._renewed(locator, lambda file: _has(file, data)):
-            path = draft(self._root, locator.md5)
-            made = self._waiting[locator] = _Draft(path, create(path))
-            made.file.write(data)
-            self._begin(made, locator)
+            self._begin(_written(draft(self._root, locator.md5), data), locator)
 
     def take(self, path: Path, file: BinaryIO, locator: Locator) -> None:
         """Put what was written to a draft; where it is not needed the draft is left as it is."""
         with faults(self._root):
             file.flush()
             if not self._renewed(locator, lambda there: _same(there, file)):
-                made = self._waiting[locator] = _Draft(path, file)
-                self._begin(made, locator)
+                self._begin(_Draft(path, file), locator)
 
     def settle(self) -> None:
         """All that was put survives a power cut from here on."""
@@ -102,6 +98,8 @@ class Batch:
                 made.path.replace(shelf(self._root, locator.md5))
             for folder in self._folders:
                 sync_folder(folder)
+            if self._folders:
+                sync_folder(self._root)  # where another writer may have made a folder and not come so far
             self._forget()
 
     def drop(self) -> None:
@@ -120,13 +118,11 @@ class Batch:
 
     def _begin(self, made: "_Draft", locator: Locator) -> None:
         """Let the disk begin, so that it is not idle until all are synced; settle where too much waits."""
-        made.file.flush()
+        self._waiting[locator] = made
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(made.file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         folder = shelf(self._root, locator.md5).parent
-        if not folder.is_dir():
-            folder.mkdir(exist_ok=True)
-            self._folders[self._root] = None
+        folder.mkdir(exist_ok=True)
         self._folders[folder] = None
         self._bytes += locator.size
         if len(self._waiting) >= MOST_WAITING or self._bytes >= MAX_BLOCK_BYTES:
@@ -152,6 +148,18 @@ class Batch:
 class _Draft(NamedTuple):
     path: Path
     file: BinaryIO
+
+
+def _written(path: Path, data: memoryview) -> _Draft:
+    file = create(path)
+    try:
+        file.write(data)
+        file.flush()
+    except BaseException:
+        path.unlink()
+        file.close()
+        raise
+    return _Draft(path, file)
 
 
 def content_of(file: BinaryIO) -> Locator:

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from schemas.codec import encode
@@ -129,8 +130,9 @@ class Driver:
                     busy = self._await_busy(crew, 0)
                 else:
                     busy = self._sleep(crew) or self._all(crew)
-            for runner in crew.runners:
-                runner.checkpoint()
+            with ExitStack() as each:  # what one can't keep, with the brokers away, does not keep the others from it
+                for runner in crew.runners:
+                    each.callback(runner.checkpoint)
         finally:
             self.crew = Crew(())
             for runner in crew.runners:

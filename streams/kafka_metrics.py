@@ -80,6 +80,7 @@ class Metrics:
         self._lock = threading.Lock()
         self._totals: Counter[str] = Counter(dict.fromkeys(COUNTED, 0))
         self._clients: dict[str, _Client] = {}
+        self._counted: dict[str, Counter[str]] = {}
 
     def count(self, name: str, number: int = 1) -> None:
         """So many more of something in COUNTED happened."""
@@ -90,13 +91,13 @@ class Metrics:
         """For a client's `stats_cb`."""
         said = _DECODER.decode(statistics)
         with self._lock:
-            before = self._clients.get(said.name)
-            self._totals.update(_totals(said))
-            if before:
-                self._totals.subtract(_totals(before.said))
+            counted = _totals(said)
+            self._totals.update(counted)
+            self._totals.subtract(self._counted.get(said.name, {}))
+            self._counted[said.name] = counted
             now = time.monotonic()
             self._clients[said.name] = _Client(now, said)
-            # Long silent: closed, and replaced by one of another name. What it counted stays in the totals.
+            # Long silent: closed, most likely. What it has counted is remembered, for should it speak again.
             self._clients = {name: one for name, one in self._clients.items() if one.heard_at > now - FORGOTTEN}
 
     def collect(self) -> "Iterator[Metric]":

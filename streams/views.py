@@ -50,16 +50,12 @@ class UnreadableFact(Exception):
     """What a machine said can't be read: counting on without it would make the views wrong for ever."""
 
 
-class RowRefused(Exception):
-    """The brokers did not take a row: the next worker counts again from the last one that they have."""
-
-
 class StoodStill(Exception):
     """Faust reads nothing of what it was given, as happens when partitions change hands (faust-streaming/faust#629)."""
 
 
 class _Producer(driver.Producer):  # type: ignore[misc] # not typed
-    """Keeps the order: after a record that did not get through no later one does."""
+    """Keeps the order: after a record that did not get through no later one does, once the broker knows who sends."""
 
     def _settings_extra(self) -> dict[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
@@ -70,15 +66,12 @@ class _Transport(driver.Transport):  # type: ignore[misc] # not typed
 
 
 class _Refusals(faust.Sensor):  # type: ignore[misc] # not typed
-    """Faust goes on without what a broker refused."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-        super().__init__()
+    """Faust goes on without what a broker refused, where nothing may follow: not even what it would say at its end."""
 
     def on_send_error(self, producer: Any, exc: BaseException, state: Any) -> None:
-        if not self._app.should_stop:
-            self._app.add_future(_end(self._app, RowRefused(f"a row could not be kept: {exc}")))
+        LOGGER.error("the live views end: a row could not be kept: %s", exc)
+        sys.stdout.flush()
+        os._exit(1)
 
 
 class Read:
@@ -147,7 +140,7 @@ def app_of(settings: Settings, beat: Beat) -> Any:
         value_serializer="raw",
     )
     app.producer_transport = _Transport(app.conf.broker_producer, app)
-    app.sensors.add(_Refusals(app))
+    app.sensors.add(_Refusals())
     facts = app.topic(settings.facts, key_serializer="raw", value_serializer="raw")
     table = app.Table(
         "views",

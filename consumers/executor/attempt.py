@@ -262,7 +262,11 @@ class Attempt:
                 container=running.hold.container,
                 sight=self._sight,
             )
-            remember(self._root, began)
+            try:
+                remember(self._root, began)
+            except OSError:
+                running.finish()
+                raise
         self._is_loose = False
         return running
 

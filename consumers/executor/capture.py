@@ -15,6 +15,7 @@ from store.verification import Verdict
 
 LOG_NAME = "stdout-stderr.txt"
 _BY_THE_TASK = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
+_REMOVED_BY_THE_TASK = (errno.ENOENT, errno.ENOTDIR)
 _ADVICE = "the task's outputs are plain files and directories under TASK_OUTPUT"
 
 
@@ -43,8 +44,15 @@ def stored(collections: CollectionStore, directory: Path, max_bytes: int) -> str
             f"output {error.path}: beyond {max_bytes // MIB} MiB; ask for more in resources.scratch"
         ) from error
     except (PathRefused, SourceUnreadable) as error:
+        _pass_on_the_nodes(error)
         raise BadOutput(f"output {error}; {_ADVICE}") from error
     return verified(collections, saved.portable_data_hash)
+
+
+def _pass_on_the_nodes(error: Exception) -> None:
+    """What the names and permissions of the task's files do not explain is no fault of the task's."""
+    if isinstance(error.__cause__, OSError) and error.__cause__.errno not in (*_BY_THE_TASK, *_REMOVED_BY_THE_TASK):
+        raise error.__cause__
 
 
 def save_log(collections: CollectionStore, path: Path) -> str:

@@ -68,6 +68,14 @@ class Owed:
             threading.Thread(target=self._run, name="owed", daemon=True).start()
 
     def _run(self) -> None:
+        try:
+            self._ask_until_gone()
+        except BaseException:
+            with self._lock:
+                self._is_asking = False  # so that the next one that is owed is asked for
+            raise
+
+    def _ask_until_gone(self) -> None:
         told = False
         while not self._closing.wait(_PAUSE_SECONDS):
             with self._lock:
@@ -84,7 +92,7 @@ class Owed:
             with self._lock:
                 self._forget(marks)
                 if not self._marks:
-                    self._is_asking = False
+                    self._is_asking = False  # under the lock: what is owed from here on has a thread of its own
                     return
 
     def _sweep(self, spare: Spared) -> int:

@@ -30,7 +30,7 @@ from consumers.executor.left import Left, recall
 from consumers.executor.pulse import milliseconds
 from consumers.executor.site import Site, mark_of, site_key
 from consumers.executor.way import Way
-from consumers.runners.choose import AUTO, Choice, Runners
+from consumers.runners.choose import AUTO, ETC, Choice, Runners
 from consumers.runners.port import MIB, CannotRun
 from consumers.runners.reap import Hold
 from schemas.spec import TaskSpec
@@ -101,6 +101,7 @@ class Executor:
         self._root = root
         self._key = site_key(offer.node, root)
         self.offer = measured(offer, root)
+        shutil.rmtree(root / ETC, ignore_errors=True)
         self._runners = Runners(offer.runner, offer.engine, root / CONTAINERS_NOTE, logins=offer.logins)
         self._lock = threading.Lock()
         self._ending = threading.Event()

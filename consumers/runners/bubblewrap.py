@@ -24,6 +24,7 @@ from schemas.reasons import Failure
 
 _PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
 _END_SECONDS = 5.0
+_NO_BWRAP = (1, 127)  # it could not make the sandbox; it is not there any more
 # A shell tells a program that is not there (127) from one that can't be run (126); bwrap says 1 to both.
 _EXEC = ("/bin/sh", "-c", 'exec "$@"', "sh")
 _PROBED = ("--ro-bind", str(HOST), str(HOST), "--proc", "/proc", "--dev", "/dev")
@@ -104,7 +105,7 @@ class Sandbox:
     def wait(self, seconds: float) -> Exit | None:
         """How the command ended; that bwrap could not make the sandbox is the node's trouble."""
         ended = self._spawned.wait(seconds)
-        if ended and ended.code == 1 and not self._had_begun():
+        if ended and ended.code in _NO_BWRAP and not self._had_begun():
             self._spawned.finish()  # only now is all of its output here
             return Exit(-1, trouble=f"no sandbox: {self._first.data.decode(errors='replace').strip()}")
         return ended

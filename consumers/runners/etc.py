@@ -1,7 +1,7 @@
 """What a sandbox shows as /etc: the few settings of the host that its programs need to start, and accounts of its own.
 
 It is a copy in one folder. Shown one by one they were a dozen mounts, each of which takes a part of a millisecond, for
-every task.
+every task. An executor begins with none: one that was made before a power cut may not be whole.
 """
 
 import os
@@ -29,6 +29,7 @@ _SETTINGS = (
     "java-*",
     "mime.types",
 )
+_OTHERS_TOO = (PermissionError, FileNotFoundError)
 _ACCOUNTS = {
     "passwd": f"crunch:x:{USER}:{USER}::/scratch/work:/bin/sh\n",
     "group": f"crunch:x:{USER}:\n",
@@ -80,8 +81,8 @@ def _state(host: Path) -> str:
     """Changes with whatever changes in them."""
     seen = sha256(repr(_ACCOUNTS).encode())
     for path in _settings(host):
-        for each in (path, *_below(path)):
-            with suppress(FileNotFoundError):
+        for each in (path.resolve(), *_below(path)):
+            with suppress(*_OTHERS_TOO):
                 info = each.lstat()
                 seen.update(f"{each} {info.st_mode} {info.st_size} {info.st_mtime_ns} {info.st_ino}\n".encode())
     return seen.hexdigest()[:32]
@@ -94,15 +95,21 @@ def _below(path: Path) -> Iterator[Path]:
 
 def _copy(host: Path, into: Path) -> None:
     for path in _settings(host):
-        if path.is_dir() and not path.is_symlink():
-            shutil.copytree(path, into / path.name, symlinks=True, copy_function=_copy_file)
-        else:
-            _copy_file(str(path), str(into / path.name))
+        with suppress(*_OTHERS_TOO):
+            _copy_tree(path.resolve(), into / path.name)
     for name, text in _ACCOUNTS.items():
         (into / name).write_text(text)
 
 
-def _copy_file(source: str, target: str) -> None:
-    """What we may not read, or what has gone meanwhile, no task could read either."""
-    with suppress(PermissionError, FileNotFoundError):
-        shutil.copy2(source, target, follow_symlinks=False)
+def _copy_tree(source: Path, target: Path) -> None:
+    """Links stay links. What we may not read, or what has gone meanwhile, no task could read either."""
+    if source.is_symlink():
+        target.symlink_to(source.readlink())
+    elif source.is_dir():
+        target.mkdir()
+        for each in source.iterdir():
+            with suppress(*_OTHERS_TOO):
+                _copy_tree(each, target / each.name)
+    elif source.is_file():
+        shutil.copyfile(source, target)
+        target.chmod(0o755 if os.access(source, os.X_OK) else 0o644)

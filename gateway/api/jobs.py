@@ -11,7 +11,7 @@ from coordinator.ids import first_task_uuid
 from gateway.api import filters, refusals, render, reuse, search
 from gateway.api.complete import complete
 from gateway.api.dispatch import Handler, Object, asked_page, get, row_of
-from gateway.api.errors import forbidden, invalid
+from gateway.api.errors import ApiError, forbidden, invalid
 from gateway.api.request import Call
 from gateway.api.resolver import resolver_of
 from gateway.api.schema import JOBS
@@ -35,6 +35,7 @@ _SUCCESS = {"Complete": True, "Failed": False, "Cancelled": False}
 CONSTRAINTS = frozenset({"docker_image", "docker_image_tag", *_RESOURCES})
 ENDED = ("Complete", "Failed", "Cancelled")
 UNANSWERED_MS = 3_600_000  # a command that is in the log has been decided on by then
+REFUSED = 422
 Row = dict[str, Any]
 
 
@@ -77,7 +78,13 @@ def _noted_first(caller: Caller, uuid: str, words: Row, submit_id: str | None) -
             if registry.fetch(connection, "submit_id_taken", given):
                 raise invalid("submit_id: another job has it")
         registry.execute(connection, "note_new", given)
-    yield
+    try:
+        yield
+    except ApiError as error:
+        if error.status == REFUSED:
+            with caller.service.rows() as connection:
+                registry.execute(connection, "drop_unanswered", given)
+        raise
     if submit_id is not None:
         with caller.service.rows() as connection:
             registry.execute(connection, "note_answered", given)

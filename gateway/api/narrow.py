@@ -22,8 +22,8 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     "in": lambda value, given: value in given,
     "not in": lambda value, given: value not in given,
-    "like": lambda value, given: _is_like(value, given, re.NOFLAG),
-    "ilike": lambda value, given: _is_like(value, given, re.IGNORECASE),
+    "like": lambda value, given: is_like(value, given),
+    "ilike": lambda value, given: is_like(value.lower(), given.lower()),
     "never": lambda _, __: False,
 }
 
@@ -46,9 +46,27 @@ def _meets(one: Object, term: Term) -> bool:
     return _COMPARE[term.operator](one[term.column], term.operand)
 
 
-def _is_like(value: str, pattern: str, flags: re.RegexFlag) -> bool:
-    """As SQL has it: `%` is any text, `_` any character, a backslash before either is that one itself."""
+def is_like(value: str, pattern: str) -> bool:
+    """As SQL has it: `%` is any text, `_` any character, a backslash before either is that one itself.
+
+    In time that the product of both lengths bounds: after a `%` only the last one is ever gone back to.
+    """
     parts = re.findall(r"\\.|[^\\]", pattern, re.DOTALL)
-    wild = {"%": ".*", "_": "."}
-    made = "".join(wild.get(part) or re.escape(part.removeprefix("\\")) for part in parts)
-    return re.fullmatch(made, value, flags | re.DOTALL) is not None
+    at = part = 0
+    back: tuple[int, int] | None = None  # where to go on if this leads nowhere
+    while at < len(value) or part < len(parts):
+        if part < len(parts) and parts[part] == "%":
+            part += 1
+            back = (at + 1, part)
+        elif part < len(parts) and at < len(value) and _fits(parts[part], value[at]):
+            at, part = at + 1, part + 1
+        elif back is not None and back[0] <= len(value):
+            at, part = back
+            back = (at + 1, part)
+        else:
+            return False
+    return True
+
+
+def _fits(part: str, character: str) -> bool:
+    return part == "_" or part.removeprefix("\\") == character

@@ -2,12 +2,14 @@
 
 import hashlib
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec import structs
 
 from gateway.api.dispatch import Handler, Object, get, row_of
-from gateway.api.errors import forbidden, invalid
+from gateway.api.errors import ApiError, forbidden, invalid
 from gateway.api.request import Call
 from gateway.api.schema import GROUPS, LINKS, USERS
 from gateway.api.service import Caller
@@ -17,6 +19,7 @@ from schemas.settings import GrantRemoved, GrantSet, GroupSet, UserSet
 
 # One user is changed at a time: who does so has a connection in hand, and needs another one for the log's answer.
 _changing = threading.Lock()
+PATIENCE = 2.0  # seconds
 
 
 def current(caller: Caller, call: Call, _: str) -> Object:
@@ -39,12 +42,23 @@ def update_user(caller: Caller, call: Call, uuid: str) -> Object:
     row_of(USERS, caller, uuid)
     given = call.attributes(USERS, "update")
     _require_admin(caller)
-    with _changing, caller.service.rows() as connection, registry.alone(connection, f"user {uuid}"):
+    with _one_at_a_time(), caller.service.rows() as connection, registry.alone(connection, f"user {uuid}"):
         row = row_of(USERS, caller, uuid)  # what another says of this user meanwhile stays so
         is_admin = row["is_admin"] if given.get("is_admin") is None else given["is_admin"]
         change = UserSet(user=uuid, name=row["username"], is_admin=is_admin, is_active=row["is_active"])
         changed = caller.change_settings(_with_activity(change, given))
     return get(USERS, changed, call, uuid)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Who waits for another's change waits for its answer, too, and holds a thread meanwhile."""
+    if not _changing.acquire(timeout=PATIENCE):
+        raise ApiError(503, "another change of a user is not answered yet: try again")
+    try:
+        yield
+    finally:
+        _changing.release()
 
 
 def _with_activity(change: UserSet, given: dict[str, Any]) -> UserSet:

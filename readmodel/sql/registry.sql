@@ -79,14 +79,20 @@ on conflict (uuid) do update set
 
 -- name: note_new
 -- Of a job that is about to be asked for. `unanswered`: whether there is one is not known yet.
-insert into api.notes (uuid, submit_id, said, changed_at)
+insert into api.notes as n (uuid, submit_id, said, changed_at)
 values (
     %(uuid)s, %(submit_id)s,
     case when %(submit_id)s::text is null then %(said)s
         else (%(said)s::jsonb || '{"unanswered": true}'::jsonb)::text end,
     %(now)s
 )
-on conflict (uuid) do nothing
+-- What was said before stays; what was not said is added: `nondeterministic` must not be lost.
+on conflict (uuid) do update set said = (excluded.said::jsonb || n.said::jsonb)::text
+
+-- name: drop_unanswered
+-- Of a job that was refused.
+delete from api.notes n where n.uuid = %(uuid)s and n.said::jsonb ? 'unanswered'
+    and not exists (select from rm.jobs j where j.root = n.uuid)
 
 -- name: note_answered
 update api.notes set said = (said::jsonb - 'unanswered')::text

@@ -26,12 +26,12 @@ def test_blocks_that_are_put_together_are_there_when_that_ends(store: BlockStore
     store.put(b"foo")
     os.utime(block_file(store, FOO), (1, 1))
     with store.together() as batch:
-        locators = [batch.put(str(number).encode()) for number in range(10)]
+        locators = [batch.put(str(number).encode()) for number in range(5)]
         assert batch.put(b"0") == locators[0]
         assert batch.put(b"foo") == FOO
         assert batch.put(b"") == EMPTY_BLOCK
         assert not any(map(store.exists, locators))
-    assert [store.get(locator) for locator in locators] == [str(number).encode() for number in range(10)]
+    assert [store.get(locator) for locator in locators] == [str(number).encode() for number in range(5)]
     assert block_file(store, FOO).stat().st_mtime > 1
     assert list((store.root / ".tmp").iterdir()) == []
 

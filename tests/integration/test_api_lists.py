@@ -1,7 +1,10 @@
 """Lists over HTTP: pages, orders, selections, of tables and of what stands in none."""
 
+import time
+
 import pytest
 
+from gateway.api.narrow import is_like
 from gateway.api.schema import RESOURCES
 from tests.integration.test_api_http import errors_of
 from tests.support.api import Person, Site
@@ -72,3 +75,23 @@ def test_the_one_keep_service_is_listed_as_all_things_are(ada: Person) -> None:
         assert ada.get(path, limit=0)["items"] == ada.get(path, offset=1)["items"] == []
         for wrong in ({"filters": '[["no_such","=","x"]]'}, {"select": '["no_such"]'}, {"count": "no_such"}):
             errors_of(ada.ask("GET", path, params=wrong), 422)
+
+
+@pytest.mark.parametrize(
+    ("value", "pattern", "is_so"),
+    [
+        ("abc", "abc", True), ("abc", "a%", True), ("abc", "%c", True), ("abc", "%b%", True), ("abc", "a_c", True),
+        ("abc", "a%b", False), ("abc", "", False), ("", "", True), ("", "%", True), ("", "_", False),
+        ("a%c", r"a\%c", True), ("abc", r"a\%c", False), ("a_c", r"a\_c", True), ("abc", r"a\_c", False),
+        ("aXbXc", "%X%X%", True), ("aXbXc", "%X%X", False), ("mississippi", "m%iss%pi", True), ("a\nb", "a%b", True),
+        (r"a\b", r"a\\b", True), ("ABC", "abc", False),
+    ],
+)  # fmt: skip
+def test_like_is_as_in_sql(value: str, pattern: str, is_so: bool) -> None:
+    assert is_like(value, pattern) is is_so
+
+
+def test_no_pattern_takes_longer_than_its_length_and_that_of_the_text() -> None:
+    began = time.process_time()
+    assert not is_like("zzzzz-bi6l4-000000000000000" * 10, "%_" * 200 + "!")
+    assert time.process_time() - began < 1.0
