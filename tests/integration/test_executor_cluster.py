@@ -88,6 +88,14 @@ def test_a_storm_is_packed_into_the_nodes_fairly_and_nobody_starves(cluster):
     assert len(floor.said(Topic.CLAIMS, "unplaceable")) == 1
 
 
+def test_nodes_are_filled_by_scratch_space_too(cluster):
+    floor, _, _ = cluster
+    for rank in range(12):  # of the large node's three slots only two have room for what these may write
+        floor.request(f"task{rank}", "sleep 0.3", cores=1, memory=100, scratch=400)
+    floor.wait_until(lambda: len(floor.said(Topic.TASKS, "task_completed")) == 12)
+    assert busiest(floor, "scratch") == {"small": 400, "middle": 800, "large": 800}
+
+
 def test_a_cancelled_jobs_execution_goes_on_while_another_wants_it_and_stops_when_nobody_does(cluster):
     floor, _, nodes = cluster
     floor.request("first", WAITS, fingerprint="shared")
