@@ -7,15 +7,10 @@ from typing import Any
 WENT_AWAY = "the Docker engine went away while the task ran"
 
 _BY_SIGNAL = range(129, 193)
-_MOMENT = 10  # seconds by which an engine may tell of an end later than it dates it: it tidies up before
+_MOMENT = 2  # seconds by which an engine tells of an end later than it dates it
 
 Events = Callable[[int, int], Iterable[Mapping[str, Any]]]
 """The engine's events `kill` and `die` of the container, from one second to another by its clock."""
-
-
-def events_of(container: str) -> dict[str, Any]:
-    """Asks for those that `Events` gives."""
-    return {"type": "container", "container": container, "event": ["kill", "die"]}
 
 
 def start_error(state: Mapping[str, Any]) -> str:
@@ -23,30 +18,19 @@ def start_error(state: Mapping[str, Any]) -> str:
     return f"the engine could not run the container: {state['Error']}" if state.get("Error") else ""
 
 
-def _is_by_signal(code: int, state: Mapping[str, Any]) -> bool:
+def is_by_signal(code: int, state: Mapping[str, Any]) -> bool:
     """Whether a signal ended it, and not for its memory's sake."""
     return code in _BY_SIGNAL and not state.get("OOMKilled")
 
 
-def _until_its_end(events: Iterable[Mapping[str, Any]]) -> set[str]:
-    told = set()
-    for event in events:
-        told.add(event["Action"])
-        if event["Action"] == "die":  # there is no more to come, and the engine would be waited for
-            break
-    return told
-
-
 def engines_doing(code: int, state: Mapping[str, Any], events: Events) -> str:
-    """Why the signal that ended it was not sent by the task itself; empty: it was, or no signal ended it.
+    """Why the signal that ended it was not sent by the task itself; empty: it was.
 
     An engine that is stopped, or told by somebody to stop it, ends it as a task ends that kills itself: only what the
     engine tells of it differs.
     """
-    if not _is_by_signal(code, state):
-        return ""
     since, until = (int(datetime.fromisoformat(state[at]).timestamp()) for at in ("StartedAt", "FinishedAt"))
-    told = _until_its_end(events(since, until + _MOMENT))
+    told = {event["Action"] for event in events(since, until + _MOMENT)}
     if "die" not in told:  # a restarted engine knows nothing of what was before
         return f"{WENT_AWAY} (it was restarted, and the container ended with exit code {code})"
     return f"{WENT_AWAY} (it ended the container, with exit code {code})" if "kill" in told else ""

@@ -9,10 +9,10 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import docker
 import requests
@@ -22,7 +22,7 @@ from urllib3.exceptions import HTTPError
 
 from consumers.runners.cgroups import group_of
 from consumers.runners.container import MARK_LABEL, NODE_LABEL, configuration
-from consumers.runners.containerend import WENT_AWAY, engines_doing, events_of, start_error
+from consumers.runners.containerend import WENT_AWAY, engines_doing, is_by_signal, start_error
 from consumers.runners.port import CannotRun, Command, Exit, Folders, Places, Running, Spared, nobody
 from consumers.runners.reap import Hold, in_cgroups
 from consumers.runners.sandbox import places_in_sandbox
@@ -211,17 +211,19 @@ class Container:
             code = int(self._api.wait(self._id)["StatusCode"])
             _check_listening(self._address)  # an engine that is stopped closes its door before it ends what it runs
             state = self._api.inspect_container(self._id)["State"]
-            trouble = start_error(state) or ("" if self._signalled else engines_doing(code, state, self._events))
+            trouble = start_error(state) or self._engines_doing(code, state)
             self._exit = Exit(code, bool(state.get("OOMKilled")), trouble)
         except _TROUBLE as error:
             self._exit = Exit(-1, trouble=f"{WENT_AWAY} ({_line(error)})")
         finally:
             self._ended.set()
 
-    def _events(self, since: int, until: int) -> Iterator[Mapping[str, Any]]:
-        api = cast(Any, self._api)
-        with closing(api.events(since=since, until=until, filters=events_of(self._id), decode=True)) as told:
-            yield from told
+    def _engines_doing(self, code: int, state: dict[str, Any]) -> str:
+        if self._signalled or not is_by_signal(code, state):
+            return ""
+        wanted = {"type": "container", "container": self._id, "event": ["kill", "die"]}
+        api: Any = self._api
+        return engines_doing(code, state, lambda a, b: api.events(since=a, until=b, filters=wanted, decode=True))
 
 
 class Images:

@@ -20,6 +20,7 @@ class Listener(socket.socket):
             raise
 
 def serve(connection):
+    refused.wait(30)  # else it may let go of its file before the next one is refused
     connection.sendall(b"served")
 
 server = UnixServer(Path(sys.argv[1]), serve, 2)
