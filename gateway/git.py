@@ -23,7 +23,6 @@ from urllib.request import url2pathname
 
 from gateway.problems import Refused, one_line
 
-SCRIPTS = "crunch_scripts/"  # where a repository keeps the scripts that Crunch v1's jobs name
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|[^/@:]+@[^/:]+:|file:")
 _FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
 _REMOTE_HEAD = "refs/crunch-reuse/HEAD"

@@ -13,6 +13,7 @@ from gateway.reach import registry_of
 from gateway.session import Session
 from readmodel import registry
 from schemas.settings import PureAssumed
+from schemas.spec import SCRIPTS
 from schemas.topics import Topic
 
 MOST_COMMITS = 1_000
@@ -67,7 +68,7 @@ def assume_pure(session: Session, name: str, script: str, commits: str) -> None:
     with git.open_repository(place, session.folders.cache / "repositories", commits) as repository:
         meant = git.commits_of(repository, commits, MOST_COMMITS)
         _require_script(repository, meant, script)
-    declared = PureAssumed(repository=name, script=git.SCRIPTS + script, commits=tuple(meant))
+    declared = PureAssumed(repository=name, script=SCRIPTS + script, commits=tuple(meant))
     with Client(session) as client:
         client.ask(Topic.SETTINGS, declared)
     if session.as_json:
@@ -77,5 +78,5 @@ def assume_pure(session: Session, name: str, script: str, commits: str) -> None:
 
 def _require_script(repository: git.Repository, commits: list[str], script: str) -> None:
     """Refused unless the newest of them has it: a wrong name would be silently good for nothing."""
-    if all(entry.path != git.SCRIPTS + script for entry in repository.entries(commits[0])):
-        raise Refused(f"script: {git.SCRIPTS}{script[:80]} is no file of commit {commits[0][:10]}")
+    if all(entry.path != SCRIPTS + script for entry in repository.entries(commits[0])):
+        raise Refused(f"script: {SCRIPTS}{script[:80]} is no file of commit {commits[0][:10]}")

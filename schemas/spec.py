@@ -6,6 +6,8 @@ from msgspec import Meta, Raw, field
 
 from schemas.fields import EMPTY_OBJECT, Count, Digest, Locator, Mebibytes, Milliseconds, Name, Part, Path, Signed, Text
 
+SCRIPTS = "crunch_scripts/"  # where a repository keeps the scripts that Crunch v1's jobs name
+
 
 class Resources(Part, frozen=True, kw_only=True):
     """What a task needs of a node; never part of its fingerprint."""

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from consumers.runners.port import MIB
+from consumers.runners.space import BY_THE_TASK
 from store.collections import CollectionStore
 from store.errors import LimitExceeded, PathRefused, SourceUnreadable, printable
 from store.source import Limits
 from store.verification import Verdict
 
 LOG_NAME = "stdout-stderr.txt"
-_BY_THE_TASK = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
 _REMOVED_BY_THE_TASK = (errno.ENOENT, errno.ENOTDIR)
 _ADVICE = "the task's outputs are plain files and directories under TASK_OUTPUT"
 
@@ -51,7 +51,7 @@ def stored(collections: CollectionStore, directory: Path, max_bytes: int) -> str
 
 def _pass_on_the_nodes(error: Exception) -> None:
     """What the names and permissions of the task's files do not explain is no fault of the task's."""
-    if isinstance(error.__cause__, OSError) and error.__cause__.errno not in (*_BY_THE_TASK, *_REMOVED_BY_THE_TASK):
+    if isinstance(error.__cause__, OSError) and error.__cause__.errno not in (*BY_THE_TASK, *_REMOVED_BY_THE_TASK):
         raise error.__cause__
 
 
@@ -90,7 +90,7 @@ def _named(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _BY_THE_TASK:
+        if error.errno not in BY_THE_TASK:
             raise
         raise BadOutput(f"output {printable(path)} can't be taken: {error.strerror}; {_ADVICE}") from error
 

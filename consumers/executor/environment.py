@@ -18,12 +18,11 @@ import msgspec
 
 from consumers.runners.port import Places
 from consumers.runners.sandbox import HOSTNAME
-from schemas.spec import TaskSpec
+from schemas.spec import SCRIPTS, TaskSpec
 from schemas.work import Ready
 from store.environment import TASK_PATH
 
 MAX_VALUE_BYTES = 120_000  # Linux takes 131,072 with name and NUL
-_SCRIPTS = "crunch_scripts/"
 _UNFIT = re.compile(r"[^A-Z0-9_]")
 
 # The same for every task everywhere, so that no output depends on a locale, a time zone, a hash seed or the date.
@@ -90,7 +89,7 @@ def _of_task(ready: Ready, spec: TaskSpec) -> dict[str, str]:
         "JOB_UUID": ready.root,
         "CRUNCH_JOB_UUID": ready.root,
         "TASK_UUID": ready.task,
-        "JOB_SCRIPT": spec.script.removeprefix(_SCRIPTS),  # as v1's jobs name it
+        "JOB_SCRIPT": spec.script.removeprefix(SCRIPTS),  # as v1's jobs name it
         "CRUNCH_SRC_COMMIT": spec.commit,
         "CRUNCH_SRC_URL": "" if spec.is_pure else spec.repository,  # no part of the fingerprint
         "TASK_SEQUENCE": str(spec.sequence),

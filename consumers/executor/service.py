@@ -101,7 +101,6 @@ class Executor:
         self._root = root
         self._key = site_key(offer.node, root)
         self.offer = measured(offer, root)
-        shutil.rmtree(root / ETC, ignore_errors=True)
         self._runners = Runners(offer.runner, offer.engine, root / CONTAINERS_NOTE, logins=offer.logins)
         self._lock = threading.Lock()
         self._ending = threading.Event()
@@ -118,6 +117,7 @@ class Executor:
         with ExitStack() as stack:
             stack.callback(self._log.close)
             stack.enter_context(FolderLock(self._root))
+            shutil.rmtree(self._root / ETC, ignore_errors=True)
             end_former(self._root / WATCHDOG_LOCK)
             left = self._take_over()
             answers = stack.enter_context(closing(LazyAnswers(self._log)))

@@ -64,11 +64,9 @@ class Etc:
                 _copy(self._host, draft)
                 draft.chmod(0o755)
                 draft.rename(made)
-            except FileExistsError:  # somebody else was faster
-                shutil.rmtree(draft)
             except OSError:
                 shutil.rmtree(draft, ignore_errors=True)
-                if not made.is_dir():
+                if not made.is_dir():  # else somebody else was faster
                     raise
         return made
 

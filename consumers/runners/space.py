@@ -18,7 +18,7 @@ from consumers.runners.port import MIB, Limits
 MAX_ENTRIES = 1_000_000  # no more than that can be saved as an output
 _BLOCK = 512
 _LEAST = 4096  # what a file system has to keep of an entry, be it empty
-_BY_THE_TASK = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
+BY_THE_TASK = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)  # what names and permissions forbid
 _LONGEST_NAME = 200
 
 
@@ -40,7 +40,7 @@ class Space:
                 if beyond := excess(folder, limit):
                     return f"its {what} grew beyond {beyond}"
         except OSError as error:
-            if error.errno not in _BY_THE_TASK:
+            if error.errno not in BY_THE_TASK:
                 raise
             name = os.path.relpath(error.filename, self._output)[:_LONGEST_NAME]
             reason = f"{name!r} in its output can't be looked into ({error.strerror})"

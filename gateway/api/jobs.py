@@ -16,10 +16,10 @@ from gateway.api.request import Call
 from gateway.api.resolver import resolver_of
 from gateway.api.schema import JOBS
 from gateway.api.service import Caller
-from gateway.git import SCRIPTS
 from readmodel import listing, registry
 from readmodel.listing import Term
 from schemas.fields import MAX_SAFE_INTEGER
+from schemas.spec import SCRIPTS
 from schemas.tasks import JobCancelled, JobPrioritised, JobSubmitted, PurityTakenBack
 from schemas.topics import Topic
 

@@ -14,10 +14,9 @@ from coordinator import ids, taskspec
 from gateway.api.complete import complete
 from gateway.api.schema import JOBS
 from gateway.api.service import Caller
-from gateway.git import SCRIPTS
 from readmodel import listing
 from readmodel.listing import Asked, Term
-from schemas.spec import JobSpec
+from schemas.spec import SCRIPTS, JobSpec
 
 MOST = 1_000  # candidates that are looked at, oldest first
 TOLD = 20  # candidates that are told of

@@ -17,7 +17,7 @@ from gateway.api.schema import JOBS
 from gateway.api.service import Caller
 from readmodel import listing
 from readmodel.listing import Term
-from schemas.spec import JobSpec, TaskSpec
+from schemas.spec import SCRIPTS, JobSpec, TaskSpec
 
 MOST_NAMES = 100
 _GIT = ("in git", "not in git")
@@ -33,7 +33,7 @@ def terms(caller: Caller, call: Call, spec: JobSpec) -> list[Term]:
     task = spec.task
     same = {
         "repository": task.repository,
-        "script": task.script.removeprefix("crunch_scripts/"),
+        "script": task.script.removeprefix(SCRIPTS),
         "docker_image_locator": task.image or None,
     }
     minimum, excluded = _flag(call, "minimum_script_version"), _flag(call, "exclude_script_versions")

@@ -17,10 +17,9 @@ from gateway.api.request import Call
 from gateway.api.resolver import resolver_of
 from gateway.api.schema import JOB_TASKS, JOBS, Resource
 from gateway.api.service import Caller
-from gateway.git import SCRIPTS
 from readmodel import listing, registry
 from schemas.claims import ChildQueued, Reported
-from schemas.spec import JobSpec, TaskSpec
+from schemas.spec import SCRIPTS, JobSpec, TaskSpec
 from schemas.tasks import TaskSubmitted
 from schemas.topics import Topic
 

@@ -14,11 +14,10 @@ import yaml
 from coordinator import taskspec
 from coordinator.canonical import BadTask
 from coordinator.ids import derive
-from gateway.git import SCRIPTS
 from gateway.migration.known import NOWHERE, Known
 from gateway.migration.source import PastJob, PastTask
 from schemas.settings import PureAssumed
-from schemas.spec import JobSpec, TaskSpec
+from schemas.spec import SCRIPTS, JobSpec, TaskSpec
 from schemas.tasks import ImportedState, JobImported, TaskImported
 from store.locator import is_locator, portable_data_hash_of
 

@@ -1,6 +1,5 @@
 """Containers are counted by the engine's own events, also across its death."""
 
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import pytest
 
 from consumers.runners.container import MARK_LABEL
 from tests.chaos.containers import Containers
-from tests.support.dockerd import LocalEngine
+from tests.support.dockerd import LocalEngine, local_engine
 from tests.support.provision import python_image
 
 pytestmark = pytest.mark.needs("docker", "root")
@@ -21,11 +20,8 @@ SOON = 60.0
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[LocalEngine]:
-    with tempfile.TemporaryDirectory(prefix="crunch-docker-") as folder:
-        made = LocalEngine(Path(folder))
-        made.start()
+    with local_engine() as made:
         yield made
-        made.stop()
 
 
 def run(engine: LocalEngine, image: str, mark: str) -> str:

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.reader import Reader
 from tests.chaos.resident import Resident
 from tests.conftest import CHECKOUT
-from tests.support.dockerd import LocalEngine
+from tests.support.dockerd import LocalEngine, local_engine
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 DISKS = {"disk": 48, "broker": 2048}  # MiB of the disks that can be filled
@@ -125,10 +124,7 @@ class Town:
         stack.callback(lambda: shutil.copy(self.broker.log_file, self.folder / "broker.log"))
 
     def _start_engine(self, stack: ExitStack) -> None:
-        short = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crunch-docker-")))
-        self.engine = LocalEngine(short)
-        stack.callback(self.engine.stop)
-        self.engine.start()
+        self.engine = stack.enter_context(local_engine())
         self.image = stack.enter_context(Containers(self.engine.address, self.starts)).image
         self.environment["DOCKER_HOST"] = self.engine.address
 

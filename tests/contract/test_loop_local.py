@@ -36,13 +36,6 @@ def requests(count: int) -> list:
     return [request(number, same=3) for number in range(count)]
 
 
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[LocalStore]:
-    store = LocalStore(tmp_path / "local", rows=1)
-    yield store
-    store.close()
-
-
 # --- Rows of which few are in memory ----------------------------------------------------------------------------------
 
 

@@ -29,13 +29,6 @@ def requests(count: int) -> list:
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> Iterator[LocalStore]:
-    store = LocalStore(tmp_path / "local", rows=1)
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()

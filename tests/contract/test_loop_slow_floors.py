@@ -1,7 +1,6 @@
 """A floor may still be on its way when a state is kept: whatever is lost then, a runner can start from that state."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
@@ -13,13 +12,6 @@ from streams.memory import MemoryLog
 from tests.support.log_world import World, finish, request
 
 PLACE = Place(Topic.CLAIMS, 0)
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[LocalStore]:
-    store = LocalStore(tmp_path / "local", rows=1)
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
@@ -17,7 +16,7 @@ from consumers.runners.port import CannotRun, Outcome
 from schemas.reasons import Failure
 from tests.support.attempts import bench
 from tests.support.containers import command, labelled, left_behind, supervision_of
-from tests.support.dockerd import LocalEngine
+from tests.support.dockerd import LocalEngine, local_engine
 from tests.support.engine import Relay
 from tests.support.registry import small_image
 
@@ -39,11 +38,8 @@ def closed_sockets() -> Iterator[None]:
 
 @pytest.fixture
 def engine() -> Iterator[LocalEngine]:
-    with tempfile.TemporaryDirectory(prefix="crunch-docker-") as folder:
-        made = LocalEngine(Path(folder))
-        made.start()
+    with local_engine() as made:
         yield made
-        made.stop()
 
 
 def waiting(folder: Path, engine: str, image: str) -> Container:

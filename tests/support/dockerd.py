@@ -5,13 +5,28 @@ import selectors
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 START_SECONDS = 180
 STOP_SECONDS = 120  # it gives its containers fifteen, and a busy machine makes more of them
 # Also where an ordinary user's PATH does not look, and root's does not after a plain `su`.
 PROGRAMS = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+@contextmanager
+def local_engine() -> Iterator["LocalEngine"]:
+    """An engine in a temporary folder, which ends with the context."""
+    with tempfile.TemporaryDirectory(prefix="crunch-docker-") as folder:
+        engine = LocalEngine(Path(folder))
+        engine.start()
+        try:
+            yield engine
+        finally:
+            engine.stop()
 
 
 def answers(address: str) -> bool:

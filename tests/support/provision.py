@@ -22,7 +22,7 @@ import platformdirs
 
 from streams.broker import BrokerError, fetch_jars, find_java
 from tests.support import arvados_sdks
-from tests.support.dockerd import PROGRAMS, LocalEngine, answers
+from tests.support.dockerd import PROGRAMS, answers, local_engine
 
 IMAGE_PACKAGES = "python3"
 SECOND_PYTHON = "3.12" if sys.version_info[1] != 12 else "3.13"
@@ -211,13 +211,8 @@ def docker_engine() -> Iterator[str]:
             raise RuntimeError("no Docker engine answers: ask missing('docker') first")
         yield address
         return
-    with tempfile.TemporaryDirectory(prefix="crunch-docker-") as folder:
-        engine = LocalEngine(Path(folder))
-        engine.start()
-        try:
-            yield engine.address
-        finally:
-            engine.stop()
+    with local_engine() as engine:
+        yield engine.address
 
 
 @contextmanager
