@@ -17,11 +17,11 @@ from typing import BinaryIO, NoReturn, Self
 from store.errors import BlockCorrupt, BlockMissing, BlockTooLarge
 from store.folder import MARKER, faults, require_marker
 from store.locator import EMPTY_BLOCK, Locator, locator_of, parse_locator
+from store.port import Data
 from store.shelves import (
     INCOMING,
     MAX_BLOCK_BYTES,
     Batch,
-    Data,
     content_of,
     create,
     draft,

@@ -14,13 +14,12 @@ from typing import BinaryIO, NamedTuple
 from store.errors import BlockCollision, BlockCorrupt, BlockTooLarge
 from store.folder import faults
 from store.locator import Locator, locator_of
+from store.port import Data
 
 MAX_BLOCK_BYTES = 64 * 2**20
 CHUNK_BYTES = 2**20
 INCOMING = ".tmp"
 MOST_WAITING = 8  # blocks that are written and not yet synced, each an open file
-
-Data = bytes | bytearray | memoryview
 
 
 def checked(data: Data, md5: str) -> Locator:

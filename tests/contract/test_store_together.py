@@ -8,7 +8,8 @@ import pytest
 from store.blocks import BlockStore
 from store.errors import BlockCollision
 from store.locator import EMPTY_BLOCK
-from store.shelves import MAX_BLOCK_BYTES, MOST_WAITING, Data
+from store.port import Data
+from store.shelves import MAX_BLOCK_BYTES, MOST_WAITING
 from tests.support.blocks import FOO, WANG, YU, block_file, files_under
 
 
